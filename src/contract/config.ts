@@ -1,0 +1,220 @@
+import { z } from "zod";
+import { type Fields, choice, custom, flag, integer, number, optional, patchSchema, requestSchema, text, withDefault } from "./fields.ts";
+
+/** The config of each backend: one set of fields each, from which request and patch schemas are built. */
+
+export const backendTypes = ["llamacpp", "huggingface_causal", "huggingface_classification"] as const;
+export type BackendType = (typeof backendTypes)[number];
+
+const MAX_INT = 2_147_483_647;
+
+/** A control character in an alias, a host or a path would end up in argv, file names and terminals. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it looks for
+const CONTROL = /[\u0000-\u001f\u007f]/;
+
+const plainText = (description: string) =>
+  custom(
+    z
+      .string({ error: "Input should be a string" })
+      .min(1, "Input should not be empty")
+      .max(4096, "Input should have at most 4096 characters")
+      .refine((value) => !CONTROL.test(value), "Input should not contain control characters")
+      .meta({ description }),
+  );
+
+const alias = custom(
+  z
+    .string({ error: "Input should be a string" })
+    .min(1, "Input should not be empty")
+    .max(256, "Input should have at most 256 characters")
+    .refine((value) => !CONTROL.test(value), "Input should not contain control characters")
+    .refine((value) => !value.startsWith("-"), "Input should not start with '-'")
+    .meta({ description: "Model alias used for routing, for example llama-3:8b" }),
+);
+
+const host = custom(
+  z
+    .string({ error: "Input should be a string" })
+    .regex(/^(?!-)[A-Za-z0-9._:%-]{1,253}$/, "Input should be an IP address or a host name")
+    .meta({ description: "Address to bind to" }),
+);
+
+/** An HTTP header carries the key, so it is printable ASCII. */
+const apiKey = custom(
+  z
+    .string({ error: "Input should be a string" })
+    .min(1, "Input should not be empty")
+    .max(1024, "Input should have at most 1024 characters")
+    .regex(/^[\x20-\x7e]*$/, "Input should be printable ASCII: an HTTP header carries it")
+    .meta({ description: "API key of this instance" }),
+);
+
+const port = optional(integer("Port; the next free one from START_PORT when unset", 1, 65_535));
+
+const backendType = <const T extends BackendType>(name: T) =>
+  custom(z.literal(name, { error: `Input should be '${name}'` }).meta({ description: "Backend type identifier" }));
+
+const listening = { host: withDefault(host, "0.0.0.0"), port, api_key: apiKey } as const;
+
+export const llamacppFields = {
+  backend_type: withDefault(backendType("llamacpp"), "llamacpp"),
+  model: plainText("Full path to the GGUF model file"),
+  alias,
+  threads: withDefault(integer("Number of CPU threads; -1 lets llama-server choose", -1, 4096), 1),
+  n_gpu_layers: withDefault(integer("Layers to offload to the GPU; 999 is all", -1, MAX_INT), 999),
+  temp: withDefault(number("Sampling temperature", 0, 2), 1),
+  top_p: withDefault(number("Top-p sampling", 0, 1), 1),
+  top_k: withDefault(integer("Top-k sampling; 0 is off", 0, MAX_INT), 0),
+  min_p: withDefault(number("Min-p sampling", 0, 1), 0),
+  ctx_size: withDefault(integer("Context size in tokens; 0 takes the model's own", 0, MAX_INT), 131_072),
+  chat_template_file: optional(plainText("Path to a Jinja chat template")),
+  special: withDefault(flag("Print special tokens too"), false),
+  ...listening,
+} as const satisfies Fields;
+
+const devices = ["auto", "cuda", "mps", "cpu"] as const;
+const dtypes = ["auto", "float16", "bfloat16", "float32"] as const;
+
+const huggingface = {
+  model_id: custom(
+    z
+      .string({ error: "Input should be a string" })
+      .min(1, "Input should not be empty")
+      .max(4096, "Input should have at most 4096 characters")
+      .refine((value) => !CONTROL.test(value), "Input should not contain control characters")
+      .refine((value) => !value.startsWith("-"), "Input should not start with '-'")
+      .meta({ description: "HuggingFace model id or a local path" }),
+  ),
+  alias,
+  device: withDefault(choice("Device; auto is CUDA, then MPS, then CPU", devices), "auto"),
+  dtype: withDefault(choice("Data type of the weights", dtypes), "auto"),
+} as const;
+
+export const huggingfaceCausalFields = {
+  backend_type: backendType("huggingface_causal"),
+  ...huggingface,
+  max_length: withDefault(integer("Maximum sequence length in tokens", 1, MAX_INT), 4096),
+  trust_remote_code: withDefault(flag("Run code that comes with the model"), false),
+  use_flash_attention: withDefault(flag("Use Flash Attention 2 if it is available"), true),
+  ...listening,
+} as const satisfies Fields;
+
+export const huggingfaceClassificationFields = {
+  backend_type: backendType("huggingface_classification"),
+  ...huggingface,
+  max_length: withDefault(integer("Maximum sequence length in tokens", 1, MAX_INT), 512),
+  labels: optional(
+    custom(
+      z
+        .array(text("Label").schema, { error: "Input should be a list of strings" })
+        .min(1, "Input should not be empty")
+        .meta({ description: "Label names; the model's own when unset" }),
+    ),
+  ),
+  trust_remote_code: withDefault(flag("Run code that comes with the model"), false),
+  ...listening,
+} as const satisfies Fields;
+
+export const configFields: Record<BackendType, Fields> = {
+  llamacpp: llamacppFields,
+  huggingface_causal: huggingfaceCausalFields,
+  huggingface_classification: huggingfaceClassificationFields,
+};
+
+export const llamacppConfig = requestSchema(llamacppFields).meta({ id: "LlamaCppConfig" });
+export const huggingfaceCausalConfig = requestSchema(huggingfaceCausalFields).meta({ id: "HuggingFaceCausalConfig" });
+export const huggingfaceClassificationConfig = requestSchema(huggingfaceClassificationFields).meta({
+  id: "HuggingFaceClassificationConfig",
+});
+
+export type LlamaCppConfig = z.output<typeof llamacppConfig>;
+export type HuggingFaceCausalConfig = z.output<typeof huggingfaceCausalConfig>;
+export type HuggingFaceClassificationConfig = z.output<typeof huggingfaceClassificationConfig>;
+export type InstanceConfig = LlamaCppConfig | HuggingFaceCausalConfig | HuggingFaceClassificationConfig;
+
+export const configSchemas = {
+  llamacpp: llamacppConfig,
+  huggingface_causal: huggingfaceCausalConfig,
+  huggingface_classification: huggingfaceClassificationConfig,
+} as const satisfies Record<BackendType, z.ZodType<InstanceConfig>>;
+
+export const configPatchSchemas = {
+  llamacpp: patchSchema(llamacppFields),
+  huggingface_causal: patchSchema(huggingfaceCausalFields),
+  huggingface_classification: patchSchema(huggingfaceClassificationFields),
+} as const;
+
+/** The config as the API describes it. Parsing goes by {@link parseConfig}, which knows old configs too. */
+export const instanceConfig = z
+  .union([llamacppConfig, huggingfaceCausalConfig, huggingfaceClassificationConfig])
+  .meta({ id: "InstanceConfig", description: "One of the backends' configs, told apart by backend_type" });
+
+const present = (value: unknown): boolean => value !== undefined && value !== null && value !== "";
+
+/** What an absent `backend_type` means: configs from before there were several backends have none. */
+export const inferBackendType = (config: Record<string, unknown>): BackendType => {
+  if (present(config.model)) return "llamacpp";
+  if (!present(config.model_id)) return "llamacpp";
+  return present(config.labels) ? "huggingface_classification" : "huggingface_causal";
+};
+
+const isBackendType = (value: unknown): value is BackendType => backendTypes.some((name) => name === value);
+
+const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+
+export interface ConfigIssue {
+  path: (string | number)[];
+  /** zod's issue, for whoever renders it. */
+  issue: z.core.$ZodIssue;
+  input: unknown;
+}
+
+export type ParsedConfig =
+  | { success: true; config: InstanceConfig; unknownKeys: string[] }
+  | { success: false; issues: ConfigIssue[] };
+
+const pathOf = (issue: z.core.$ZodIssue): (string | number)[] =>
+  issue.path.map((key) => (typeof key === "number" ? key : String(key)));
+
+const valueAt = (value: unknown, path: (string | number)[]): unknown =>
+  path.reduce<unknown>(
+    (inner, key) =>
+      typeof inner === "object" && inner !== null ? (inner as Record<string | number, unknown>)[key] : undefined,
+    value,
+  );
+
+const failure = (raw: unknown, path: string[], message: string, code: "invalid_type" | "invalid_value"): ParsedConfig => ({
+  success: false,
+  issues: [
+    {
+      path,
+      input: valueAt(raw, path),
+      issue:
+        code === "invalid_type"
+          ? { code, expected: "object", path, message, input: raw }
+          : { code, values: [...backendTypes], path, message, input: raw },
+    },
+  ],
+});
+
+/** Validates a config of any age: fills defaults, drops and names unknown keys, or names each field that is wrong. */
+export const parseConfig = (raw: unknown): ParsedConfig => {
+  if (!isRecord(raw)) return failure(raw, [], "Input should be an object", "invalid_type");
+  const given = raw.backend_type;
+  if (present(given) && !isBackendType(given)) {
+    const names = backendTypes.map((name) => `'${name}'`).join(", ");
+    return failure(raw, ["backend_type"], `Input should be one of ${names}`, "invalid_value");
+  }
+  const type = isBackendType(given) ? given : inferBackendType(raw);
+  const result = configSchemas[type].safeParse({ ...raw, backend_type: type });
+  if (!result.success) {
+    const issues = result.error.issues.map((issue) => {
+      const path = pathOf(issue);
+      return { path, issue, input: valueAt(raw, path) };
+    });
+    return { success: false, issues };
+  }
+  const unknownKeys = Object.keys(raw).filter((key) => !Object.hasOwn(configFields[type], key));
+  return { success: true, config: result.data, unknownKeys };
+};

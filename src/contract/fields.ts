@@ -1,0 +1,135 @@
+import { z } from "zod";
+
+/**
+ * The kinds of field that a config is made of. Each takes what clients really send: the web UI
+ * sends `""` for what is unset, forms send numbers and booleans as strings.
+ */
+
+const isBlank = (value: unknown): boolean => value === undefined || value === null || value === "";
+
+const toNumber = (value: unknown): unknown => {
+  if (typeof value !== "string") return value;
+  const number = Number(value);
+  return value.trim() === "" || !Number.isFinite(number) ? value : number;
+};
+
+const toBoolean = (value: unknown): unknown => {
+  if (typeof value !== "string") return value;
+  const word = value.trim().toLowerCase();
+  if (word === "true" || word === "1") return true;
+  if (word === "false" || word === "0") return false;
+  return value;
+};
+
+const asIs = (value: unknown): unknown => value;
+
+type Coercion = (value: unknown) => unknown;
+
+/** What a field is before it is put into a request schema or a patch schema. */
+export interface Field<S extends z.ZodType = z.ZodType> {
+  schema: S;
+  coerce: Coercion;
+}
+
+export interface DefaultField<S extends z.ZodType = z.ZodType> extends Field<S> {
+  fallback: z.output<S>;
+}
+
+export interface OptionalField<S extends z.ZodType = z.ZodType> extends Field<S> {
+  optional: true;
+}
+
+type AnyField = Field | DefaultField | OptionalField;
+export type Fields = Record<string, AnyField>;
+
+export const text = (description: string): Field<z.ZodString> => ({
+  schema: z.string({ error: "Input should be a string" }).min(1, "Input should not be empty").meta({ description }),
+  coerce: asIs,
+});
+
+export const integer = (description: string, min: number, max: number): Field<z.ZodNumber> => ({
+  schema: z
+    .number({ error: "Input should be a whole number" })
+    .int("Input should be a whole number")
+    .min(min, `Input should be greater than or equal to ${min}`)
+    .max(max, `Input should be less than or equal to ${max}`)
+    .meta({ description }),
+  coerce: toNumber,
+});
+
+export const number = (description: string, min: number, max: number): Field<z.ZodNumber> => ({
+  schema: z
+    .number({ error: "Input should be a number" })
+    .min(min, `Input should be greater than or equal to ${min}`)
+    .max(max, `Input should be less than or equal to ${max}`)
+    .meta({ description }),
+  coerce: toNumber,
+});
+
+export const flag = (description: string): Field<z.ZodBoolean> => ({
+  schema: z.boolean({ error: "Input should be true or false" }).meta({ description }),
+  coerce: toBoolean,
+});
+
+export const choice = <const T extends readonly [string, ...string[]]>(
+  description: string,
+  values: T,
+): Field<z.ZodEnum<{ [K in T[number]]: K }>> => ({
+  schema: z
+    .enum(values, { error: `Input should be ${values.map((value) => `'${value}'`).join(", ")}` })
+    .meta({ description }),
+  coerce: asIs,
+});
+
+export const custom = <S extends z.ZodType>(schema: S): Field<S> => ({ schema, coerce: asIs });
+
+/** The field may be absent, `""` or null, and is `fallback` then. */
+export const withDefault = <S extends z.ZodType>(field: Field<S>, fallback: z.output<S>): DefaultField<S> => ({
+  ...field,
+  fallback,
+});
+
+/** The field may be absent, `""` or null, and is null then. */
+export const optional = <S extends z.ZodType>(field: Field<S>): OptionalField<S> => ({ ...field, optional: true });
+
+type RequestSchema<F extends AnyField> = F extends DefaultField<infer S>
+  ? z.ZodPipe<z.ZodTransform, z.ZodDefault<S>>
+  : F extends OptionalField<infer S>
+    ? z.ZodPipe<z.ZodTransform, z.ZodDefault<z.ZodNullable<S>>>
+    : F extends Field<infer S>
+      ? z.ZodPipe<z.ZodTransform, S>
+      : never;
+
+type RequestShape<F extends Fields> = { [K in keyof F]: RequestSchema<F[K]> };
+
+const requestField = (field: AnyField): z.ZodType => {
+  const coerce = (value: unknown): unknown => (isBlank(value) ? undefined : field.coerce(value));
+  if ("fallback" in field) return z.preprocess(coerce, (field.schema as z.ZodType).default(field.fallback));
+  if ("optional" in field) return z.preprocess(coerce, (field.schema as z.ZodType).nullable().default(null));
+  // A required string may be "": its own rule says so more clearly than "required" would.
+  return z.preprocess((value) => (value === null ? undefined : field.coerce(value)), field.schema);
+};
+
+/** The schema of a whole config: every field present in its output, defaults filled in. Unknown keys are dropped. */
+export const requestSchema = <F extends Fields>(fields: F): z.ZodObject<RequestShape<F>> =>
+  z.object(
+    Object.fromEntries(Object.entries(fields).map(([name, field]) => [name, requestField(field)])),
+  ) as unknown as z.ZodObject<RequestShape<F>>;
+
+type PatchShape<F extends Fields> = {
+  [K in keyof F]: F[K] extends Field<infer S> ? z.ZodOptional<z.ZodNullable<S>> : never;
+};
+
+/** The schema of a part of a config: no defaults, absent stays absent, null or `""` unsets. */
+export const patchSchema = <F extends Fields>(fields: F): z.ZodObject<PatchShape<F>> =>
+  z.strictObject(
+    Object.fromEntries(
+      Object.entries(fields).map(([name, field]) => [
+        name,
+        z.preprocess(
+          (value) => (value === undefined ? undefined : isBlank(value) ? null : field.coerce(value)),
+          (field.schema as z.ZodType).nullable().optional(),
+        ),
+      ]),
+    ),
+  ) as unknown as z.ZodObject<PatchShape<F>>;

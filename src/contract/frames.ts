@@ -1,0 +1,33 @@
+import { z } from "zod";
+import { runtimeState } from "./runtime-state.ts";
+
+/** What the two WebSockets send. */
+
+export const logLine = z
+  .object({
+    seq: z.int().min(0).meta({ description: "Number of the line; grows by one per line for the life of the instance" }),
+    timestamp: z.string().meta({ description: "When the line was read; RFC 3339, UTC" }),
+    line: z.string(),
+  })
+  .meta({ id: "LogLine" });
+export type LogLine = z.output<typeof logLine>;
+
+export const gapFrame = z
+  .object({ type: z.literal("gap"), from: z.int(), to: z.int() })
+  .meta({ id: "GapFrame", description: "Lines from..to, both included, whose file is no longer there" });
+export type GapFrame = z.output<typeof gapFrame>;
+
+export const errorFrame = z.object({ error: z.string() }).meta({ id: "ErrorFrame" });
+
+export const logFrame = z.union([logLine, gapFrame, errorFrame]).meta({ id: "LogFrame" });
+export type LogFrame = z.output<typeof logFrame>;
+
+export const stateFrame = z
+  .object({
+    seq: z.int().min(0).optional().meta({ description: "Absent in the first frame" }),
+    timestamp: z.string().optional(),
+    type: z.literal("instance_state"),
+    data: runtimeState,
+  })
+  .meta({ id: "StateFrame" });
+export type StateFrame = z.output<typeof stateFrame>;
