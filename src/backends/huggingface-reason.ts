@@ -1,0 +1,1 @@
+export const pyserverReasonLines = (lines: readonly string[]): string[] => lines.slice(-3);

@@ -1,0 +1,69 @@
+import type { HuggingFaceCausalConfig, HuggingFaceClassificationConfig } from "../contract/index.ts";
+import type { Backend, Launch, LaunchContext } from "./backend.ts";
+import { createPyserverLogReader } from "./huggingface-log.ts";
+import { pyserverReasonLines } from "./huggingface-reason.ts";
+import { choosePython } from "./python.ts";
+
+/** Both HuggingFace backends: our own Python server, one process for one model. */
+
+type Config = HuggingFaceCausalConfig | HuggingFaceClassificationConfig;
+
+const commonFlags = (config: Config, context: LaunchContext): string[] => [
+  ...["--model", config.model_id],
+  `--alias=${config.alias}`,
+  `--host=${config.host}`,
+  `--port=${context.port}`,
+  `--device=${config.device}`,
+  `--dtype=${config.dtype}`,
+  `--max-length=${config.max_length}`,
+  ...(config.trust_remote_code ? ["--trust-remote-code"] : []),
+];
+
+const causalFlags = (config: HuggingFaceCausalConfig): string[] =>
+  config.use_flash_attention ? [] : ["--no-flash-attention"];
+
+const classificationFlags = (config: HuggingFaceClassificationConfig): string[] =>
+  config.labels === null ? [] : [`--labels=${JSON.stringify(config.labels)}`];
+
+const environment = (config: Config, context: LaunchContext): Record<string, string> => {
+  const inherited = context.env.PYTHONPATH;
+  const path = [context.pyserverDir, inherited].filter((part) => part !== null && part !== undefined && part !== "");
+  return {
+    ...(context.pyserverDir === null ? {} : { PYTHONPATH: path.join(":") }),
+    // Python holds back what it writes to a file until some kilobytes are there.
+    PYTHONUNBUFFERED: "1",
+    SOLAR_PYSERVER_API_KEY: config.api_key,
+  };
+};
+
+const launchPyserver = (kind: string, flags: string[], config: Config, context: LaunchContext): Launch => {
+  const python = choosePython(context);
+  return {
+    argv: [python, "-m", "solar_pyserver", kind, ...commonFlags(config, context), ...flags],
+    env: environment(config, context),
+    notFound: `python not found: looked for ${python} (PYTHON, the active environment, or python3 on PATH)`,
+  };
+};
+
+const shared = {
+  // A model may be an id on the Hub as well as a folder, so nothing must be there before a start.
+  requiredFiles: () => [],
+  healthPath: "/health",
+  createLogReader: createPyserverLogReader,
+  slotsProbe: () => null,
+  reasonLines: pyserverReasonLines,
+} as const;
+
+export const huggingfaceCausal: Backend<HuggingFaceCausalConfig> = {
+  ...shared,
+  type: "huggingface_causal",
+  supportedEndpoints: ["/v1/chat/completions", "/v1/completions", "/v1/models", "/health"],
+  launch: (config, context) => launchPyserver("causal", causalFlags(config), config, context),
+};
+
+export const huggingfaceClassification: Backend<HuggingFaceClassificationConfig> = {
+  ...shared,
+  type: "huggingface_classification",
+  supportedEndpoints: ["/v1/classify", "/v1/models", "/health"],
+  launch: (config, context) => launchPyserver("classification", classificationFlags(config), config, context),
+};

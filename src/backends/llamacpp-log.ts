@@ -1,0 +1,3 @@
+import type { LogReader } from "./backend.ts";
+
+export const createLlamaLogReader = (): LogReader => ({ read: () => [] });

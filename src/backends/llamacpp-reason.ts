@@ -1,0 +1,1 @@
+export const llamaReasonLines = (lines: readonly string[]): string[] => lines.slice(-3);

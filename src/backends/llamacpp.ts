@@ -1,0 +1,55 @@
+import type { LlamaCppConfig } from "../contract/index.ts";
+import type { Backend, Launch, LaunchContext, RequiredFile } from "./backend.ts";
+import { createLlamaLogReader } from "./llamacpp-log.ts";
+import { llamaReasonLines } from "./llamacpp-reason.ts";
+import { slotsProbe } from "./llamacpp-slots.ts";
+
+/**
+ * llama.cpp's llama-server. Every field that the config has is passed, defaults too: the defaults of
+ * the flags change from build to build (`--port`'s does), ours must not.
+ */
+
+const argvOf = (config: LlamaCppConfig, context: LaunchContext): string[] => [
+  context.llamaServer === "" ? "llama-server" : context.llamaServer,
+  ...["--model", config.model],
+  ...["--alias", config.alias],
+  ...["--threads", String(config.threads)],
+  ...["--n-gpu-layers", String(config.n_gpu_layers)],
+  ...["--temp", String(config.temp)],
+  ...["--top-p", String(config.top_p)],
+  ...["--top-k", String(config.top_k)],
+  ...["--min-p", String(config.min_p)],
+  ...["--ctx-size", String(config.ctx_size)],
+  ...(config.chat_template_file === null ? [] : ["--chat-template-file", config.chat_template_file]),
+  ...(config.special ? ["--special"] : []),
+  ...["--host", config.host],
+  ...["--port", String(context.port)],
+  "--no-warmup",
+  "--jinja",
+];
+
+const launch = (config: LlamaCppConfig, context: LaunchContext): Launch => {
+  const argv = argvOf(config, context);
+  return {
+    argv,
+    // Anyone's `ps` shows argv; the environment is the owner's alone.
+    env: { LLAMA_API_KEY: config.api_key },
+    notFound: `llama-server not found: looked for ${argv[0]} (PATH or LLAMA_SERVER)`,
+  };
+};
+
+const requiredFiles = (config: LlamaCppConfig): RequiredFile[] => [
+  { field: "model", path: config.model },
+  ...(config.chat_template_file === null ? [] : [{ field: "chat_template_file", path: config.chat_template_file }]),
+];
+
+export const llamacpp: Backend<LlamaCppConfig> = {
+  type: "llamacpp",
+  supportedEndpoints: ["/v1/chat/completions", "/v1/completions", "/v1/models"],
+  requiredFiles,
+  launch,
+  healthPath: "/health",
+  createLogReader: createLlamaLogReader,
+  slotsProbe: (config) => slotsProbe(config.api_key),
+  reasonLines: llamaReasonLines,
+};
