@@ -1,5 +1,17 @@
 import { z } from "zod";
-import { type Fields, choice, custom, flag, integer, number, optional, patchSchema, requestSchema, text, withDefault } from "./fields.ts";
+import {
+  choice,
+  custom,
+  type Fields,
+  flag,
+  integer,
+  number,
+  optional,
+  patchSchema,
+  requestSchema,
+  text,
+  withDefault,
+} from "./fields.ts";
 
 /** The config of each backend: one set of fields each, from which request and patch schemas are built. */
 
@@ -184,7 +196,12 @@ const valueAt = (value: unknown, path: (string | number)[]): unknown =>
     value,
   );
 
-const failure = (raw: unknown, path: string[], message: string, code: "invalid_type" | "invalid_value"): ParsedConfig => ({
+const failure = (
+  raw: unknown,
+  path: string[],
+  message: string,
+  code: "invalid_type" | "invalid_value",
+): ParsedConfig => ({
   success: false,
   issues: [
     {

@@ -16,7 +16,8 @@ export type FieldError = z.output<typeof fieldError>;
 
 export const validationError = z.object({ detail: z.array(fieldError) }).meta({ id: "ValidationError" });
 
-const secretField = (name: string | number | undefined): boolean => typeof name === "string" && /key|secret|token$/i.test(name);
+const secretField = (name: string | number | undefined): boolean =>
+  typeof name === "string" && /key|secret|token$/i.test(name);
 
 const typeOf = (issue: z.core.$ZodIssue, missing: boolean): string => {
   if (missing) return "missing";

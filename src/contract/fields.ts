@@ -92,13 +92,14 @@ export const withDefault = <S extends z.ZodType>(field: Field<S>, fallback: z.ou
 /** The field may be absent, `""` or null, and is null then. */
 export const optional = <S extends z.ZodType>(field: Field<S>): OptionalField<S> => ({ ...field, optional: true });
 
-type RequestSchema<F extends AnyField> = F extends DefaultField<infer S>
-  ? z.ZodPipe<z.ZodTransform, z.ZodDefault<S>>
-  : F extends OptionalField<infer S>
-    ? z.ZodPipe<z.ZodTransform, z.ZodDefault<z.ZodNullable<S>>>
-    : F extends Field<infer S>
-      ? z.ZodPipe<z.ZodTransform, S>
-      : never;
+type RequestSchema<F extends AnyField> =
+  F extends DefaultField<infer S>
+    ? z.ZodPipe<z.ZodTransform, z.ZodDefault<S>>
+    : F extends OptionalField<infer S>
+      ? z.ZodPipe<z.ZodTransform, z.ZodDefault<z.ZodNullable<S>>>
+      : F extends Field<infer S>
+        ? z.ZodPipe<z.ZodTransform, S>
+        : never;
 
 type RequestShape<F extends Fields> = { [K in keyof F]: RequestSchema<F[K]> };
 

@@ -37,7 +37,10 @@ export const instanceAnswer = z
   .object({
     instance,
     message: z.string(),
-    warnings: z.array(z.string()).optional().meta({ description: "Keys of the config that are not known and were left out" }),
+    warnings: z
+      .array(z.string())
+      .optional()
+      .meta({ description: "Keys of the config that are not known and were left out" }),
   })
   .meta({ id: "InstanceAnswer" });
 export type InstanceAnswer = z.output<typeof instanceAnswer>;

@@ -1,0 +1,59 @@
+import type { InstanceLog } from "./instance-log.ts";
+import type { LogEntry } from "./ring.ts";
+import type { FilePosition } from "./segment.ts";
+
+/** What a client asks to see of a log; see {@link firstSeqFor}. */
+export interface LogRange {
+  /** Only lines with a higher seq. */
+  after: number | null;
+  /** Only the last so many of what there is now. */
+  tail: number | null;
+}
+
+/** Seq of the first line for a range; with neither bound, the replay that every client gets. */
+export const firstSeqFor = (log: Pick<InstanceLog, "nextSeq" | "replaySeq" | "firstSeq">, range: LogRange): number => {
+  if (range.after === null && range.tail === null) return log.replaySeq;
+  const resumed = range.after === null ? log.firstSeq : range.after + 1;
+  return range.tail === null ? resumed : Math.max(resumed, log.nextSeq - range.tail, 0);
+};
+
+export interface LogRead {
+  /** Lines that should stand before the entries but are no longer held, both ends included. */
+  gap: { from: number; to: number } | null;
+  entries: LogEntry[];
+}
+
+/** One reader's own position in a log. It never holds the log up and costs no memory while it waits. */
+export class LogCursor {
+  private position: FilePosition | null = null;
+
+  constructor(
+    private readonly log: InstanceLog,
+    /** Seq of the line that comes next. */
+    public seq: number,
+  ) {}
+
+  /** The next lines, in order; none when it has caught up. */
+  next(limit: number): LogRead {
+    const { entries, position } = this.log.read(this.seq, limit, this.position);
+    const first = entries[0];
+    const last = entries.at(-1);
+    if (first === undefined || last === undefined) return { gap: null, entries };
+    const gap = first.seq > this.seq ? { from: this.seq, to: first.seq - 1 } : null;
+    this.seq = last.seq + 1;
+    this.position = position;
+    return { gap, entries };
+  }
+}
+
+/** One page of a log for a reader that comes once. */
+export const readPage = (log: InstanceLog, range: LogRange, limit: number): LogEntry[] => {
+  const cursor = new LogCursor(log, firstSeqFor(log, range));
+  const page: LogEntry[] = [];
+  while (page.length < limit) {
+    const { entries } = cursor.next(limit - page.length);
+    if (entries.length === 0) break;
+    for (const entry of entries.slice(0, limit - page.length)) page.push(entry);
+  }
+  return page;
+};

@@ -1,0 +1,147 @@
+import { closeSync, type FSWatcher, fstatSync, openSync, readSync, watch } from "node:fs";
+
+/**
+ * Follows a file that another process appends to. While it is quiet a watch tells of new bytes; in
+ * a burst the watch would slow the writer (the kernel queues an event for each write), so it is
+ * dropped and the file is read every few milliseconds until the burst is over.
+ */
+
+const CHUNK_BYTES = 256 * 1024;
+/** Bytes read in one turn before other work gets its turn. */
+const TURN_BYTES = 1024 * 1024;
+const POLL_MS = 2;
+/** Now and then a watch's last event does not come. Outside Linux, watches are coarse. */
+const SLOW_CHECK_MS = process.platform === "linux" ? 500 : 50;
+const WINDOW_MS = 50;
+/** Reads in one window that make it a burst, and under which a burst is over. */
+const BURST_READS = 40;
+const CALM_READS = 10;
+
+/** One buffer for all: what is read is taken in before the next read. */
+const buffer = Buffer.allocUnsafe(CHUNK_BYTES);
+
+export class FileFollower {
+  private readonly fd: number;
+  private watcher: FSWatcher | null = null;
+  private poll: Timer | null = null;
+  private slowCheck: Timer | null = null;
+  private turn: Timer | NodeJS.Immediate | null = null;
+  private windowStart = 0;
+  private readsInWindow = 0;
+  private closed = false;
+
+  /**
+   * @param position byte to begin at
+   * @param onChunk takes the bytes in order; the chunk is reused after it returns
+   */
+  constructor(
+    private readonly path: string,
+    private position: number,
+    private readonly onChunk: (chunk: Buffer) => void,
+  ) {
+    this.fd = openSync(path, "r");
+  }
+
+  /** The open file, for readers of its past: it stays readable when its name is gone. */
+  get descriptor(): number {
+    return this.fd;
+  }
+
+  /** Size of the file in bytes. */
+  get size(): number {
+    return fstatSync(this.fd).size;
+  }
+
+  get modified(): Date {
+    return fstatSync(this.fd).mtime;
+  }
+
+  /** Begins to follow; bytes already there come first. */
+  start(): void {
+    this.slowCheck = setInterval(() => this.readTurn(), SLOW_CHECK_MS);
+    this.armWatch();
+    this.readTurn();
+  }
+
+  /** Reads what is there to its end, giving others their turn in between. */
+  async drain(): Promise<void> {
+    while (!this.closed && this.readSome(TURN_BYTES)) await new Promise((resolve) => setImmediate(resolve));
+  }
+
+  close(): void {
+    if (this.closed) return;
+    this.closed = true;
+    this.dropWatch();
+    if (this.poll !== null) clearInterval(this.poll);
+    if (this.slowCheck !== null) clearInterval(this.slowCheck);
+    if (this.turn !== null) clearImmediate(this.turn as NodeJS.Immediate);
+    closeSync(this.fd);
+  }
+
+  private armWatch(): void {
+    try {
+      this.watcher = watch(this.path, { persistent: false }, () => this.readTurn());
+      // A watch that breaks (file gone, too many watches) leaves the slow check.
+      this.watcher.on("error", () => this.dropWatch());
+    } catch {
+      this.watcher = null;
+      this.startPolling();
+    }
+  }
+
+  private dropWatch(): void {
+    this.watcher?.close();
+    this.watcher = null;
+  }
+
+  private startPolling(): void {
+    this.poll ??= setInterval(() => this.readTurn(), POLL_MS);
+  }
+
+  private readTurn(): void {
+    if (this.closed || this.turn !== null) return;
+    const before = this.position;
+    const more = this.readSome(TURN_BYTES);
+    if (this.closed) return;
+    if (more) {
+      this.turn = setImmediate(() => {
+        this.turn = null;
+        this.readTurn();
+      });
+    }
+    this.adapt(this.position > before);
+  }
+
+  /** Chooses between watch and poll by how often there was something to read. */
+  private adapt(readSomething: boolean): void {
+    if (readSomething) this.readsInWindow += 1;
+    const now = performance.now();
+    if (this.poll === null && this.readsInWindow >= BURST_READS && now - this.windowStart < WINDOW_MS) {
+      this.dropWatch();
+      this.startPolling();
+    }
+    if (now - this.windowStart < WINDOW_MS) return;
+    if (this.poll !== null && this.readsInWindow <= CALM_READS) {
+      clearInterval(this.poll);
+      this.poll = null;
+      this.armWatch();
+      // What came between the last read and the watch has no event of its own.
+      if (this.watcher !== null) setImmediate(() => this.readTurn());
+    }
+    this.windowStart = now;
+    this.readsInWindow = 0;
+  }
+
+  /** Reads at most about `limit` bytes; true when there may be more. */
+  private readSome(limit: number): boolean {
+    for (let taken = 0; taken < limit && !this.closed; ) {
+      const read = readSync(this.fd, buffer, 0, CHUNK_BYTES, this.position);
+      if (read === 0) return false;
+      this.position += read;
+      taken += read;
+      this.onChunk(buffer.subarray(0, read));
+      if (read < CHUNK_BYTES) return false;
+    }
+    return true;
+  }
+}

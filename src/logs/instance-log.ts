@@ -1,0 +1,316 @@
+import { closeSync, openSync, statSync, unlinkSync } from "node:fs";
+import { createLogFile } from "./file-name.ts";
+import { FileFollower } from "./follower.ts";
+import { punchHead } from "./punch.ts";
+import { type LogEntry, LogRing } from "./ring.ts";
+import { type FilePosition, indexPath, LineClock, positionFor, readSegment, type SegmentRecord } from "./segment.ts";
+import { LineSplitter } from "./splitter.ts";
+import { TimeIndex } from "./time-index.ts";
+
+/** The part of the newest file that is read again when a daemon comes back, to know what the server was doing. */
+const REPLAY_BYTES = 1024 * 1024;
+
+export interface LogSettings {
+  dir: string;
+  indexDir: string;
+  /** Lines in memory, and lines of a replay. */
+  bufferSize: number;
+  maxBytes: number;
+  keepFiles: number;
+}
+
+export interface LogOwner {
+  /** Makes the record of the files durable. Throws where it cannot. */
+  saveSegments(segments: readonly SegmentRecord[]): void;
+  /** Lines as they are read, in order; they share one timestamp. */
+  onLines(lines: readonly string[], timestamp: string): void;
+  warn(message: string): void;
+}
+
+/** Whoever reads the log at their own pace; its position keeps the cap from overtaking it early. */
+export interface LogReaderPosition {
+  readonly seq: number;
+}
+
+interface Live {
+  segment: SegmentRecord;
+  follower: FileFollower;
+  splitter: LineSplitter;
+  index: TimeIndex;
+}
+
+/**
+ * The log of one instance: its files, each line numbered over all of them, and the newest lines in
+ * memory. Opening it reads where the last daemon stopped.
+ */
+export class InstanceLog {
+  private readonly ring: LogRing;
+  private readonly listeners = new Set<() => void>();
+  private readonly readers = new Set<LogReaderPosition>();
+  private readonly segments: SegmentRecord[];
+  private live: Live | null = null;
+  /** Set while the lines are read that were there before this daemon; knows when earlier ones were read. */
+  private catchingUp: LineClock | null = null;
+  private opening: Promise<void> | null = null;
+  private canPunch = true;
+
+  constructor(
+    segments: readonly SegmentRecord[],
+    private readonly settings: LogSettings,
+    private readonly owner: LogOwner,
+  ) {
+    this.segments = [...segments];
+    this.ring = new LogRing(settings.bufferSize);
+    this.ring.restart(this.segments.at(-1)?.first_seq ?? 0);
+  }
+
+  /** Seq that the next line will have. */
+  get nextSeq(): number {
+    return this.ring.nextSeq;
+  }
+
+  /** Seq of the oldest line that can still be read. */
+  get firstSeq(): number {
+    return Math.min(this.segments[0]?.held_seq ?? this.ring.firstSeq, this.ring.firstSeq);
+  }
+
+  /** Where a replay begins for a client that asks for nothing special. */
+  get replaySeq(): number {
+    return Math.max(this.firstSeq, this.nextSeq - this.settings.bufferSize);
+  }
+
+  get newestFile(): string | null {
+    return this.segments.at(-1)?.file ?? null;
+  }
+
+  /** The newest `count` lines, oldest first. */
+  lastLines(count: number): string[] {
+    const from = Math.max(this.ring.firstSeq, this.nextSeq - count);
+    return this.ring.from(from, count).map((entry) => entry.line);
+  }
+
+  /** Reads what the newest file already holds; safe to call again. */
+  open(): Promise<void> {
+    this.opening ??= this.catchUp();
+    return this.opening;
+  }
+
+  /** Makes the file of a new start and records its first seq. The caller closes `fd`. */
+  async begin(alias: string): Promise<{ path: string; fd: number }> {
+    await this.open();
+    await this.finish();
+    const time = new Date();
+    const file = createLogFile(this.settings.dir, alias, time);
+    const segment: SegmentRecord = {
+      file: file.path,
+      first_seq: this.nextSeq,
+      started_at: time.toISOString(),
+      held_offset: 0,
+      held_seq: this.nextSeq,
+    };
+    try {
+      const kept = [...this.segments, segment].slice(-this.settings.keepFiles);
+      const dropped = this.segments.filter((old) => !kept.includes(old));
+      this.owner.saveSegments(kept);
+      this.segments.splice(0, this.segments.length, ...kept);
+      for (const old of dropped) this.deleteFiles(old);
+      this.live = this.openLive(segment, TimeIndex.open(indexPath(this.settings.indexDir, segment.file)), 0);
+    } catch (error) {
+      closeSync(file.fd);
+      throw error;
+    }
+    return file;
+  }
+
+  /** Follows the newest file from where it was read to. */
+  follow(): void {
+    this.live?.follower.start();
+  }
+
+  /** Reads the newest file to its end; what stands there without a line end is a line too. */
+  async finish(): Promise<void> {
+    const live = this.live;
+    if (live === null) return;
+    await live.follower.drain();
+    if (this.live !== live) return;
+    this.take(live, live.splitter.flush());
+    this.live = null;
+    live.follower.close();
+    live.index.close();
+  }
+
+  /** Stops following, as it stands: for a daemon that ends while the server goes on. */
+  close(): void {
+    this.live?.follower.close();
+    this.live?.index.close();
+    this.live = null;
+    this.listeners.clear();
+  }
+
+  /** Calls `listener` after new lines came; returns how to end that. */
+  subscribe(listener: () => void): () => void {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  }
+
+  addReader(reader: LogReaderPosition): () => void {
+    this.readers.add(reader);
+    return () => this.readers.delete(reader);
+  }
+
+  /**
+   * Lines from `seq` on: from memory, or from the file where they are older; at most about `limit`.
+   * Empty when there is none yet. The first entry's seq is higher than `seq` where lines in between
+   * are no longer held. `position` comes back for the next call.
+   */
+  read(
+    seq: number,
+    limit: number,
+    position: FilePosition | null,
+  ): { entries: LogEntry[]; position: FilePosition | null } {
+    const from = Math.max(seq, this.firstSeq);
+    if (from >= this.ring.firstSeq) return { entries: this.ring.from(from, limit), position: null };
+    const at = this.segments.findLastIndex((segment) => segment.first_seq <= from);
+    const segment = this.segments[at];
+    if (segment === undefined) return { entries: this.ring.from(this.ring.firstSeq, limit), position: null };
+    try {
+      const read = this.readFile(segment, at, from, position);
+      if (read.entries.length > 0) return read;
+    } catch {
+      // The file was removed by somebody: its lines are gone, the next one's are not.
+    }
+    const next = this.segments[at + 1]?.first_seq ?? this.ring.firstSeq;
+    return this.read(Math.max(next, from + 1), limit, null);
+  }
+
+  private readFile(
+    segment: SegmentRecord,
+    at: number,
+    from: number,
+    position: FilePosition | null,
+  ): { entries: LogEntry[]; position: FilePosition } {
+    const live = this.live?.segment === segment ? this.live : null;
+    const index = TimeIndex.openExisting(indexPath(this.settings.indexDir, segment.file));
+    try {
+      const resumable =
+        position?.file === segment.file && position.seq === from && position.offset >= segment.held_offset;
+      const start = resumable ? position : positionFor(segment, index, from);
+      return readSegment({ path: segment.file, descriptor: live?.follower.descriptor ?? null }, index, start, {
+        from,
+        end: this.segments[at + 1]?.first_seq ?? this.nextSeq,
+        ended: live === null,
+        fallbackTime: Date.parse(segment.started_at),
+      });
+    } finally {
+      index?.close();
+    }
+  }
+
+  private async catchUp(): Promise<void> {
+    const segment = this.segments.at(-1);
+    if (segment === undefined) return;
+    const index = TimeIndex.open(indexPath(this.settings.indexDir, segment.file));
+    const start = replayStart(segment, index);
+    if (start === null) {
+      // Lines of a file that is gone keep their numbers, as far as its index tells how many they were.
+      this.ring.restart(Math.max(segment.held_seq, index.last?.seq ?? 0));
+      index.close();
+      return;
+    }
+    this.ring.restart(start.seq);
+    this.live = this.openLive(segment, index, start.offset);
+    this.catchingUp = new LineClock(index, Date.parse(segment.started_at));
+    await this.live.follower.drain();
+    this.catchingUp = null;
+  }
+
+  private openLive(segment: SegmentRecord, index: TimeIndex, offset: number): Live {
+    const follower = new FileFollower(segment.file, offset, (chunk) => {
+      this.take(live, live.splitter.push(chunk));
+      this.enforceCap(live);
+    });
+    const live: Live = { segment, index, splitter: new LineSplitter(offset), follower };
+    return live;
+  }
+
+  /** Numbers, times and publishes lines that end where the splitter stands. */
+  private take(live: Live, lines: string[]): void {
+    if (lines.length === 0) return;
+    const knownLines = Math.min(lines.length, Math.max(0, (live.index.last?.seq ?? 0) - this.nextSeq));
+    const clock = this.catchingUp;
+    if (clock !== null) {
+      for (const line of lines.slice(0, knownLines)) this.publish([line], clock.timeOf(this.nextSeq));
+    }
+    const fresh = clock === null || knownLines === 0 ? lines : lines.slice(knownLines);
+    if (fresh.length === 0) return;
+    // What came while no daemon read it: the file's own time tells best when.
+    const written = clock === null ? Date.now() : live.follower.modified.getTime();
+    const time = Math.max(written, live.index.last?.time ?? 0);
+    live.index.append({ seq: this.nextSeq + fresh.length, offset: live.splitter.nextLineOffset, time });
+    this.publish(fresh, new Date(time).toISOString());
+  }
+
+  private publish(lines: readonly string[], timestamp: string): void {
+    this.ring.append(lines, timestamp);
+    this.owner.onLines(lines, timestamp);
+    for (const listener of this.listeners) listener();
+  }
+
+  /** Gives the head of a file that is over its cap back to the file system. */
+  private enforceCap(live: Live): void {
+    const { maxBytes } = this.settings;
+    const end = live.splitter.nextLineOffset;
+    const held = end - live.segment.held_offset;
+    if (!this.canPunch || held <= maxBytes + maxBytes / 4) return;
+    let entry = live.index.beforeOffset(end - maxBytes);
+    if (entry !== null && held < 2 * maxBytes) {
+      // Whoever is reading there gets some more room before the lines go.
+      const slowest = Math.min(...[...this.readers].map((reader) => reader.seq));
+      if (slowest < entry.seq) entry = live.index.before(slowest);
+    }
+    if (entry === null || entry.offset <= live.segment.held_offset) return;
+    live.segment.held_offset = entry.offset;
+    live.segment.held_seq = entry.seq;
+    try {
+      this.owner.saveSegments(this.segments);
+      this.canPunch =
+        punchFile(live.segment.file, entry.offset) &&
+        punchFile(indexPath(this.settings.indexDir, live.segment.file), live.index.bytesBefore(entry.seq));
+      if (!this.canPunch)
+        this.owner.warn(`${live.segment.file} grows over its cap: the file system cannot free its head`);
+    } catch (error) {
+      this.owner.warn(`cannot cap ${live.segment.file}: ${String(error)}`);
+    }
+  }
+
+  private deleteFiles(segment: SegmentRecord): void {
+    for (const path of [segment.file, indexPath(this.settings.indexDir, segment.file)]) {
+      try {
+        unlinkSync(path);
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== "ENOENT")
+          this.owner.warn(`cannot delete ${path}: ${String(error)}`);
+      }
+    }
+  }
+}
+
+/** Where to begin reading the newest file again; null where it is gone. */
+const replayStart = (segment: SegmentRecord, index: TimeIndex): FilePosition | null => {
+  const size = statSync(segment.file, { throwIfNoEntry: false })?.size;
+  if (size === undefined) return null;
+  const entry = index.beforeOffset(Math.max(segment.held_offset, size - REPLAY_BYTES));
+  const { file, held_offset, held_seq } = segment;
+  return entry === null || entry.offset < held_offset
+    ? { file, seq: held_seq, offset: held_offset }
+    : { file, seq: entry.seq, offset: entry.offset };
+};
+
+const punchFile = (path: string, bytes: number): boolean => {
+  const fd = openSync(path, "r+");
+  try {
+    return punchHead(fd, bytes);
+  } finally {
+    closeSync(fd);
+  }
+};
