@@ -1,0 +1,85 @@
+import { isZombie, output, parsePidsWithEnv, parsePsRows } from "./darwin.ts";
+import { errorCode, isLiving, processIds, readEnviron, readProcStat } from "./proc.ts";
+
+/**
+ * Process groups. A model server may fork, and what it forks holds the GPU as well as it does: it is the group
+ * that is signalled, and a stop is done when nothing of the group is left.
+ */
+
+/** Pids of the group's members that still run; zombies have ended and are left out. */
+export function groupMembers(pgid: number): number[] {
+  checkGroup(pgid);
+  if (process.platform === "darwin") {
+    const rows = parsePsRows(output(["ps", "-A", "-o", "pid=,pgid=,stat="]));
+    return rows.filter((row) => row.group === pgid && !isZombie(row.state)).map((row) => row.pid);
+  }
+  return processIds().filter((pid) => {
+    const stat = readProcStat(pid);
+    return stat !== null && stat.group === pgid && isLiving(stat);
+  });
+}
+
+export function groupAlive(pgid: number): boolean {
+  checkGroup(pgid);
+  // One call says that nothing is there at all; only zombies make it worth reading each process.
+  try {
+    process.kill(-pgid, 0);
+  } catch (error) {
+    if (errorCode(error) === "ESRCH") return false;
+    if (errorCode(error) !== "EPERM") throw error;
+  }
+  return groupMembers(pgid).length > 0;
+}
+
+/**
+ * Sends a signal to each member of the group; false where nobody is left. (Zombies that nobody has waited for
+ * still count as somebody here: `groupAlive` tells whether anything runs.)
+ * Throws where members live that may not be signalled.
+ */
+export function signalGroup(pgid: number, signal: NodeJS.Signals): boolean {
+  checkGroup(pgid);
+  try {
+    process.kill(-pgid, signal);
+    return true;
+  } catch (error) {
+    if (errorCode(error) === "ESRCH") return false;
+    // macOS answers EPERM for a group of which only zombies are left.
+    if (errorCode(error) === "EPERM" && groupMembers(pgid).length === 0) return false;
+    throw error;
+  }
+}
+
+/**
+ * Pids of processes that were started with `name=value` in their environment, as far as it may be read (on
+ * Linux that of processes of the same user). It finds what has left the group and the session, for the
+ * environment is inherited by all. Never this process itself.
+ */
+export function processesWithEnv(name: string, value: string): number[] {
+  const pids =
+    process.platform === "darwin"
+      ? parsePidsWithEnv(output(["ps", "-A", "-E", "-ww", "-o", "pid=,command="]), name, value)
+      : linuxProcessesWithEnv(name, value);
+  return pids.filter((pid) => pid !== process.pid);
+}
+
+function linuxProcessesWithEnv(name: string, value: string): number[] {
+  const entry = Buffer.from(`${name}=${value}\0`);
+  return processIds().filter((pid) => {
+    const environ = readEnviron(pid);
+    // A zombie's environment is gone already, so what matches still runs.
+    return environ !== null && hasEntry(environ, entry);
+  });
+}
+
+/** Whether `entry`, its NUL included, stands in `environ` at the start of an entry. */
+export function hasEntry(environ: Buffer, entry: Buffer): boolean {
+  for (let at = environ.indexOf(entry); at >= 0; at = environ.indexOf(entry, at + 1)) {
+    if (at === 0 || environ[at - 1] === 0) return true;
+  }
+  return false;
+}
+
+/** kill(2) takes -1 for every process of the user and 0 for our own group: neither is ever meant here. */
+function checkGroup(pgid: number): void {
+  if (!Number.isInteger(pgid) || pgid <= 1) throw new RangeError(`not a process group of a child: ${pgid}`);
+}

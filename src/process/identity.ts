@@ -1,0 +1,54 @@
+import { readFileSync } from "node:fs";
+import { isZombie, output, parseStartTime } from "./darwin.ts";
+import { isLiving, readProcStat } from "./proc.ts";
+
+/**
+ * What tells a process from every other one that ever bore its number. A recorded pid alone must never be
+ * signalled: after a reboot, or once the numbers have gone round, it is someone else's.
+ */
+export interface ProcessIdentity {
+  pid: number;
+  /** When it started; an opaque text (Linux: clock ticks since boot, macOS: the date to the second). */
+  startTime: string;
+  /** Which run of the machine it belongs to. */
+  bootId: string;
+}
+
+const linuxBootId = "/proc/sys/kernel/random/boot_id";
+let known: string | undefined;
+
+/** Changes at each boot of the machine and never within one. */
+export function bootId(): string {
+  known ??= readBootId();
+  return known;
+}
+
+function readBootId(): string {
+  if (process.platform !== "darwin") return readFileSync(linuxBootId, "utf8").trim();
+  const id = output(["sysctl", "-n", "kern.bootsessionuuid"]).trim();
+  if (id === "") throw new Error("sysctl does not tell kern.bootsessionuuid");
+  return id;
+}
+
+/** Null where no such process runs; a zombie has ended and counts as gone. */
+export function identify(pid: number, boot: string = bootId()): ProcessIdentity | null {
+  if (!Number.isInteger(pid) || pid <= 0) return null;
+  const startTime = process.platform === "darwin" ? darwinStartTime(pid) : linuxStartTime(pid);
+  return startTime === null ? null : { pid, startTime, bootId: boot };
+}
+
+/** Whether that very process still runs. `boot` is the machine's present run. */
+export function isSame(identity: ProcessIdentity, boot: string = bootId()): boolean {
+  if (identity.bootId !== boot) return false;
+  return identify(identity.pid, boot)?.startTime === identity.startTime;
+}
+
+function linuxStartTime(pid: number): string | null {
+  const stat = readProcStat(pid);
+  return stat !== null && isLiving(stat) ? stat.startTime : null;
+}
+
+function darwinStartTime(pid: number): string | null {
+  const row = parseStartTime(output(["ps", "-o", "lstart=,stat=", "-p", String(pid)]));
+  return row !== null && !isZombie(row.state) ? row.startTime : null;
+}

@@ -1,0 +1,68 @@
+import { readFile } from "node:fs/promises";
+import { outputLater } from "./darwin.ts";
+import { errorCode, socketInodes } from "./proc.ts";
+import { answering, type Listener, parseLsof, parseProcNet } from "./sockets.ts";
+
+/** Who listens at an address, seen from a set of processes. */
+export interface PortHolders {
+  /** One of the processes listens there. */
+  ours: boolean;
+  /**
+   * Someone else does. With `ours` beside it, both share the port (SO_REUSEPORT), and either may answer.
+   * On macOS, a process of another user is not seen.
+   */
+  foreign: boolean;
+  /** There is a listener that cannot be told apart, for the descriptors of one of the processes are hidden. */
+  unknown: boolean;
+}
+
+/**
+ * Which sides answer a connection to `host`:`port`: `pids` or others. An answer on the port proves nothing by
+ * itself, since a server of someone else may hold it, or share it.
+ * `host` is what the server was told to bind to: an address, `localhost`, `0.0.0.0`, `::`.
+ * It takes some 10 ms, since the kernel goes through its whole table of connections to print the listeners; they
+ * pass on another thread.
+ */
+export async function listenersOn(port: number, host: string, pids: readonly number[]): Promise<PortHolders> {
+  const all = process.platform === "darwin" ? await darwinListeners(port) : await linuxListeners(port);
+  const listeners = answering(all, host);
+  if (listeners.length === 0) return { ours: false, foreign: false, unknown: false };
+  const { held, hidden } = process.platform === "darwin" ? heldByPid(pids) : heldByInode(pids);
+  const ours = listeners.filter((listener) => held.has(listener.holder)).length;
+  const others = ours < listeners.length;
+  return { ours: ours > 0, foreign: others && !hidden, unknown: others && hidden };
+}
+
+async function linuxListeners(port: number): Promise<Listener[]> {
+  const texts = await Promise.all(["/proc/net/tcp", "/proc/net/tcp6"].map(readTable));
+  return texts.flatMap((text) => parseProcNet(text, port));
+}
+
+async function readTable(path: string): Promise<string> {
+  try {
+    return await readFile(path, "latin1");
+  } catch (error) {
+    // No tcp6 where the kernel was started without IPv6.
+    if (errorCode(error) === "ENOENT") return "";
+    throw error;
+  }
+}
+
+function heldByInode(pids: readonly number[]): { held: Set<string>; hidden: boolean } {
+  const held = new Set<string>();
+  let hidden = false;
+  for (const pid of pids) {
+    const inodes = socketInodes(pid);
+    if (inodes === null) hidden = true;
+    else for (const inode of inodes) held.add(inode);
+  }
+  return { held, hidden };
+}
+
+async function darwinListeners(port: number): Promise<Listener[]> {
+  return parseLsof(await outputLater(["lsof", "-nP", `-iTCP:${port}`, "-sTCP:LISTEN", "-Fptn"]), port);
+}
+
+function heldByPid(pids: readonly number[]): { held: Set<string>; hidden: boolean } {
+  return { held: new Set(pids.map(String)), hidden: false };
+}
