@@ -66,8 +66,9 @@ export interface SlotObservation {
   slot: number;
   busy: boolean;
   task: number | null;
-  /** Tokens of the prompt known so far, and read so far. */
+  /** The whole prompt; null while only a part of it is known. */
   promptTokens: number | null;
+  /** Tokens of the prompt that were read so far, and that did not need to be, being in the cache. */
   promptProcessed: number | null;
   promptCached: number | null;
   generatedTokens: number | null;

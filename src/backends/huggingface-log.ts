@@ -1,3 +1,123 @@
-import type { LogReader } from "./backend.ts";
+import type { BackendEvent, LogReader, SlotProgress } from "./backend.ts";
 
-export const createPyserverLogReader = (): LogReader => ({ read: () => [] });
+/** Reads the log of our Python server: lines of `solar: <event> key=value …`, everything else is foreign. */
+
+const MARK = "solar: ";
+
+type Fields = ReadonlyMap<string, string>;
+
+const fieldsOf = (text: string): Fields => {
+  const fields = new Map<string, string>();
+  for (const word of text.split(" ")) {
+    const at = word.indexOf("=");
+    if (at > 0) fields.set(word.slice(0, at), word.slice(at + 1));
+  }
+  return fields;
+};
+
+const number = (fields: Fields, name: string): number | null => {
+  const text = fields.get(name);
+  const value = text === undefined || text === "" ? Number.NaN : Number(text);
+  return Number.isFinite(value) && value >= 0 ? value : null;
+};
+
+const whole = (fields: Fields, name: string): number | null => {
+  const value = number(fields, name);
+  return value !== null && Number.isSafeInteger(value) ? value : null;
+};
+
+/** A rate of 0 is what is printed where there was no time to divide by. */
+const rate = (fields: Fields, name: string): number | null => number(fields, name) || null;
+
+const share = (value: number | null): number | null => (value === null ? null : Math.min(1, value));
+
+class PyserverLogReader implements LogReader {
+  /** Tasks of classification, by slot: they are work, but generate nothing. */
+  private readonly classifying = new Map<number, number | null>();
+
+  read(line: string): BackendEvent[] {
+    if (!line.startsWith(MARK)) return [];
+    const end = line.indexOf(" ", MARK.length);
+    const event = (end === -1 ? line.slice(MARK.length) : line.slice(MARK.length, end)).trimEnd();
+    const fields = fieldsOf(end === -1 ? "" : line.slice(end + 1).trimEnd());
+    switch (event) {
+      case "loading":
+        return [{ type: "loading", stage: fields.get("stage") ?? null, progress: share(number(fields, "progress")) }];
+      case "ready":
+        return [{ type: "ready" }];
+      case "stopped":
+        this.classifying.clear();
+        return [{ type: "all-idle" }];
+      default: {
+        const slot = whole(fields, "slot");
+        return slot === null ? [] : this.request(event, slot, whole(fields, "task"), fields);
+      }
+    }
+  }
+
+  private request(event: string, slot: number, task: number | null, fields: Fields): BackendEvent[] {
+    switch (event) {
+      case "request-start": {
+        if (fields.get("kind") === "classify") this.classifying.set(slot, task);
+        else this.classifying.delete(slot);
+        const progress: SlotProgress = {
+          phase: "prefill",
+          prefill_prompt_tokens: whole(fields, "prompt_tokens"),
+          prefill_progress: 0,
+        };
+        return [{ type: "slot-started", slot, task, progress }];
+      }
+      case "prefill":
+        return prefill(slot, task, fields);
+      case "generating": {
+        const tps = rate(fields, "tps");
+        const progress: SlotProgress = {
+          phase: "generating",
+          prefill_progress: null,
+          generated_tokens: whole(fields, "tokens"),
+          decode_tps: tps,
+          decode_ms_per_token: tps === null ? null : 1000 / tps,
+        };
+        return [{ type: "slot-progress", slot, task, progress }];
+      }
+      case "request-end":
+        return this.ended(slot, task, fields);
+      default:
+        return [];
+    }
+  }
+
+  /** The metrics have no word for how a generation ended, so one that was broken off would pass for a whole one. */
+  private ended(slot: number, task: number | null, fields: Fields): BackendEvent[] {
+    const classified = this.classifying.has(slot) && this.classifying.get(slot) === task;
+    this.classifying.delete(slot);
+    const reason = fields.get("reason");
+    const generated = whole(fields, "generated");
+    const complete = (reason === "stop" || reason === "length") && generated !== null && generated > 0;
+    if (classified || !complete) return [{ type: "slot-released", slot, task, generation: null }];
+    const generation = {
+      slot_id: slot,
+      task_id: task,
+      prompt_tokens: whole(fields, "prompt_tokens"),
+      cached_tokens: null,
+      generated_tokens: generated,
+      decode_tps: rate(fields, "tps"),
+      decode_ms_per_token: rate(fields, "ms_per_token"),
+    };
+    return [{ type: "slot-released", slot, task, generation }];
+  }
+}
+
+const prefill = (slot: number, task: number | null, fields: Fields): BackendEvent[] => {
+  const done = whole(fields, "done");
+  const total = whole(fields, "total");
+  if (done === null || total === null || total === 0) return [];
+  const progress: SlotProgress = {
+    phase: "prefill",
+    prefill_prompt_tokens: total,
+    prefill_progress: share(done / total),
+  };
+  return [{ type: "slot-progress", slot, task, progress }];
+};
+
+export const createPyserverLogReader = (): LogReader => new PyserverLogReader();

@@ -1,1 +1,20 @@
-export const pyserverReasonLines = (lines: readonly string[]): string[] => lines.slice(-3);
+import { COMMON_REASONS, pickReasonLines, type ReasonRules } from "./reason-lines.ts";
+
+/** Why the Python server died: its own word for it, else the end of Python's. */
+
+const RULES: ReasonRules = {
+  clean: (line) => line,
+  patterns: [
+    /^solar: error message=(.*)/,
+    ...COMMON_REASONS,
+    /^(?:[\w.]*OutOfMemoryError|MemoryError)\b/,
+    /No module named /,
+    /^solar_pyserver(?: \S+)?: error: (.*)/,
+    // The last line of a traceback; of several, the last is the one that nobody caught.
+    /^[A-Za-z_][\w.]*(?:Error|Exception|Interrupt|Exit)\b/,
+  ],
+  weak: [],
+  noise: /^(?:solar: (?!error)|Traceback \(most recent call last\)|File ")/,
+};
+
+export const pyserverReasonLines = (lines: readonly string[]): string[] => pickReasonLines(lines, RULES);

@@ -1,1 +1,44 @@
-export const llamaReasonLines = (lines: readonly string[]): string[] => lines.slice(-3);
+import { bodyStart, withoutColours } from "./llamacpp-line.ts";
+import { COMMON_REASONS, pickReasonLines, type ReasonRules } from "./reason-lines.ts";
+
+/** Why a llama-server died, from what builds of 2025 and 2026 print. */
+
+/** "srv    load_model: ", "cmn  common_init_: ", "gguf_init_from_file: ": who printed it. */
+const PRINTER = /^(?:(?:srv|cmn|slot|que|main|llama_server) +\S+ +|(?:main|[a-z0-9]+_[a-z0-9_]+): +)/;
+
+const clean = (line: string): string => {
+  const plain = withoutColours(line);
+  return plain.slice(bodyStart(plain)).trimStart().replace(PRINTER, "");
+};
+
+const RULES: ReasonRules = {
+  clean,
+  patterns: [
+    ...COMMON_REASONS,
+    /^couldn't bind HTTP server socket/,
+    /^couldn't bind to server socket/,
+    /^error while handling argument/,
+    /^(?:error: )?(?:invalid argument|unknown argument|invalid parameter for argument)/,
+    /out of memory/i,
+    /(?:failed|unable) to allocate/,
+    /^failed to open GGUF file/,
+    /^invalid magic characters/,
+    /^failed to read magic/,
+    // The general sentence is said of every model that does not load; what is behind it tells more.
+    /^error loading model: (?!llama_model_loader: failed to load model)/,
+    /^failed to create context with model/,
+    /^failed to load model,? '/,
+    /^error: parser: (.*)/,
+    /^Error: (.*)/,
+    /^error: (Unknown .*)/,
+    /^error: the supplied chat template is not supported/,
+    /GGML_ASSERT\(/,
+    /^CUDA error/,
+    /^what\(\): /,
+  ],
+  weak: [/^error loading model:/, /^failed to apply template/, /^terminate called/, /^exiting due to/],
+  noise:
+    /^(?:operator\(\): cleaning up before exit|exiting due to|warning: (?:no usable GPU|one possible reason|consult docs)|to show complete usage)/,
+};
+
+export const llamaReasonLines = (lines: readonly string[]): string[] => pickReasonLines(lines, RULES);
