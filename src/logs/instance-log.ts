@@ -1,7 +1,6 @@
 import { closeSync, openSync, statSync, unlinkSync } from "node:fs";
 import { createLogFile } from "./file-name.ts";
 import { FileFollower } from "./follower.ts";
-import { punchHead } from "./punch.ts";
 import { type LogEntry, LogRing } from "./ring.ts";
 import { type FilePosition, indexPath, LineClock, positionFor, readSegment, type SegmentRecord } from "./segment.ts";
 import { LineSplitter } from "./splitter.ts";
@@ -17,6 +16,8 @@ export interface LogSettings {
   bufferSize: number;
   maxBytes: number;
   keepFiles: number;
+  /** Frees the first bytes of an open file; false where the system cannot. */
+  freeHead(fd: number, bytes: number): boolean;
 }
 
 export interface LogOwner {
@@ -125,6 +126,11 @@ export class InstanceLog {
   /** Follows the newest file from where it was read to. */
   follow(): void {
     this.live?.follower.start();
+  }
+
+  /** Reads what the newest file holds by now. */
+  async settle(): Promise<void> {
+    await this.live?.follower.drain();
   }
 
   /** Reads the newest file to its end; what stands there without a line end is a line too. */
@@ -274,12 +280,21 @@ export class InstanceLog {
     try {
       this.owner.saveSegments(this.segments);
       this.canPunch =
-        punchFile(live.segment.file, entry.offset) &&
-        punchFile(indexPath(this.settings.indexDir, live.segment.file), live.index.bytesBefore(entry.seq));
+        this.freeHead(live.segment.file, entry.offset) &&
+        this.freeHead(indexPath(this.settings.indexDir, live.segment.file), live.index.bytesBefore(entry.seq));
       if (!this.canPunch)
         this.owner.warn(`${live.segment.file} grows over its cap: the file system cannot free its head`);
     } catch (error) {
       this.owner.warn(`cannot cap ${live.segment.file}: ${String(error)}`);
+    }
+  }
+
+  private freeHead(path: string, bytes: number): boolean {
+    const fd = openSync(path, "r+");
+    try {
+      return this.settings.freeHead(fd, bytes);
+    } finally {
+      closeSync(fd);
     }
   }
 
@@ -304,13 +319,4 @@ const replayStart = (segment: SegmentRecord, index: TimeIndex): FilePosition | n
   return entry === null || entry.offset < held_offset
     ? { file, seq: held_seq, offset: held_offset }
     : { file, seq: entry.seq, offset: entry.offset };
-};
-
-const punchFile = (path: string, bytes: number): boolean => {
-  const fd = openSync(path, "r+");
-  try {
-    return punchHead(fd, bytes);
-  } finally {
-    closeSync(fd);
-  }
 };

@@ -1,4 +1,5 @@
-import { dlopen, FFIType, ptr } from "bun:ffi";
+import { FFIType, ptr } from "bun:ffi";
+import { openLibc } from "./libc.ts";
 
 /**
  * Gives the blocks at the head of a file back while a process goes on appending to it: every
@@ -13,33 +14,22 @@ const BLOCK = 4096;
 
 type Punch = (fd: number, length: number) => boolean;
 
+const { i32, i64, u64, ptr: pointer } = FFIType;
+
 const linux = (): Punch => {
-  const names = ["libc.so.6", "libc.musl-x86_64.so.1", "libc.musl-aarch64.so.1"];
-  for (const name of names) {
-    try {
-      const libc = dlopen(name, {
-        fallocate: { args: [FFIType.i32, FFIType.i32, FFIType.i64, FFIType.i64], returns: FFIType.i32 },
-      });
-      return (fd, length) => libc.symbols.fallocate(fd, KEEP_SIZE_PUNCH_HOLE, 0, length) === 0;
-    } catch {
-      // The next name, then none.
-    }
-  }
-  return () => false;
+  const libc = openLibc({ fallocate: { args: [i32, i32, i64, i64], returns: i32 } });
+  return (fd, length) => libc !== null && libc.fallocate(fd, KEEP_SIZE_PUNCH_HOLE, 0, length) === 0;
 };
 
 const macos = (): Punch => {
   // fcntl is variadic: on arm64 macOS the third argument is taken from the stack, which the six
   // fillers reach by using up the registers; on x64 it is the third register, the first filler.
-  const { i32, u64, ptr: pointer } = FFIType;
-  const libc = dlopen("libSystem.B.dylib", {
-    fcntl: { args: [i32, i32, pointer, u64, u64, u64, u64, u64, pointer], returns: i32 },
-  });
+  const libc = openLibc({ fcntl: { args: [i32, i32, pointer, u64, u64, u64, u64, u64, pointer], returns: i32 } });
   return (fd, length) => {
     const request = Buffer.alloc(24);
     request.writeBigInt64LE(BigInt(length), 16);
     const address = ptr(request);
-    return libc.symbols.fcntl(fd, F_PUNCHHOLE, address, 0n, 0n, 0n, 0n, 0n, address) === 0;
+    return libc !== null && libc.fcntl(fd, F_PUNCHHOLE, address, 0n, 0n, 0n, 0n, 0n, address) === 0;
   };
 };
 

@@ -1,0 +1,55 @@
+import { constants } from "node:os";
+
+/** Marks every process of a start, so that one whose pid could not be recorded in time is found again. */
+export const LAUNCH_MARK = "SOLAR_HOST_LAUNCH";
+
+/** The daemon's key, and what would change a Bun program's behaviour, are no business of a child's. */
+const WITHHELD = ["API_KEY", "SOLAR_HOST_API_KEY", "BUN_OPTIONS", "BUN_BE_BUN", LAUNCH_MARK];
+
+export interface ChildExit {
+  code: number | null;
+  signal: NodeJS.Signals | null;
+}
+
+export interface Child {
+  /** Also the id of its process group and session. */
+  pid: number;
+  exited: Promise<ChildExit>;
+}
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** Where a program is, as an absolute path; null where it does not exist or may not be run. */
+export const findProgram = (program: string, env: Environment): string | null =>
+  Bun.which(program, { PATH: env.PATH ?? "/usr/local/bin:/usr/bin:/bin" });
+
+const nameOfSignal = (number: number): NodeJS.Signals | null =>
+  (Object.entries(constants.signals).find(([, value]) => value === number)?.[0] as NodeJS.Signals | undefined) ?? null;
+
+/**
+ * Starts a program in a session of its own, its output going straight into an open file: nothing
+ * that happens to the daemon can block or end it.
+ * @param inherited the environment that the daemon was started with
+ * @throws where the system cannot start it
+ */
+export const spawnDetached = (
+  argv: readonly string[],
+  inherited: Environment,
+  added: Readonly<Record<string, string>>,
+  mark: string,
+  logFd: number,
+): Child => {
+  const passed = Object.entries(inherited).filter(([name]) => !WITHHELD.includes(name.toUpperCase()));
+  const child = Bun.spawn([...argv], {
+    stdin: "ignore",
+    stdout: logFd,
+    stderr: logFd,
+    detached: true,
+    env: { ...Object.fromEntries(passed), ...added, [LAUNCH_MARK]: mark },
+  });
+  const exited = child.exited.then((): ChildExit => {
+    const signal = child.signalCode;
+    return { code: child.exitCode, signal: typeof signal === "number" ? nameOfSignal(signal) : signal };
+  });
+  return { pid: child.pid, exited };
+};

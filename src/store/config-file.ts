@@ -1,0 +1,166 @@
+import { readFileSync } from "node:fs";
+import { type InstanceConfig, type InstanceStatus, instanceStatuses, parseConfig } from "../contract/index.ts";
+import { backupPath, replaceFile } from "./atomic-file.ts";
+
+/** `config.json`: the instances, loaded without losing any and saved without losing one. */
+
+/** What is stored of an instance. `desired` is what should be, the rest is what was last seen. */
+export interface StoredInstance {
+  id: string;
+  config: InstanceConfig;
+  status: InstanceStatus;
+  desired: "running" | "stopped";
+  port: number | null;
+  pid: number | null;
+  created_at: string;
+  started_at: string | null;
+  error_message: string | null;
+  retry_count: number;
+  supported_endpoints: readonly string[];
+}
+
+export interface LoadedConfig {
+  instances: StoredInstance[];
+  /** Entries that could not be understood, as they stand in the file; they are saved again as they are. */
+  unreadable: unknown[];
+  /** What is wrong with those, for a person. */
+  problems: string[];
+}
+
+/** The file stops the boot; `message` says where and what to do. */
+export class ConfigFileError extends Error {}
+
+const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+
+const stringOr = <T>(value: unknown, other: T): string | T =>
+  typeof value === "string" && value !== "" ? value : other;
+
+const integerOr = <T>(value: unknown, other: T): number | T =>
+  Number.isSafeInteger(value) ? (value as number) : other;
+
+/** Python writes times without a zone, in UTC; the contract wants RFC 3339. */
+const asUtc = (time: string): string => {
+  const zoned = /(?:Z|[+-]\d\d:?\d\d)$/i.test(time) ? time : `${time}Z`;
+  const parsed = new Date(zoned);
+  return Number.isNaN(parsed.getTime()) ? time : parsed.toISOString();
+};
+
+const parseEntry = (entry: unknown): StoredInstance | string => {
+  if (!isRecord(entry)) return "is not an object";
+  if (typeof entry.id !== "string" || entry.id === "") return "has no id";
+  const parsed = parseConfig(entry.config);
+  if (!parsed.success) {
+    const fields = parsed.issues.map(({ path, issue }) => `config.${path.join(".")}: ${issue.message}`);
+    return `(id ${entry.id}) ${fields.join("; ")}`;
+  }
+  const status = instanceStatuses.find((name) => name === entry.status) ?? "stopped";
+  const ran = status === "running" || status === "starting";
+  return {
+    id: entry.id,
+    config: parsed.config,
+    status,
+    desired: entry.desired === "running" || entry.desired === "stopped" ? entry.desired : ran ? "running" : "stopped",
+    port: integerOr(entry.port, null),
+    pid: integerOr(entry.pid, null),
+    created_at: asUtc(stringOr(entry.created_at, new Date(0).toISOString())),
+    started_at: typeof entry.started_at === "string" ? asUtc(entry.started_at) : null,
+    error_message: stringOr(entry.error_message, null),
+    retry_count: Math.max(0, integerOr(entry.retry_count, 0)),
+    supported_endpoints: [],
+  };
+};
+
+const describePlace = async (path: string, text: string): Promise<string> => {
+  // Only a broken file needs it.
+  const { parse, printParseErrorCode } = await import("jsonc-parser");
+  const errors: import("jsonc-parser").ParseError[] = [];
+  parse(text, errors, { disallowComments: true });
+  const first = errors[0];
+  if (first === undefined) return path;
+  const before = text.slice(0, first.offset).split("\n");
+  return `${path}:${before.length}:${(before.at(-1) ?? "").length + 1}: ${printParseErrorCode(first.error)}`;
+};
+
+const restoreHint = (path: string): string =>
+  `Mend it, or take the last good copy back: cp '${backupPath(path)}' '${path}'`;
+
+/**
+ * Loads the file; one that does not exist is empty.
+ * @throws ConfigFileError where it cannot be read or does not parse: it is never taken for empty
+ */
+export const loadConfig = async (path: string): Promise<LoadedConfig> => {
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return { instances: [], unreadable: [], problems: [] };
+    throw new ConfigFileError(`cannot read ${path}: ${(error as Error).message}`);
+  }
+  if (text.trim() === "") throw new ConfigFileError(`${path}:1:1: the file is empty. ${restoreHint(path)}`);
+  let document: unknown;
+  try {
+    document = JSON.parse(text);
+  } catch {
+    throw new ConfigFileError(`${await describePlace(path, text)}: not valid JSON. ${restoreHint(path)}`);
+  }
+  const entries = isRecord(document) ? document.instances : undefined;
+  if (!Array.isArray(entries)) {
+    throw new ConfigFileError(`${path}:1:1: expected {"instances": [...]}. ${restoreHint(path)}`);
+  }
+  return sortEntries(path, entries);
+};
+
+const sortEntries = (path: string, entries: unknown[]): LoadedConfig => {
+  const loaded: LoadedConfig = { instances: [], unreadable: [], problems: [] };
+  const seen = new Set<string>();
+  for (const [index, entry] of entries.entries()) {
+    const parsed = parseEntry(entry);
+    const problem = typeof parsed === "string" ? parsed : seen.has(parsed.id) ? `repeats id ${parsed.id}` : null;
+    if (typeof parsed !== "string" && problem === null) {
+      seen.add(parsed.id);
+      loaded.instances.push(parsed);
+      continue;
+    }
+    loaded.unreadable.push(entry);
+    loaded.problems.push(`${path}: instances[${index}] ${problem}; it is kept in the file as it is, and left alone`);
+  }
+  return loaded;
+};
+
+/** Writes the file, one write at a time; what is asked for during a write goes into the next one together. */
+export class ConfigFile {
+  private current: Promise<void> | null = null;
+  private next: Promise<void> | null = null;
+
+  constructor(
+    readonly path: string,
+    private readonly unreadable: readonly unknown[],
+    private readonly snapshot: () => StoredInstance[],
+  ) {}
+
+  /** Resolves when what is true now is on the disk. */
+  save(): Promise<void> {
+    if (this.current === null) {
+      this.current = this.write();
+      return this.current;
+    }
+    this.next ??= this.current
+      .catch(() => undefined)
+      .then(() => {
+        this.next = null;
+        this.current = this.write();
+        return this.current;
+      });
+    return this.next;
+  }
+
+  private async write(): Promise<void> {
+    try {
+      const document = { instances: [...this.snapshot(), ...this.unreadable] };
+      await replaceFile(this.path, `${JSON.stringify(document, null, 2)}\n`, 0o600);
+    } finally {
+      this.current = null;
+    }
+  }
+}

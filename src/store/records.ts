@@ -1,0 +1,46 @@
+import { mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { basename, join } from "node:path";
+import { replaceFileSync } from "./atomic-file.ts";
+
+/** Small JSON records, a file each: what the daemon must still know when it comes back. */
+export class RecordFolder<T> {
+  /**
+   * @param suffix ends the name of each file, so that several kinds share a folder
+   * @param durable whether a record survives a power cut, not only the daemon's death
+   */
+  constructor(
+    private readonly dir: string,
+    private readonly suffix: string,
+    private readonly durable: boolean,
+  ) {
+    mkdirSync(dir, { recursive: true, mode: 0o700 });
+  }
+
+  /** Null where there is none, or none that parses: each record is written whole, so that is damage from outside. */
+  read(id: string): T | null {
+    try {
+      return JSON.parse(readFileSync(this.path(id), "utf8")) as T;
+    } catch {
+      return null;
+    }
+  }
+
+  /** @throws where it cannot be written; the old record is untouched then */
+  write(id: string, record: T): void {
+    replaceFileSync(this.path(id), `${JSON.stringify(record, null, 2)}\n`, this.durable);
+  }
+
+  remove(id: string): void {
+    rmSync(this.path(id), { force: true });
+  }
+
+  ids(): string[] {
+    return readdirSync(this.dir)
+      .filter((name) => name.endsWith(this.suffix))
+      .map((name) => basename(name, this.suffix));
+  }
+
+  private path(id: string): string {
+    return join(this.dir, `${encodeURIComponent(id)}${this.suffix}`);
+  }
+}

@@ -1,0 +1,158 @@
+import { randomBytes } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { parseEnv } from "node:util";
+import { z } from "zod";
+import { replaceFileSync } from "./atomic-file.ts";
+
+/** The daemon's settings: flags of `serve`, then the process environment, then `.env`, then defaults. */
+
+const whole = (min: number, max: number) =>
+  z.coerce
+    .number({ error: "should be a whole number" })
+    .int("should be a whole number")
+    .min(min, `should be at least ${min}`)
+    .max(max, `should be at most ${max}`);
+
+const seconds = (max: number) =>
+  z.coerce
+    .number({ error: "should be a number of seconds" })
+    .min(0, "should be at least 0")
+    .max(max, `should be at most ${max}`);
+
+const yesNo = z
+  .string()
+  .transform((value) => value.trim().toLowerCase())
+  .pipe(z.enum(["true", "false", "1", "0", "yes", "no", ""], { error: "should be true or false" }))
+  .transform((value) => value === "true" || value === "1" || value === "yes");
+
+const DAY = 86_400;
+
+interface SettingSpec<S extends z.ZodType = z.ZodType> {
+  schema: S;
+  fallback: string;
+  description: string;
+}
+
+const setting = <S extends z.ZodType>(schema: S, fallback: string, description: string): SettingSpec<S> => ({
+  schema,
+  fallback,
+  description,
+});
+
+/** Each setting once: its rule, its default as it would stand in `.env`, and what it means. */
+export const settingSpecs = {
+  HOST: setting(z.string().min(1, "should not be empty"), "0.0.0.0", "address to listen on"),
+  PORT: setting(whole(0, 65_535), "8001", "port to listen on; 0 takes a free one"),
+  CONFIG_FILE: setting(z.string().min(1, "should not be empty"), "config.json", "where the instances are stored"),
+  LOG_DIR: setting(z.string().min(1, "should not be empty"), "logs", "folder of the instances' logs"),
+  START_PORT: setting(whole(1, 65_535), "3500", "first port for instances"),
+  MAX_RETRIES: setting(whole(1, 100), "2", "attempts in all for a start"),
+  LOG_BUFFER_SIZE: setting(whole(1, 1_000_000), "1000", "log lines kept in memory and replayed, for each instance"),
+  LOG_MAX_MB: setting(whole(1, 1_000_000), "100", "size of one log file, in MiB, at which its head is given back"),
+  LOG_KEEP_FILES: setting(whole(1, 10_000), "10", "log files kept of one instance, one for each start"),
+  START_WAIT: setting(seconds(600), "20", "seconds that a start request waits for the model to be ready"),
+  STOP_TIMEOUT: setting(seconds(3600), "10", "seconds between SIGTERM and SIGKILL"),
+  KEEP_INSTANCES: setting(yesNo, "false", "leave the model servers running when the daemon ends"),
+  MAX_PARALLEL_STARTS: setting(whole(0, 10_000), "0", "models that may load at the same time; 0 is no limit"),
+  HEALTH_INTERVAL: setting(seconds(DAY), "10", "seconds between health checks of a running instance; 0 is never"),
+  HANG_TIMEOUT: setting(
+    seconds(DAY),
+    "600",
+    "seconds that a silent instance at work is left alone before it is restarted",
+  ),
+  LLAMA_SERVER: setting(z.string(), "", "llama-server to run; looked up on PATH when empty"),
+  PYTHON: setting(z.string(), "", "Python for the HuggingFace backends; the active environment's when empty"),
+  LOG_FORMAT: setting(
+    z.enum(["auto", "human", "json"], { error: "should be auto, human or json" }),
+    "auto",
+    "the daemon's own log: human on a terminal, json otherwise, unless set",
+  ),
+  LOG_LEVEL: setting(
+    z.enum(["debug", "info", "warn", "error"], { error: "should be debug, info, warn or error" }),
+    "info",
+    "least important lines of the daemon's own log",
+  ),
+} as const satisfies Record<string, SettingSpec>;
+
+export type SettingName = keyof typeof settingSpecs;
+
+export type SettingValues = { [N in SettingName]: z.output<(typeof settingSpecs)[N]["schema"]> };
+
+export interface Settings extends SettingValues {
+  /** Null: no key was given. Empty: no authentication. */
+  API_KEY: string | null;
+}
+
+export class SettingsError extends Error {}
+
+type Source = Readonly<Record<string, string | undefined>>;
+
+/** Reads a `.env` file; one that does not exist is empty. */
+export const readEnvFile = (path: string): Record<string, string> => {
+  try {
+    return parseEnv(readFileSync(path, "utf8")) as Record<string, string>;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return {};
+    throw new SettingsError(`cannot read ${path}: ${(error as Error).message}`);
+  }
+};
+
+const lookUp = (source: Source, name: string): string | undefined => {
+  if (source[name] !== undefined) return source[name];
+  const key = Object.keys(source).find((candidate) => candidate.toUpperCase() === name);
+  return key === undefined ? undefined : source[key];
+};
+
+/** Of several sources, the first that has the name, whatever its case. */
+const resolve = (
+  sources: readonly { name: string; values: Source }[],
+  name: string,
+): { value: string; from: string } | null => {
+  for (const source of sources) {
+    const value = lookUp(source.values, name);
+    if (value !== undefined) return { value, from: source.name };
+  }
+  return null;
+};
+
+/** `LOG_DIR` as the flag it is: `--log-dir`. */
+export const flagOf = (name: string): string => `--${name.toLowerCase().replaceAll("_", "-")}`;
+
+/**
+ * The settings in force.
+ * @param flags values given on the command line, by setting name
+ * @throws SettingsError naming each setting that is wrong, its value and where it came from
+ */
+export const resolveSettings = (flags: Source, env: Source, envFile: Source): Settings => {
+  const sources = [
+    { name: "the command line", values: flags },
+    { name: "the environment", values: env },
+    { name: ".env", values: envFile },
+  ];
+  const problems: string[] = [];
+  const values: Record<string, unknown> = {};
+  for (const [name, spec] of Object.entries(settingSpecs)) {
+    const found = resolve(sources, name);
+    const text = found === null || (found.value === "" && spec.fallback !== "") ? spec.fallback : found.value;
+    const parsed = spec.schema.safeParse(text);
+    if (parsed.success) values[name] = parsed.data;
+    else
+      problems.push(`${name} ${parsed.error.issues[0]?.message}, but is '${text}' (from ${found?.from ?? "default"})`);
+  }
+  if (problems.length > 0) throw new SettingsError(problems.join("\n"));
+  return { ...(values as SettingValues), API_KEY: resolve(sources.slice(1), "API_KEY")?.value ?? null };
+};
+
+/** Makes a key and adds it to the `.env` file, which nobody else may read. */
+export const writeFirstKey = (path: string): string => {
+  const key = randomBytes(24).toString("base64url");
+  let before = "";
+  try {
+    before = readFileSync(path, "utf8");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+  }
+  const separator = before === "" || before.endsWith("\n") ? "" : "\n";
+  replaceFileSync(path, `${before}${separator}API_KEY=${key}\n`, true);
+  return key;
+};

@@ -1,0 +1,43 @@
+/** What an operation on an instance can end in, besides success; the server gives each its status code. */
+
+export class InstanceNotFoundError extends Error {
+  constructor() {
+    super("Instance not found");
+  }
+}
+
+/** The operation needs an instance at rest. */
+export class InstanceActiveError extends Error {
+  constructor(verb: "update" | "delete") {
+    super(`Cannot ${verb} running instance. Stop it first.`);
+  }
+}
+
+/** A later operation took its place. */
+export class OvertakenError extends Error {}
+
+export type OperationVerb = "start" | "stop" | "restart";
+
+/** The operation was tried and did not work. */
+export class OperationFailedError extends Error {
+  constructor(
+    readonly verb: OperationVerb,
+    readonly reason: string,
+  ) {
+    super(`Failed to ${verb} instance: ${reason}`);
+  }
+}
+
+/** What was asked for could not be made durable, so it was not done. */
+export class NotSavedError extends Error {
+  constructor(cause: unknown) {
+    super(`Cannot save the configuration: ${cause instanceof Error ? cause.message : String(cause)}`);
+  }
+}
+
+/** The daemon is ending. */
+export class ShuttingDownError extends Error {
+  constructor() {
+    super("The daemon is shutting down");
+  }
+}

@@ -1,0 +1,53 @@
+import type { LogSettings } from "../logs/instance-log.ts";
+import type { SegmentRecord } from "../logs/segment.ts";
+import type { ProcessIdentity } from "../process/identity.ts";
+import type { PortRegistry } from "../process/ports.ts";
+import type { RecordFolder } from "../store/records.ts";
+import type { RestartPolicy } from "./restart-policy.ts";
+import type { StartGate } from "./start-gate.ts";
+
+/** The daemon's own log, as the supervisor writes to it. */
+export interface Journal {
+  debug(message: string, facts?: Record<string, unknown>): void;
+  info(message: string, facts?: Record<string, unknown>): void;
+  warn(message: string, facts?: Record<string, unknown>): void;
+}
+
+/** What is recorded of a start, so that a daemon that comes back knows the process as its own. */
+export interface LaunchRecord {
+  /** In the environment of each of its processes. */
+  mark: string;
+  port: number;
+  log_file: string;
+  first_seq: number;
+  command: string[];
+  started_at: string;
+  status: "starting" | "running" | "stopping";
+  /** Null until it is spawned; a daemon that died in between leaves it so. */
+  process: ProcessIdentity | null;
+  crashes: number;
+  retry_count: number;
+}
+
+/** What all instances of one daemon share. */
+export interface Host {
+  readonly ports: PortRegistry;
+  readonly gate: StartGate;
+  readonly policy: RestartPolicy;
+  readonly journal: Journal;
+  readonly logs: LogSettings;
+  readonly segments: RecordFolder<SegmentRecord[]>;
+  readonly launches: RecordFolder<LaunchRecord>;
+  /** The environment that the daemon was started with: what children inherit. */
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly llamaServer: string;
+  readonly python: string;
+  /** Unpacks the Python server where that is still to be done. */
+  readonly pyserverDir: () => Promise<string>;
+  /** Milliseconds between SIGTERM and SIGKILL. */
+  readonly stopTimeout: number;
+  /** Milliseconds between health checks of a running instance; 0 is never. */
+  readonly healthInterval: number;
+  /** Milliseconds for which an instance at work may stay silent. */
+  readonly hangTimeout: number;
+}

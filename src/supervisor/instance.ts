@@ -1,0 +1,328 @@
+import { backendOf } from "../backends/index.ts";
+import type { Instance, InstanceConfig, InstanceStatus } from "../contract/index.ts";
+import { InstanceLog } from "../logs/instance-log.ts";
+import type { StoredInstance } from "../store/config-file.ts";
+import {
+  InstanceActiveError,
+  NotSavedError,
+  OperationFailedError,
+  type OperationVerb,
+  OvertakenError,
+} from "./errors.ts";
+import type { Host } from "./host.ts";
+import { isAtRest, nextStatus, type Transition } from "./machine.ts";
+import { type Observed, Run, type RunOwner } from "./run.ts";
+import { RuntimeTracker } from "./runtime-tracker.ts";
+import type { ServerProcess } from "./server-process.ts";
+
+/** Beyond the grace time, for the system to clear away what was killed. */
+const STOP_SLACK_MS = 8000;
+
+export interface InstanceOwner {
+  /** Makes what is stored durable. */
+  save(): Promise<void>;
+  /** Something that the API shows has changed. */
+  changed(instance: ManagedInstance): void;
+}
+
+/**
+ * One instance. Operations on it go one after another; a stop overtakes all others at once. What
+ * should be (`desired`) is kept apart from what is: only a run changes the latter.
+ */
+export class ManagedInstance implements RunOwner {
+  readonly id: string;
+  readonly createdAt: string;
+  readonly log: InstanceLog;
+  readonly tracker: RuntimeTracker;
+  config: InstanceConfig;
+  private status: InstanceStatus = "stopped";
+  private desired: "running" | "stopped";
+  private observed: Observed;
+  private run: Run | null = null;
+  private queue: Promise<unknown> = Promise.resolve();
+  /** Grows with each stop, so that an operation knows that one came after it. */
+  private stops = 0;
+  private json: string | null = null;
+  private readonly watchers = new Set<() => void>();
+
+  constructor(
+    private readonly host: Host,
+    private readonly owner: InstanceOwner,
+    stored: StoredInstance,
+  ) {
+    this.id = stored.id;
+    this.createdAt = stored.created_at;
+    this.config = stored.config;
+    this.desired = stored.desired;
+    this.status = stored.status === "failed" ? "failed" : "stopped";
+    this.observed = {
+      port: null,
+      pid: null,
+      started_at: null,
+      error_message: stored.status === "failed" ? stored.error_message : null,
+      retry_count: stored.status === "failed" ? stored.retry_count : 0,
+      loading: null,
+    };
+    this.tracker = new RuntimeTracker(this.id, this.config, {
+      onReadyHint: () => this.run?.hint.give(),
+      onLoading: (loading) => this.onLoading(loading),
+    });
+    this.log = new InstanceLog(host.segments.read(this.id) ?? [], host.logs, {
+      saveSegments: (segments) => host.segments.write(this.id, [...segments]),
+      onLines: (lines, timestamp) => this.tracker.readLines(lines, timestamp),
+      warn: (message) => host.journal.warn(message, { instance: this.id }),
+    });
+  }
+
+  get currentStatus(): InstanceStatus {
+    return this.status;
+  }
+
+  get shouldRun(): boolean {
+    return this.desired === "running";
+  }
+
+  get view(): Instance {
+    return {
+      id: this.id,
+      config: this.config,
+      status: this.status,
+      port: this.observed.port,
+      pid: this.observed.pid,
+      created_at: this.createdAt,
+      started_at: this.observed.started_at,
+      error_message: this.observed.error_message,
+      retry_count: this.observed.retry_count,
+      supported_endpoints: [...backendOf(this.config).supportedEndpoints],
+      loading: this.observed.loading,
+      log_file: this.log.newestFile,
+    };
+  }
+
+  /** The view as JSON text, made once for each change. */
+  get viewJson(): string {
+    this.json ??= JSON.stringify(this.view);
+    return this.json;
+  }
+
+  get stored(): StoredInstance {
+    const { loading: _, log_file: __, ...view } = this.view;
+    return { ...view, desired: this.desired };
+  }
+
+  /** Takes over what an earlier daemon left: `finishStop` where a stop was under way or nothing should run. */
+  adopt(server: ServerProcess, finishStop: boolean): void {
+    this.change("start", `process ${server.pid} was left by an earlier daemon`, {
+      port: server.port,
+      pid: server.pid,
+      started_at: server.record.started_at,
+      error_message: null,
+      retry_count: server.record.retry_count,
+    });
+    if (server.record.status === "running") this.change("adopt-running", "it was running", {});
+    this.beginRun(server);
+    if (!finishStop) return;
+    this.change("stop", "a stop was under way", {});
+    this.run?.stop();
+  }
+
+  /**
+   * Starts it and waits at most `waitMs` for it to be ready; starting or running already is as good.
+   * @throws OperationFailedError with the reason, OvertakenError where a stop came in between
+   */
+  start(waitMs: number): Promise<void> {
+    return this.startAfter(this.stops, waitMs, "start");
+  }
+
+  /** Resolves when nothing of it is left. A second call does not wait for the grace time. */
+  async stop(): Promise<void> {
+    this.stops += 1;
+    this.desired = "stopped";
+    // The signal goes out before the disk is waited for.
+    this.requestStop(true);
+    await Promise.all([this.save(), this.whenStopped("stop")]);
+  }
+
+  async restart(waitMs: number): Promise<void> {
+    this.stops += 1;
+    const { stops } = this;
+    // It should run all the while: a daemon that dies in the middle leaves that to the next one.
+    this.desired = "running";
+    this.requestStop(false);
+    await Promise.all([this.save(), this.whenStopped("restart")]);
+    await this.startAfter(stops, waitMs, "restart");
+  }
+
+  /** Replaces the config. @throws InstanceActiveError, NotSavedError */
+  update(config: InstanceConfig): Promise<void> {
+    return this.enqueue(async () => {
+      if (!isAtRest(this.status) || this.run !== null) throw new InstanceActiveError("update");
+      const before = this.config;
+      this.config = config;
+      try {
+        await this.save();
+      } catch (error) {
+        this.config = before;
+        throw error;
+      }
+      this.announce();
+    });
+  }
+
+  /** Runs `remove` with nothing else going on. @throws InstanceActiveError */
+  remove(remove: () => Promise<void>): Promise<void> {
+    return this.enqueue(async () => {
+      if (!isAtRest(this.status) || this.run !== null) throw new InstanceActiveError("delete");
+      await remove();
+      this.log.close();
+    });
+  }
+
+  /** At the end of the daemon: it should run again later, so `desired` stays. */
+  async shutDown(): Promise<void> {
+    this.stops += 1;
+    this.requestStop(true);
+    await this.run?.done;
+    this.log.close();
+  }
+
+  /** At the end of the daemon, when its models go on. */
+  async letGo(): Promise<void> {
+    this.stops += 1;
+    this.run?.detach();
+    await this.run?.done;
+    this.tracker.end();
+    this.log.close();
+  }
+
+  /** Starts it at boot; how that ends shows in its status. */
+  startAtBoot(): void {
+    this.start(0).catch(() => undefined);
+  }
+
+  change(transition: Transition | null, reason: string, observed: Partial<Observed>): void {
+    const before = this.status;
+    const next = transition === null ? before : nextStatus(before, transition);
+    if (next === null) throw new Error(`instance ${this.id} cannot ${transition} while ${before}`);
+    this.status = next;
+    this.observed = { ...this.observed, ...observed };
+    if (next !== before)
+      this.host.journal.info(`${this.config.alias}: ${before} -> ${next}: ${reason}`, { instance: this.id });
+    else this.host.journal.debug(`${this.config.alias}: ${reason}`, { instance: this.id });
+    this.announce();
+    this.owner.save().catch((error) => this.host.journal.warn(`cannot save the configuration: ${String(error)}`));
+  }
+
+  private onLoading(loading: Observed["loading"]): void {
+    if (this.status !== "starting") return;
+    this.observed = { ...this.observed, loading };
+    this.announce();
+  }
+
+  private announce(): void {
+    this.json = null;
+    this.owner.changed(this);
+    for (const watcher of [...this.watchers]) watcher();
+  }
+
+  private beginRun(adopted: ServerProcess | null): void {
+    const run = new Run(this.host, this, adopted);
+    this.run = run;
+    void run.done.finally(() => {
+      if (this.run === run) this.run = null;
+    });
+  }
+
+  private async startAfter(stops: number, waitMs: number, verb: OperationVerb): Promise<void> {
+    const overtaken = (): boolean => this.stops !== stops;
+    await this.enqueue(async () => {
+      if (overtaken()) throw new OvertakenError(`The ${verb} was overtaken by a stop`);
+      if (this.status === "running" || this.status === "starting") return;
+      await this.run?.done;
+      if (overtaken()) throw new OvertakenError(`The ${verb} was overtaken by a stop`);
+      this.desired = "running";
+      this.change("start", "it should run", { error_message: null, retry_count: 0, loading: null });
+      this.beginRun(null);
+      await this.saveStart(verb);
+    });
+    await this.waitForOutcome(waitMs, overtaken, verb);
+  }
+
+  /** A start that cannot be recorded is no start: after a crash nobody would know of it. */
+  private async saveStart(verb: OperationVerb): Promise<void> {
+    try {
+      await this.save();
+    } catch (error) {
+      this.desired = "stopped";
+      this.requestStop(false);
+      await this.run?.done;
+      throw new OperationFailedError(verb, (error as Error).message);
+    }
+  }
+
+  private waitForOutcome(waitMs: number, overtaken: () => boolean, verb: OperationVerb): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const settle = (outcome: () => void): void => {
+        clearTimeout(timer);
+        this.watchers.delete(look);
+        outcome();
+      };
+      const look = (): void => {
+        if (overtaken()) settle(() => reject(new OvertakenError(`The ${verb} was overtaken by a stop`)));
+        else if (this.status === "running") settle(resolve);
+        else if (this.status === "failed") {
+          const reason = this.observed.error_message ?? "unknown reason";
+          settle(() => reject(new OperationFailedError(verb, reason)));
+        }
+      };
+      const timer = setTimeout(() => settle(resolve), waitMs);
+      this.watchers.add(look);
+      look();
+    });
+  }
+
+  /** @param again whether a stop that is already under way is hurried */
+  private requestStop(again: boolean): void {
+    if (this.status === "stopping") {
+      if (again) this.run?.stop();
+      return;
+    }
+    if (this.status === "stopped" && this.run === null) return;
+    if (this.run === null) {
+      // Failed: nothing runs, so that it is stopped at once.
+      this.change("stop", "somebody wants it stopped", {});
+      this.change("ended", "nothing ran", { error_message: null, retry_count: 0 });
+      return;
+    }
+    this.change("stop", "somebody wants it stopped", {});
+    this.run.stop();
+  }
+
+  private async whenStopped(verb: OperationVerb): Promise<void> {
+    const { run } = this;
+    if (run === null) return;
+    const limit = this.host.stopTimeout + STOP_SLACK_MS;
+    let timer: Timer | undefined;
+    const late = new Promise<true>((resolve) => {
+      timer = setTimeout(() => resolve(true), limit);
+    });
+    const timedOut = await Promise.race([run.done.then(() => false), late]);
+    clearTimeout(timer);
+    if (timedOut)
+      throw new OperationFailedError(verb, this.observed.error_message ?? `it has not ended within ${limit / 1000} s`);
+  }
+
+  private async save(): Promise<void> {
+    try {
+      await this.owner.save();
+    } catch (error) {
+      throw new NotSavedError(error);
+    }
+  }
+
+  private enqueue<T>(operation: () => Promise<T>): Promise<T> {
+    const result = this.queue.then(operation);
+    this.queue = result.catch(() => undefined);
+    return result;
+  }
+}

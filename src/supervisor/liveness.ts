@@ -1,0 +1,86 @@
+import type { Host } from "./host.ts";
+import { askHealth, type Endpoint } from "./readiness.ts";
+import type { RuntimeTracker } from "./runtime-tracker.ts";
+
+/**
+ * Whether a running model server still answers. A server that is at work may be too busy to answer,
+ * so it is only reported while its log or its slots move, and for a limited time.
+ */
+
+const MISSED_IN_A_ROW = 3;
+const ANSWER_MS = 5000;
+
+export type LivenessVerdict =
+  | { type: "well" }
+  | { type: "missed" }
+  | { type: "silent-at-work"; message: string }
+  | { type: "hung"; message: string };
+
+export interface LivenessFacts {
+  /** Health checks without an answer, in a row. */
+  missed: number;
+  busy: boolean;
+  /** Milliseconds since the last answer. */
+  silentFor: number;
+  hangTimeout: number;
+}
+
+/** Pure: what missed answers mean. */
+export const judgeLiveness = ({ missed, busy, silentFor, hangTimeout }: LivenessFacts): LivenessVerdict => {
+  if (missed === 0) return { type: "well" };
+  if (missed < MISSED_IN_A_ROW) return { type: "missed" };
+  const seconds = Math.round(silentFor / 1000);
+  if (!busy)
+    return {
+      type: "hung",
+      message: `the model server does not answer any more: ${missed} health checks in a row missed`,
+    };
+  if (silentFor >= hangTimeout) {
+    return { type: "hung", message: `the model server has been at work without an answer for ${seconds} s` };
+  }
+  return {
+    type: "silent-at-work",
+    message: `the model server has not answered ${missed} health checks in a row, but is at work; it is left alone for at most ${Math.round(hangTimeout / 1000)} s`,
+  };
+};
+
+/**
+ * Asks every `healthInterval`. `hung` resolves when the server should be restarted; `report` is told
+ * of a silent one that is left alone, and null when it answers again.
+ */
+export const watchLiveness = (
+  host: Pick<Host, "healthInterval" | "hangTimeout">,
+  endpoint: Endpoint,
+  tracker: Pick<RuntimeTracker, "busy">,
+  report: (message: string | null) => void,
+): { hung: Promise<{ hung: string }>; end(): void } => {
+  let missed = 0;
+  let lastAnswer = Date.now();
+  let reported = false;
+  let timer: Timer | null = null;
+  let ended = false;
+  const { promise, resolve } = Promise.withResolvers<{ hung: string }>();
+
+  const check = async (): Promise<void> => {
+    const status = await askHealth(endpoint, Math.min(ANSWER_MS, host.healthInterval));
+    if (ended) return;
+    missed = status === null ? missed + 1 : 0;
+    if (status !== null) lastAnswer = Date.now();
+    const facts = { missed, busy: tracker.busy, silentFor: Date.now() - lastAnswer, hangTimeout: host.hangTimeout };
+    const verdict = judgeLiveness(facts);
+    if (verdict.type === "hung") return resolve({ hung: verdict.message });
+    if (verdict.type === "silent-at-work" && !reported) report(verdict.message);
+    if (verdict.type === "well" && reported) report(null);
+    reported = verdict.type === "silent-at-work" || (reported && verdict.type === "missed");
+    schedule();
+  };
+  const schedule = (): void => {
+    timer = setTimeout(() => void check(), host.healthInterval);
+  };
+  if (host.healthInterval > 0) schedule();
+  const end = (): void => {
+    ended = true;
+    if (timer !== null) clearTimeout(timer);
+  };
+  return { hung: promise, end };
+};

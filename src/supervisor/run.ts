@@ -1,0 +1,276 @@
+import { type Backend, backendOf } from "../backends/index.ts";
+import type { InstanceConfig, LoadingProgress } from "../contract/index.ts";
+import type { InstanceLog } from "../logs/instance-log.ts";
+import { PortBusyError } from "../process/ports.ts";
+import type { Host } from "./host.ts";
+import { watchLiveness } from "./liveness.ts";
+import type { Transition } from "./machine.ts";
+import { ReadyHint, waitUntilReady } from "./readiness.ts";
+import { reasonOfExit } from "./reason.ts";
+import { type Failure, freshTally, judge, type Tally, type Verdict } from "./restart-policy.ts";
+import type { RuntimeTracker } from "./runtime-tracker.ts";
+import { type ServerProcess, startProcess, UnstartableError } from "./server-process.ts";
+import { terminate } from "./termination.ts";
+
+/** What a run may change of its instance; only one run writes at a time. */
+export interface Observed {
+  port: number | null;
+  pid: number | null;
+  started_at: string | null;
+  error_message: string | null;
+  retry_count: number;
+  loading: LoadingProgress | null;
+}
+
+export interface RunOwner {
+  readonly id: string;
+  readonly config: InstanceConfig;
+  readonly log: InstanceLog;
+  readonly tracker: RuntimeTracker;
+  change(transition: Transition | null, reason: string, observed: Partial<Observed>): void;
+}
+
+/** Lines of the end of a log in which the reason of a death is looked for. */
+const REASON_LINES = 400;
+/** What a dead leader left behind is not asked for long. */
+const LEFTOVER_GRACE_MS = 2000;
+
+const IDLE_PROCESS: Partial<Observed> = { port: null, pid: null, started_at: null, loading: null };
+
+/**
+ * One wish to have an instance run, from its start until a stop or until it is given up: attempts,
+ * readiness, crashes and restarts in one loop, the only writer of its instance meanwhile.
+ */
+export class Run {
+  readonly done: Promise<void>;
+  readonly hint = new ReadyHint();
+  private readonly backend: Backend;
+  private readonly ended = new AbortController();
+  private escalated = false;
+  private detached = false;
+  private tally: Tally = freshTally;
+  private process: ServerProcess | null;
+  private port: number | null = null;
+
+  /** @param adopted a process that an earlier daemon started, to be taken over */
+  constructor(
+    private readonly host: Host,
+    private readonly owner: RunOwner,
+    adopted: ServerProcess | null,
+  ) {
+    this.backend = backendOf(owner.config);
+    this.process = adopted;
+    if (adopted !== null) {
+      this.port = adopted.port;
+      host.ports.adopt(adopted.port, owner.id);
+      this.tally = { ran: adopted.record.status === "running", failedAttempts: 0, crashes: adopted.record.crashes };
+    }
+    this.done = this.loop();
+  }
+
+  /** Ends it, wherever it is. A second time: without waiting for the grace time. */
+  stop(): void {
+    if (this.ended.signal.aborted) this.escalated = true;
+    this.markStopping();
+    this.ended.abort();
+    this.hint.give();
+  }
+
+  /** Lets go of the process without touching it: for a daemon that ends while its models go on. */
+  detach(): void {
+    this.detached = true;
+    this.ended.abort();
+    this.hint.give();
+  }
+
+  private get over(): boolean {
+    return this.ended.signal.aborted;
+  }
+
+  /** A daemon that comes back finishes a stop that was begun. */
+  private markStopping(): void {
+    if (this.process !== null) this.record(this.process, "stopping");
+  }
+
+  private async loop(): Promise<void> {
+    while (!this.over) {
+      const failure = await this.attempt();
+      if (failure === null || this.over) break;
+      const verdict = judge(this.tally, failure, this.host.policy, Math.random());
+      this.tally = verdict.tally;
+      await Promise.all([this.clear(LEFTOVER_GRACE_MS), this.pause(verdict, failure)]);
+      if (verdict.type === "give-up") return;
+    }
+    if (this.detached) return;
+    await this.clear(this.host.stopTimeout);
+    this.owner.change("ended", "stopped", { ...IDLE_PROCESS, error_message: null, retry_count: 0 });
+  }
+
+  /** One process from its start to its end; null where the run was ended meanwhile. */
+  private async attempt(): Promise<Failure | null> {
+    // What runs already loads nothing.
+    const loads = this.process?.record.status !== "running";
+    const leave = loads ? await this.host.gate.enter(this.ended.signal) : () => undefined;
+    if (leave === null) return null;
+    try {
+      const server = await this.obtain();
+      if (server === null) return null;
+      const wasRunning = server.record.status === "running";
+      const exit = server.exited.then((code) => ({ code }));
+      if (!wasRunning) {
+        const failure = await this.becomeReady(server, exit);
+        if (failure !== "ready") return failure;
+      }
+      leave();
+      return await this.keepRunning(server, exit, wasRunning);
+    } catch (error) {
+      return this.failureOf(error);
+    } finally {
+      leave();
+    }
+  }
+
+  private failureOf(error: unknown): Failure {
+    const reason = error instanceof Error ? error.message : String(error);
+    return { reason, final: error instanceof UnstartableError || error instanceof PortBusyError, ranFor: null };
+  }
+
+  private async obtain(): Promise<ServerProcess | null> {
+    if (this.process !== null) return this.process;
+    const { owner, host } = this;
+    this.port = await host.ports.reserve(owner.id, owner.config.port);
+    if (this.over) return null;
+    owner.tracker.begin(this.backend);
+    const counts = { crashes: this.tally.crashes, retry_count: this.tally.failedAttempts };
+    const server = await startProcess(host, owner.id, this.backend, owner.config, this.port, owner.log, counts);
+    this.process = server;
+    owner.log.follow();
+    owner.change(null, `process ${server.pid} started on port ${server.port}`, {
+      port: server.port,
+      pid: server.pid,
+      started_at: server.record.started_at,
+    });
+    return server;
+  }
+
+  private async becomeReady(server: ServerProcess, exit: Promise<{ code: Awaited<ServerProcess["exited"]> }>) {
+    let exited = false;
+    void exit.then(() => {
+      exited = true;
+      this.hint.give();
+    });
+    const endpoint = { host: this.owner.config.host, port: server.port, healthPath: this.backend.healthPath };
+    const readiness = waitUntilReady(endpoint, server.pid, this.hint, () => exited || this.over);
+    const first = await Promise.race([exit, readiness]);
+    if (first !== null && "code" in first) return this.over ? null : this.deathOf(first.code, null);
+    if (first === null) return this.over ? null : this.deathOf((await exit).code, null);
+    if (!first.ready) return { reason: first.reason, final: this.owner.config.port !== null, ranFor: null };
+    return "ready" as const;
+  }
+
+  private async keepRunning(
+    server: ServerProcess,
+    exit: Promise<{ code: Awaited<ServerProcess["exited"]> }>,
+    adopted: boolean,
+  ): Promise<Failure | null> {
+    const { owner, host } = this;
+    const since = adopted ? Date.parse(server.record.started_at) : Date.now();
+    this.tally = { ...this.tally, ran: true, failedAttempts: 0 };
+    if (!adopted) {
+      this.record(server, "running");
+      // An error message of the crash before stays until it has run stably: the reason is still of interest.
+      owner.change("ready", "its health check answers", {
+        error_message: null,
+        retry_count: this.tally.crashes,
+        loading: null,
+      });
+    }
+    owner.tracker.attach(this.backend, owner.config, server.port);
+    const stable = setTimeout(() => this.settle(), Math.max(0, since + host.policy.stableAfter - Date.now()));
+    const liveness = watchLiveness(
+      host,
+      { host: owner.config.host, port: server.port, healthPath: this.backend.healthPath },
+      owner.tracker,
+      (message) => owner.change(null, message ?? "it answers again", { error_message: message }),
+    );
+    try {
+      const first = await Promise.race([exit, liveness.hung, this.whenOver()]);
+      if (first === null || this.over) return null;
+      const ranFor = Date.now() - since;
+      if ("hung" in first) return { reason: first.hung, final: false, ranFor };
+      return await this.deathOf(first.code, ranFor);
+    } finally {
+      clearTimeout(stable);
+      liveness.end();
+      owner.tracker.end();
+    }
+  }
+
+  /** After a stable run, old crashes do not count any more. */
+  private settle(): void {
+    if (this.over || this.tally.crashes === 0) return;
+    this.tally = { ...this.tally, crashes: 0 };
+    this.owner.change(null, "it runs stably", { retry_count: 0 });
+    if (this.process !== null) this.record(this.process, "running");
+  }
+
+  private whenOver(): Promise<null> {
+    return new Promise((resolve) => {
+      if (this.over) resolve(null);
+      else this.ended.signal.addEventListener("abort", () => resolve(null), { once: true });
+    });
+  }
+
+  private async deathOf(code: Awaited<ServerProcess["exited"]>, ranFor: number | null): Promise<Failure> {
+    await this.owner.log.settle();
+    const lines = this.backend.reasonLines(this.owner.log.lastLines(REASON_LINES));
+    return { reason: reasonOfExit(code, lines), final: false, ranFor };
+  }
+
+  private async pause(verdict: Verdict, failure: Failure): Promise<void> {
+    const { owner } = this;
+    if (verdict.type === "give-up") {
+      owner.change("fail", verdict.message, {
+        ...IDLE_PROCESS,
+        error_message: verdict.message,
+        retry_count: verdict.count,
+      });
+      return;
+    }
+    const seconds = (verdict.delay / 1000).toFixed(1);
+    const at = new Date(Date.now() + verdict.delay).toISOString();
+    const message = `${verdict.describe}; next attempt in ${seconds} s, at ${at}`;
+    const observed = { ...IDLE_PROCESS, error_message: message, retry_count: verdict.count };
+    owner.change(failure.ranFor === null ? null : "crash", message, observed);
+    await Promise.race([new Promise((resolve) => setTimeout(resolve, verdict.delay)), this.whenOver()]);
+  }
+
+  /** Ends what is left of the process and gives back what it held. */
+  private async clear(graceMs: number): Promise<void> {
+    const server = this.process;
+    if (server !== null) {
+      // Its record stays until nothing of it is left, so that no daemon's death leaves an orphan.
+      await terminate(
+        { pid: server.pid, mark: server.record.mark },
+        graceMs,
+        () => this.escalated,
+        (message) => this.owner.change(null, message, { error_message: message }),
+      );
+      this.process = null;
+    }
+    this.owner.tracker.end();
+    await this.owner.log.finish();
+    this.host.launches.remove(this.owner.id);
+    if (this.port !== null) this.host.ports.release(this.port, this.owner.id);
+    this.port = null;
+  }
+
+  private record(server: ServerProcess, status: "running" | "stopping"): void {
+    server.record = { ...server.record, status, crashes: this.tally.crashes };
+    try {
+      this.host.launches.write(this.owner.id, server.record);
+    } catch (error) {
+      this.host.journal.warn(`cannot record the state of ${this.owner.id}: ${String(error)}`);
+    }
+  }
+}

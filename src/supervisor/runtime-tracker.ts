@@ -1,0 +1,148 @@
+import { type Backend, backendOf, type LogReader, type SlotsProbe } from "../backends/index.ts";
+import type { GenerationMetrics, InstanceConfig, LoadingProgress, RuntimeState } from "../contract/index.ts";
+import { reachableHost } from "./readiness.ts";
+import {
+  applyEvent,
+  applyObservation,
+  finished,
+  initialRuntime,
+  isBusy,
+  type Runtime,
+  reset,
+  toRuntimeState,
+} from "./runtime-state.ts";
+
+/** What an instance is doing, kept up to date from its log, and from `/slots` while its log says that it is busy. */
+
+const POLL_MS = 200;
+/** `/slots` can stall while a long prompt is read. */
+const POLL_TIMEOUT_MS = 1000;
+
+export interface TrackerOwner {
+  /** The log says that the server can answer. */
+  onReadyHint(): void;
+  onLoading(loading: LoadingProgress): void;
+}
+
+/** A state as it goes to subscribers. */
+export interface StateChange {
+  seq: number;
+  timestamp: string;
+  state: RuntimeState;
+}
+
+type StateListener = (change: StateChange) => void;
+
+export class RuntimeTracker {
+  private runtime: Runtime;
+  private reader: LogReader;
+  private readonly listeners = new Set<StateListener>();
+  private seq = 0;
+  /** Set while a process is there to be asked. */
+  private probe: { slots: SlotsProbe; url: string } | null = null;
+  private timer: Timer | null = null;
+  /** When the log or a poll last said that something moved, milliseconds since 1970. */
+  private movedAt = 0;
+
+  constructor(
+    instanceId: string,
+    config: InstanceConfig,
+    private readonly owner: TrackerOwner,
+  ) {
+    this.runtime = initialRuntime(instanceId, Date.now());
+    this.reader = backendOf(config).createLogReader();
+  }
+
+  get state(): RuntimeState {
+    return toRuntimeState(this.runtime);
+  }
+
+  get busy(): boolean {
+    return isBusy(this.runtime);
+  }
+
+  get lastMoved(): number {
+    return this.movedAt;
+  }
+
+  get generations(): readonly GenerationMetrics[] {
+    return finished(this.runtime);
+  }
+
+  subscribe(listener: StateListener): () => void {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  }
+
+  /** A new process writes the lines from here on. */
+  begin(backend: Backend): void {
+    this.reader = backend.createLogReader();
+    this.set(reset(this.runtime, Date.now()));
+  }
+
+  /** The server listens there, and may be asked what its log does not say. */
+  attach(backend: Backend, config: InstanceConfig, port: number): void {
+    const slots = backend.slotsProbe(config);
+    this.probe = slots === null ? null : { slots, url: `http://${reachableHost(config.host)}:${port}${slots.path}` };
+    this.schedulePoll();
+  }
+
+  /** The process is gone, and with it whatever it was doing. */
+  end(): void {
+    this.probe = null;
+    if (this.timer !== null) clearTimeout(this.timer);
+    this.timer = null;
+    if (this.busy) this.set(reset(this.runtime, Date.now()));
+  }
+
+  readLines(lines: readonly string[], timestamp: string): void {
+    const time = Date.parse(timestamp);
+    for (const line of lines) {
+      for (const event of this.reader.read(line)) {
+        if (event.type === "ready") this.owner.onReadyHint();
+        else if (event.type === "loading") this.owner.onLoading({ stage: event.stage, progress: event.progress });
+        else this.set(applyEvent(this.runtime, event, time));
+      }
+    }
+    this.schedulePoll();
+  }
+
+  private set(next: Runtime): void {
+    if (next === this.runtime) return;
+    const told = next.changedAt !== this.runtime.changedAt || next.slots !== this.runtime.slots;
+    this.runtime = next;
+    if (!told) return;
+    this.movedAt = Date.now();
+    const seq = this.seq++;
+    if (this.listeners.size === 0) return;
+    const change: StateChange = { seq, timestamp: new Date().toISOString(), state: this.state };
+    for (const listener of this.listeners) listener(change);
+  }
+
+  private schedulePoll(): void {
+    if (this.probe === null || this.timer !== null || !this.busy) return;
+    this.timer = setTimeout(() => void this.poll(), POLL_MS);
+  }
+
+  private async poll(): Promise<void> {
+    const { probe } = this;
+    if (probe !== null && this.busy) {
+      const body = await askSlots(probe.url, probe.slots.headers);
+      // The process may have changed while the answer was on its way.
+      if (body !== null && this.probe === probe) {
+        this.set(applyObservation(this.runtime, probe.slots.parse(body), Date.now()));
+      }
+    }
+    this.timer = null;
+    this.schedulePoll();
+  }
+}
+
+const askSlots = async (url: string, headers: Record<string, string>): Promise<unknown> => {
+  try {
+    const answer = await fetch(url, { headers, signal: AbortSignal.timeout(POLL_TIMEOUT_MS), redirect: "manual" });
+    return answer.status === 200 ? await answer.json() : (await answer.arrayBuffer(), null);
+  } catch {
+    return null;
+  }
+};

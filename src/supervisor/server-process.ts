@@ -1,0 +1,117 @@
+import { randomUUID } from "node:crypto";
+import { accessSync, closeSync, constants, statSync } from "node:fs";
+import { resolve } from "node:path";
+import type { Backend, RequiredFile } from "../backends/index.ts";
+import type { InstanceConfig } from "../contract/index.ts";
+import type { InstanceLog } from "../logs/instance-log.ts";
+import { processesWithEnv } from "../process/group.ts";
+import { bootId, identify, isSame, type ProcessIdentity } from "../process/identity.ts";
+import { type ChildExit, findProgram, LAUNCH_MARK, spawnDetached } from "../process/spawn.ts";
+import type { Host, LaunchRecord } from "./host.ts";
+
+/** The process of an instance: started by this daemon, or found as an earlier one had left it. */
+
+/** An adopted process is no child of ours, so its end is looked for. */
+const ADOPTED_POLL_MS = 250;
+
+export interface ServerProcess {
+  /** Also the id of its process group. */
+  pid: number;
+  port: number;
+  record: LaunchRecord;
+  /** Null where the exit code went to an earlier daemon. */
+  exited: Promise<ChildExit | null>;
+}
+
+/** Starting it again would fail in the same way: what it needs is not there. */
+export class UnstartableError extends Error {}
+
+const checkFile = ({ field, path }: RequiredFile): void => {
+  const absolute = resolve(path);
+  const stat = statSync(absolute, { throwIfNoEntry: false });
+  if (stat === undefined) throw new UnstartableError(`${field}: no such file: '${absolute}'`);
+  if (!stat.isFile()) throw new UnstartableError(`${field}: not a file: '${absolute}'`);
+  try {
+    accessSync(absolute, constants.R_OK);
+  } catch {
+    throw new UnstartableError(`${field}: may not be read: '${absolute}'`);
+  }
+};
+
+/** Names of files are relative to the daemon's folder, and never look like a flag. */
+const withAbsolutePaths = (backend: Backend, config: InstanceConfig): InstanceConfig => {
+  const paths = backend.requiredFiles(config).map(({ field, path }) => [field, resolve(path)]);
+  return { ...config, ...Object.fromEntries(paths) };
+};
+
+/**
+ * Starts the model server. It is recorded before it is spawned and again with its identity, so that
+ * a daemon that dies at any moment leaves no process that the next one does not know.
+ * @throws UnstartableError where another attempt would be in vain
+ */
+export const startProcess = async (
+  host: Host,
+  id: string,
+  backend: Backend,
+  config: InstanceConfig,
+  port: number,
+  log: InstanceLog,
+  counts: { crashes: number; retry_count: number },
+): Promise<ServerProcess> => {
+  for (const file of backend.requiredFiles(config)) checkFile(file);
+  const { argv, env, notFound } = backend.launch(withAbsolutePaths(backend, config), {
+    port,
+    llamaServer: host.llamaServer,
+    python: host.python,
+    env: host.env,
+    pyserverDir: backend.type === "llamacpp" ? null : await host.pyserverDir(),
+  });
+  const program = findProgram(argv[0] ?? "", host.env);
+  if (program === null) throw new UnstartableError(notFound);
+  const file = await log.begin(config.alias);
+  const record: LaunchRecord = {
+    mark: randomUUID(),
+    port,
+    log_file: file.path,
+    first_seq: log.nextSeq,
+    command: [program, ...argv.slice(1)],
+    started_at: new Date().toISOString(),
+    status: "starting",
+    process: null,
+    ...counts,
+  };
+  try {
+    host.launches.write(id, record);
+    const child = spawnDetached(record.command, host.env, env, record.mark, file.fd);
+    record.process = identify(child.pid);
+    host.launches.write(id, record);
+    return { pid: child.pid, port, record, exited: child.exited };
+  } finally {
+    closeSync(file.fd);
+  }
+};
+
+const findByMark = (record: LaunchRecord): ProcessIdentity | null => {
+  // The leader has the lowest pid, but for a wrap-around; a group is signalled by its leader's.
+  const [pid] = processesWithEnv(LAUNCH_MARK, record.mark).sort((a, b) => a - b);
+  return pid === undefined ? null : identify(pid);
+};
+
+const endOf = (identity: ProcessIdentity): Promise<null> =>
+  new Promise((done) => {
+    const timer = setInterval(() => {
+      if (isSame(identity)) return;
+      clearInterval(timer);
+      done(null);
+    }, ADOPTED_POLL_MS);
+    // Looking on is no reason for the daemon to stay.
+    timer.unref();
+  });
+
+/** The process of a record, where it is still that very process; null where it is gone. */
+export const findProcess = (record: LaunchRecord): ServerProcess | null => {
+  // A daemon that died between spawn and record left a process with no identity.
+  const identity = record.process ?? findByMark(record);
+  if (identity === null || identity.bootId !== bootId() || !isSame(identity)) return null;
+  return { pid: identity.pid, port: record.port, record: { ...record, process: identity }, exited: endOf(identity) };
+};

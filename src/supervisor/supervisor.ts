@@ -1,0 +1,160 @@
+import { randomUUID } from "node:crypto";
+import type { Instance, InstanceConfig } from "../contract/index.ts";
+import type { ConfigFile, LoadedConfig, StoredInstance } from "../store/config-file.ts";
+import { InstanceNotFoundError, NotSavedError, ShuttingDownError } from "./errors.ts";
+import type { Host } from "./host.ts";
+import { type InstanceOwner, ManagedInstance } from "./instance.ts";
+import { findProcess, type ServerProcess } from "./server-process.ts";
+import { terminate } from "./termination.ts";
+
+/** All instances of the daemon: which there are, what happens to them at boot and at its end. */
+export class Supervisor implements InstanceOwner {
+  private readonly instances = new Map<string, ManagedInstance>();
+  private listing: string | null = null;
+  private ending = false;
+
+  /** @param file makes the file that stores what {@link stored} gives */
+  constructor(
+    private readonly host: Host,
+    loaded: LoadedConfig,
+    private readonly file: (snapshot: () => StoredInstance[]) => ConfigFile,
+  ) {
+    for (const stored of loaded.instances) this.add(stored);
+    this.store = this.file(() => [...this.instances.values()].map((instance) => instance.stored));
+  }
+
+  private readonly store: ConfigFile;
+
+  /** Takes over what an earlier daemon left running. To be done before anything else. */
+  async adopt(): Promise<void> {
+    await Promise.all(this.host.launches.ids().map((id) => this.adoptOne(id)));
+  }
+
+  /** Starts what should run and does not. */
+  startWanted(): void {
+    for (const instance of this.instances.values()) {
+      if (instance.shouldRun && instance.currentStatus !== "starting" && instance.currentStatus !== "running") {
+        instance.startAtBoot();
+      }
+    }
+  }
+
+  list(): ManagedInstance[] {
+    return [...this.instances.values()];
+  }
+
+  /** The whole list as JSON text, made once for each change. */
+  get listJson(): string {
+    this.listing ??= `[${this.list()
+      .map((instance) => instance.viewJson)
+      .join(",")}]`;
+    return this.listing;
+  }
+
+  /** @throws InstanceNotFoundError */
+  get(id: string): ManagedInstance {
+    const instance = this.instances.get(id);
+    if (instance === undefined) throw new InstanceNotFoundError();
+    return instance;
+  }
+
+  async create(config: InstanceConfig): Promise<Instance> {
+    this.refuseAtEnd();
+    const instance = this.add({
+      id: randomUUID(),
+      config,
+      status: "stopped",
+      desired: "stopped",
+      port: null,
+      pid: null,
+      created_at: new Date().toISOString(),
+      started_at: null,
+      error_message: null,
+      retry_count: 0,
+      supported_endpoints: [],
+    });
+    try {
+      await this.store.save();
+    } catch (error) {
+      this.instances.delete(instance.id);
+      this.listing = null;
+      throw new NotSavedError(error);
+    }
+    this.host.journal.info(`${config.alias}: created`, { instance: instance.id });
+    return instance.view;
+  }
+
+  async delete(id: string): Promise<Instance> {
+    const instance = this.get(id);
+    await instance.remove(async () => {
+      // A second request that waited behind the first one finds nothing any more.
+      if (!this.instances.delete(id)) throw new InstanceNotFoundError();
+      this.listing = null;
+      try {
+        await this.store.save();
+      } catch (error) {
+        this.instances.set(id, instance);
+        this.listing = null;
+        throw new NotSavedError(error);
+      }
+      this.host.segments.remove(id);
+      this.host.launches.remove(id);
+    });
+    this.host.journal.info(`${instance.config.alias}: deleted`, { instance: id });
+    return instance.view;
+  }
+
+  /** Refuses new work from now on, and ends or lets go of what runs. */
+  async shutDown(keepInstances: boolean): Promise<void> {
+    this.ending = true;
+    await Promise.all(this.list().map((instance) => (keepInstances ? instance.letGo() : instance.shutDown())));
+    await this.store.save().catch((error) => this.host.journal.warn(`cannot save the configuration: ${String(error)}`));
+  }
+
+  /** Ends what still runs without waiting for the grace time. */
+  hurryShutDown(): void {
+    for (const instance of this.list()) void instance.shutDown();
+  }
+
+  /** @throws ShuttingDownError */
+  refuseAtEnd(): void {
+    if (this.ending) throw new ShuttingDownError();
+  }
+
+  save(): Promise<void> {
+    return this.store.save();
+  }
+
+  changed(): void {
+    this.listing = null;
+  }
+
+  private add(stored: StoredInstance): ManagedInstance {
+    const instance = new ManagedInstance(this.host, this, stored);
+    this.instances.set(instance.id, instance);
+    this.listing = null;
+    return instance;
+  }
+
+  private async adoptOne(id: string): Promise<void> {
+    const record = this.host.launches.read(id);
+    const server = record === null ? null : findProcess(record);
+    const instance = this.instances.get(id);
+    if (server === null) {
+      this.host.launches.remove(id);
+      return;
+    }
+    if (instance === undefined) return this.endOrphan(id, server);
+    await instance.log.open();
+    instance.log.follow();
+    instance.adopt(server, server.record.status === "stopping" || !instance.shouldRun);
+  }
+
+  /** A process of an instance that is no longer in the configuration. */
+  private async endOrphan(id: string, server: ServerProcess): Promise<void> {
+    this.host.journal.warn(`process ${server.pid} belongs to an instance that is gone; it is ended`, { instance: id });
+    const onStuck = (message: string): void => this.host.journal.warn(message, { instance: id });
+    await terminate({ pid: server.pid, mark: server.record.mark }, this.host.stopTimeout, () => false, onStuck);
+    this.host.launches.remove(id);
+  }
+}

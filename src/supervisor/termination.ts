@@ -1,0 +1,65 @@
+import { groupAlive, processesWithEnv, signalGroup } from "../process/group.ts";
+import { LAUNCH_MARK } from "../process/spawn.ts";
+
+/** Ends a process group: asked first, made to after a grace time; done when nothing of it is left. */
+
+const POLL_MS = 10;
+/** How long the system may take to clear away what was killed before somebody is told. */
+const KILL_WAIT_MS = 5000;
+const STUCK_POLL_MS = 500;
+
+export interface TerminationTarget {
+  /** Process group. */
+  pid: number;
+  /** Value of the launch mark in the environment of each of its processes. */
+  mark: string;
+}
+
+const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+const waitUntilGone = async (pid: number, ms: number, cut: () => boolean): Promise<boolean> => {
+  const until = performance.now() + ms;
+  while (groupAlive(pid)) {
+    if (performance.now() >= until || cut()) return false;
+    await sleep(POLL_MS);
+  }
+  return true;
+};
+
+/** What left the group (a daemon of its own, say) still bears the mark of the start. */
+const killStragglers = (target: TerminationTarget): void => {
+  for (const pid of processesWithEnv(LAUNCH_MARK, target.mark)) {
+    try {
+      process.kill(pid, "SIGKILL");
+    } catch {
+      // It ended in between.
+    }
+  }
+};
+
+/**
+ * Resolves when nothing of the group is left, however long that takes.
+ * @param graceMs from SIGTERM to SIGKILL
+ * @param escalated turns true when nobody wants to wait for the grace time
+ * @param onStuck told once that something outlives SIGKILL (it hangs in the kernel, or is not ours to signal)
+ */
+export const terminate = async (
+  target: TerminationTarget,
+  graceMs: number,
+  escalated: () => boolean,
+  onStuck: (message: string) => void,
+): Promise<void> => {
+  if (groupAlive(target.pid)) {
+    signalGroup(target.pid, "SIGTERM");
+    // A stopped process does not see SIGTERM before it goes on.
+    signalGroup(target.pid, "SIGCONT");
+    if (!(await waitUntilGone(target.pid, graceMs, escalated))) {
+      signalGroup(target.pid, "SIGKILL");
+      if (!(await waitUntilGone(target.pid, KILL_WAIT_MS, () => false))) {
+        onStuck(`process group ${target.pid} is still there ${KILL_WAIT_MS / 1000} s after SIGKILL`);
+        while (groupAlive(target.pid)) await sleep(STUCK_POLL_MS);
+      }
+    }
+  }
+  killStragglers(target);
+};
