@@ -1,0 +1,144 @@
+"""OpenAI's objects: chat completions, text completions, their chunks, and classifications."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from .sampling import TokenLogprob
+from .tokenizing import TextTokenizer
+
+Object = dict[str, Any]
+
+
+def usage(prompt_tokens: int, completion_tokens: int) -> Object:
+    return {
+        "prompt_tokens": prompt_tokens,
+        "completion_tokens": completion_tokens,
+        "total_tokens": prompt_tokens + completion_tokens,
+    }
+
+
+@dataclass
+class Answer:
+    """One answer's identity, and its objects in the shape of chat or of completions."""
+
+    chat: bool
+    model: str
+    tokenizer: TextTokenizer
+    id: str = ""
+    created: int = field(default_factory=lambda: int(time.time()))
+
+    def __post_init__(self) -> None:
+        self.id = f"{'chatcmpl' if self.chat else 'cmpl'}-{uuid.uuid4().hex}"
+        self._offsets: dict[int, int] = {}
+        head = {"id": self.id, "object": self._object(chunk=True), "created": self.created, "model": self.model}
+        self._head = json.dumps(head, ensure_ascii=False)[:-1]
+
+    def _object(self, chunk: bool) -> str:
+        if not self.chat:
+            return "text_completion"
+        return "chat.completion.chunk" if chunk else "chat.completion"
+
+    def full(self, choices: Sequence[Object], tokens: Object) -> Object:
+        return {
+            "id": self.id,
+            "object": self._object(chunk=False),
+            "created": self.created,
+            "model": self.model,
+            "choices": list(choices),
+            "usage": tokens,
+        }
+
+    def choice(self, index: int, text: str, reason: str, logprobs: Object | None) -> Object:
+        content: Object = (
+            {"message": {"role": "assistant", "content": text, "refusal": None}} if self.chat else {"text": text}
+        )
+        return {"index": index, **content, "logprobs": logprobs, "finish_reason": reason}
+
+    def opening(self, index: int) -> bytes:
+        return self._chunk(
+            [{"index": index, "delta": {"role": "assistant", "content": ""}, "logprobs": None, "finish_reason": None}]
+        )
+
+    def piece(self, index: int, text: str, logprobs: Object | None) -> bytes:
+        body: Object = {"delta": {"content": text}} if self.chat else {"text": text}
+        return self._chunk([{"index": index, **body, "logprobs": logprobs, "finish_reason": None}])
+
+    def ending(self, index: int, reason: str) -> bytes:
+        body: Object = {"delta": {}} if self.chat else {"text": ""}
+        return self._chunk([{"index": index, **body, "logprobs": None, "finish_reason": reason}])
+
+    def usage_chunk(self, tokens: Object) -> bytes:
+        return self._chunk([], tokens)
+
+    def _chunk(self, choices: Sequence[Object], tokens: Object | None = None) -> bytes:
+        tail = "" if tokens is None else f', "usage": {json.dumps(tokens)}'
+        return f'data: {self._head}, "choices": {json.dumps(choices, ensure_ascii=False)}{tail}}}\n\n'.encode()
+
+    def logprobs(self, index: int, tokens: Sequence[TokenLogprob], asked: bool) -> Object | None:
+        """The log-probabilities of a piece, in the form that its endpoint has for them."""
+        if not asked:
+            return None
+        return self._chat_logprobs(tokens) if self.chat else self._text_logprobs(index, tokens)
+
+    def _chat_logprobs(self, tokens: Sequence[TokenLogprob]) -> Object:
+        def entry(token: int, logprob: float) -> Object:
+            return {
+                "token": self.tokenizer.token_text(token),
+                "logprob": _number(logprob),
+                "bytes": self.tokenizer.token_bytes(token),
+            }
+
+        return {
+            "content": [
+                {**entry(item.token, item.logprob), "top_logprobs": [entry(*pair) for pair in item.top]}
+                for item in tokens
+            ],
+            "refusal": None,
+        }
+
+    def _text_logprobs(self, index: int, tokens: Sequence[TokenLogprob]) -> Object:
+        texts = [self.tokenizer.token_text(item.token) for item in tokens]
+        offsets = []
+        for text in texts:
+            offsets.append(self._offsets.get(index, 0))
+            self._offsets[index] = offsets[-1] + len(text)
+        return {
+            "tokens": texts,
+            "token_logprobs": [_number(item.logprob) for item in tokens],
+            "top_logprobs": [
+                {self.tokenizer.token_text(token): _number(logprob) for token, logprob in item.top} for item in tokens
+            ],
+            "text_offset": offsets,
+        }
+
+
+def _number(logprob: float) -> float:
+    """JSON has no infinity; OpenAI writes -9999 for what cannot happen."""
+    return max(logprob, -9999.0)
+
+
+def classification(
+    model: str, labels: Sequence[str], scores: Sequence[Sequence[float]], tokens: int, all_scores: bool
+) -> Object:
+    choices = []
+    for index, values in enumerate(scores):
+        best = max(range(len(values)), key=lambda at: values[at])
+        choice: Object = {"index": index, "label": labels[best], "score": values[best]}
+        if all_scores:
+            choice["all_scores"] = [
+                {"label": label, "score": score} for label, score in zip(labels, values, strict=True)
+            ]
+        choices.append(choice)
+    return {
+        "id": f"clf-{uuid.uuid4().hex}",
+        "object": "classification",
+        "model": model,
+        "choices": choices,
+        "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
+    }

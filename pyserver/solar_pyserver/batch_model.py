@@ -1,0 +1,126 @@
+"""Forward passes over the pool, and the proof that this model may be run that way."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .errors import one_line
+from .kv_pool import KvPool, LayerShape, plain_shapes
+
+# Largest difference from the plain forward pass, relative to the largest logit: rounding only.
+TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-8}
+HALF_TOLERANCE = 0.05
+
+
+class BatchModel:
+    """Runs a causal model with its K/V in a pool. Rows are numbered as the pool numbers them."""
+
+    def __init__(self, model: Any, pool: KvPool, mask: str) -> None:
+        self._model = model
+        self.pool = pool
+        self._mask = mask
+        self._device = model.get_input_embeddings().weight.device
+        self._extra = {"logits_to_keep": 1} if _accepts(model, "logits_to_keep") else {}
+
+    def prefill(self, row: int, tokens: Sequence[int], start: int) -> Tensor:
+        """Adds `tokens` to a row that holds `start` tokens. Returns the logits after the last, float32."""
+        end = start + len(tokens)
+        self.pool.aim_prefill(row, start, end)
+        positions = torch.arange(start, end, device=self._device)[None]
+        return self._forward(torch.tensor([list(tokens)], device=self._device), positions, None)[0]
+
+    def decode(self, tokens: Sequence[int], lengths: Sequence[int]) -> Tensor:
+        """One more token for each row; row i holds `lengths[i]` so far. Returns rows x vocabulary, float32."""
+        longest = max(lengths)
+        positions = torch.tensor(lengths, device=self._device)
+        mask = None
+        if min(lengths) == longest:
+            self.pool.aim_decode_even(len(lengths), longest)
+        else:
+            self.pool.aim_decode(positions, longest)
+            mask = torch.arange(longest + 1, device=self._device) <= positions[:, None]
+            if self._mask == "4d":
+                mask = mask[:, None, None, :]
+        return self._forward(torch.tensor(tokens, device=self._device)[:, None], positions[:, None], mask)
+
+    def _forward(self, ids: Tensor, positions: Tensor, mask: Tensor | None) -> Tensor:
+        output = self._model(
+            input_ids=ids,
+            position_ids=positions,
+            attention_mask=mask,
+            past_key_values=self.pool.cache,
+            use_cache=True,
+            **self._extra,
+        )
+        logits: Tensor = output.logits[:, -1]
+        return logits.float()
+
+
+def prepare_batching(model: Any, max_rows: int, budget_for: Any) -> tuple[BatchModel | None, str]:
+    """The model in a pool, or None and the reason why its rows must be run one at a time.
+
+    Decided by looking: the cache that a forward pass leaves must be of plain layers, and a small batch of unequal
+    rows must give the logits that the plain forward pass gives. `budget_for(shapes)` is the pool's size in tokens.
+    """
+    device = model.get_input_embeddings().weight.device
+    with torch.inference_mode():
+        try:
+            output = model(input_ids=torch.tensor([[1, 2]], device=device), use_cache=True)
+        except Exception as error:
+            return None, f"a forward pass with a cache failed: {one_line(error)}"
+        cache = getattr(output, "past_key_values", None)
+        shapes = plain_shapes(cache)
+        if shapes is None:
+            kinds = sorted({type(layer).__name__ for layer in getattr(cache, "layers", [])})
+            return None, f"its cache is not of plain layers ({type(cache).__name__}: {', '.join(kinds) or 'no layers'})"
+        if not _accepts(model, "position_ids"):
+            return None, "it takes no position_ids"
+        reason = ""
+        for mask in mask_kinds(str(getattr(model.config, "_attn_implementation", "eager"))):
+            pool = KvPool(shapes, max_rows, budget_for(shapes))
+            batch = BatchModel(model, pool, mask)
+            try:
+                error_size, allowed = _difference(model, batch, device)
+            except Exception as error:
+                reason = f"a batch failed: {one_line(error)}"
+                continue
+            finally:
+                pool.release()
+            if error_size <= allowed:
+                return batch, ""
+            reason = f"a batch gives other logits (by {error_size:.2g})"
+        return None, reason
+
+
+def mask_kinds(attention: str) -> list[str]:
+    """Ways to hide cells, best first: sdpa takes a ready mask and saves its making; flash wants one flag a cell."""
+    return ["4d", "2d"] if attention == "sdpa" else ["2d"]
+
+
+def bytes_per_token(shapes: Sequence[LayerShape]) -> int:
+    return sum(shape.bytes_per_token for shape in shapes)
+
+
+def _difference(model: Any, batch: BatchModel, device: torch.device) -> tuple[float, float]:
+    """How far a batch of two unequal rows is from plain forward passes, and how far it may be."""
+    size = model.get_input_embeddings().weight.shape[0]
+    rows = [[(7 * at + 3) % size for at in range(length)] for length in (3, 9)]
+    plain = [model(input_ids=torch.tensor([row], device=device)).logits[0, -1].float() for row in rows]
+    batch.pool.reserve(2, 16)
+    for at, row in enumerate(rows):
+        batch.prefill(at, row[:2], 0)
+        if len(row) > 3:
+            batch.prefill(at, row[2:-1], 2)
+    logits = batch.decode([row[-1] for row in rows], [len(row) - 1 for row in rows])
+    expected = torch.stack(plain).to(logits.device)
+    scale = float(expected.abs().max())
+    return float((logits - expected).abs().max()), scale * TOLERANCE.get(model.dtype, HALF_TOLERANCE)
+
+
+def _accepts(model: Any, name: str) -> bool:
+    return name in inspect.signature(model.forward).parameters

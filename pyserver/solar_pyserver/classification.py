@@ -1,0 +1,237 @@
+"""The classification engine: what waits when the model is free forms the batch; no timer."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from .errors import is_device_lost, model_failure, one_line, queue_full
+from .events import Budget, EventLog, Slots
+from .metrics import Metrics
+from .packing import first_served, pack
+
+Encoding = dict[str, list[int]]
+REPORTED_PER_SECOND = 20
+
+
+@dataclass(eq=False)
+class ClassifyRequest:
+    """One HTTP request. Once `deliver` was called with None, `scores` has every class's score for each text."""
+
+    texts: Sequence[Encoding]
+    deliver: Callable[[Exception | None], None]
+    cancelled: bool = False
+    scores: list[list[float]] = field(default_factory=list)
+    missing: int = 0
+    task: int = 0
+    slot: int = -1
+
+    @property
+    def tokens(self) -> int:
+        return sum(len(text["input_ids"]) for text in self.texts)
+
+
+@dataclass(frozen=True, eq=False)
+class _Item:
+    request: ClassifyRequest
+    index: int
+    encoding: Encoding
+
+    @property
+    def length(self) -> int:
+        return len(self.encoding["input_ids"])
+
+
+class ClassificationEngine:
+    """One thread owns the model. `publish` gets what one batch finished, in one call from that thread."""
+
+    def __init__(
+        self,
+        score: Callable[[Sequence[Encoding]], list[list[float]]],
+        max_rows: int,
+        max_cells: int,
+        max_queue: int,
+        events: EventLog,
+        metrics: Metrics,
+        publish: Callable[[list[tuple[ClassifyRequest, Exception | None]]], None],
+        on_lost: Callable[[str], None],
+    ) -> None:
+        self._score = score
+        self._max_rows = max_rows
+        self._max_cells = max_cells
+        self._max_queue = max_queue
+        self._events = events
+        self._metrics = metrics
+        self._publish = publish
+        self._on_lost = on_lost
+        self._reports = Budget(REPORTED_PER_SECOND)
+        self._slots = Slots()
+        self._tasks = itertools.count(1)
+        self._arrived: deque[ClassifyRequest] = deque()
+        self._items: list[_Item] = []
+        self._wake = threading.Condition()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self, timeout_s: float = 5.0) -> None:
+        with self._wake:
+            self._stopping = True
+            self._wake.notify()
+        self._thread.join(timeout_s)
+
+    def submit(self, request: ClassifyRequest) -> None:
+        """Raises the 429 where too many requests wait. Safe from any thread."""
+        request.missing = len(request.texts)
+        request.scores = [[] for _ in request.texts]
+        with self._wake:
+            if len(self._arrived) >= self._max_queue:
+                raise queue_full(self._max_queue)
+            self._arrived.append(request)
+            self._metrics.waiting = len(self._arrived)
+            self._wake.notify()
+
+    def cancel(self, request: ClassifyRequest) -> None:
+        request.cancelled = True
+
+    def _run(self) -> None:
+        with torch.inference_mode():
+            while True:
+                with self._wake:
+                    while not (self._stopping or self._arrived or self._items):
+                        self._wake.wait()
+                    if self._stopping:
+                        return
+                    arrived = self._admit()
+                for request in arrived:
+                    self._begin(request)
+                self._batch()
+
+    def _admit(self) -> list[ClassifyRequest]:
+        """Takes requests while the batch has room, so that the rest still counts as waiting."""
+        taken = []
+        room = 8 * self._max_rows - len(self._items)
+        while self._arrived and room > 0:
+            taken.append(self._arrived.popleft())
+            room -= len(taken[-1].texts)
+        self._metrics.waiting = len(self._arrived)
+        return taken
+
+    def _begin(self, request: ClassifyRequest) -> None:
+        request.task = next(self._tasks)
+        tokens = request.tokens
+        self._metrics.prompt_tokens += tokens
+        self._items.extend(_Item(request, at, text) for at, text in enumerate(request.texts))
+        if self._reports.take():
+            request.slot = self._slots.take()
+            self._events.emit(
+                "request-start", task=request.task, slot=request.slot, kind="classify", prompt_tokens=tokens
+            )
+
+    def _batch(self) -> None:
+        done: list[tuple[ClassifyRequest, Exception | None]] = []
+        for request in {item.request: None for item in self._items if item.request.cancelled}:
+            self._end(request, "cancelled")
+        self._items = [item for item in self._items if not item.request.cancelled]
+        if self._items:
+            groups = pack([item.length for item in self._items], self._max_cells, self._max_rows)
+            places = first_served(groups)
+            batch = [self._items[at] for at in places]
+            chosen = set(places)
+            self._items = [item for at, item in enumerate(self._items) if at not in chosen]
+            done = self._classify(batch)
+        self._metrics.running = len(self._items)
+        if done:
+            self._publish(done)
+
+    def _classify(self, batch: Sequence[_Item]) -> list[tuple[ClassifyRequest, Exception | None]]:
+        """A batch that fails is taken text by text, so that only the requests at fault fail."""
+        self._metrics.batches += 1
+        done: list[tuple[ClassifyRequest, Exception | None]] = []
+        try:
+            scores = self._score([item.encoding for item in batch])
+        except Exception as error:
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+            if is_device_lost(error):
+                self._on_lost(one_line(error))
+            if len(batch) > 1 and not is_device_lost(error):
+                return [end for item in batch for end in self._classify([item])]
+            for request in {item.request: None for item in batch if not item.request.cancelled}:
+                self._events.error(f"task {request.task}: {one_line(error)}")
+                request.cancelled = True
+                self._end(request, "error")
+                done.append((request, model_failure(error)))
+            self._items = [item for item in self._items if not item.request.cancelled]
+            return done
+        for item, values in zip(batch, scores, strict=True):
+            request = item.request
+            request.scores[item.index] = values
+            request.missing -= 1
+            if request.missing == 0 and not request.cancelled:
+                self._end(request, "stop")
+                done.append((request, None))
+        return done
+
+    def _end(self, request: ClassifyRequest, reason: str) -> None:
+        if request.slot < 0:
+            return
+        self._events.emit(
+            "request-end",
+            task=request.task,
+            slot=request.slot,
+            prompt_tokens=request.tokens,
+            generated=0,
+            tps=0.0,
+            ms_per_token=0.0,
+            reason=reason,
+        )
+        self._slots.free(request.slot)
+        request.slot = -1
+
+
+class Scorer:
+    """Runs the model over a batch: pads, computes and turns logits into scores."""
+
+    def __init__(self, model: Any, tokenizer: Any, activation: str) -> None:
+        self._model = model
+        self._activation = activation
+        self._device = model.get_input_embeddings().weight.device
+        self._left = getattr(tokenizer, "padding_side", "right") == "left"
+        self._fill = {
+            "input_ids": getattr(tokenizer, "pad_token_id", None) or 0,
+            "attention_mask": 0,
+            "token_type_ids": getattr(tokenizer, "pad_token_type_id", 0),
+        }
+
+    def __call__(self, batch: Sequence[Encoding]) -> list[list[float]]:
+        longest = max(len(encoding["input_ids"]) for encoding in batch)
+        inputs = {
+            name: torch.tensor([self._pad(encoding[name], longest, fill) for encoding in batch], device=self._device)
+            for name, fill in self._fill.items()
+            if name in batch[0]
+        }
+        if all(len(encoding["input_ids"]) == longest for encoding in batch):
+            # Nothing is padded: without a mask the attention takes its fastest way.
+            inputs.pop("attention_mask", None)
+        logits = self._model(**inputs).logits.float()
+        if not bool(torch.isfinite(logits).all()):
+            raise RuntimeError("the logits are not finite numbers (try another dtype)")
+        if self._activation == "softmax":
+            logits = torch.softmax(logits, dim=-1)
+        elif self._activation == "sigmoid":
+            logits = torch.sigmoid(logits)
+        scores: list[list[float]] = logits.tolist()
+        return scores
+
+    def _pad(self, values: list[int], length: int, fill: int) -> list[int]:
+        padding = [fill] * (length - len(values))
+        return padding + values if self._left else values + padding

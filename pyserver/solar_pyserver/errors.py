@@ -1,0 +1,119 @@
+"""Exit codes, and the errors that end a start or answer a request."""
+
+from __future__ import annotations
+
+import enum
+
+
+class ExitCode(enum.IntEnum):
+    """What the process's exit code says. `--help` prints this list."""
+
+    OK = 0
+    UNEXPECTED = 1
+    USAGE = 2
+    MISSING_MODULE = 3
+    MODEL = 4
+    PORT = 5
+    LABELS = 6
+
+
+EXIT_MEANINGS = {
+    ExitCode.OK: "stopped by SIGTERM or SIGINT",
+    ExitCode.UNEXPECTED: "unexpected failure, or the accelerator was lost",
+    ExitCode.USAGE: "bad flag or setting",
+    ExitCode.MISSING_MODULE: "a Python module is missing; the line names it and the command that installs it",
+    ExitCode.MODEL: "the model cannot be loaded",
+    ExitCode.PORT: "the port is busy or the address cannot be bound",
+    ExitCode.LABELS: "the labels are malformed or do not fit the model",
+}
+
+
+class StartupError(Exception):
+    """A start that cannot go on: `code` is the exit code, the text is the one line shown."""
+
+    def __init__(self, code: ExitCode, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class ApiError(Exception):
+    """An answer that is an OpenAI error object, `{"error": {message, type, param, code}}`."""
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        type: str = "invalid_request_error",
+        param: str | None = None,
+        code: str | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.type = type
+        self.param = param
+        self.code = code
+        self.headers = headers or {}
+
+    def body(self) -> dict[str, object]:
+        return {
+            "error": {
+                "message": str(self),
+                "type": self.type,
+                "param": self.param,
+                "code": self.code,
+            }
+        }
+
+
+def queue_full(limit: int) -> ApiError:
+    return ApiError(
+        429,
+        f"{limit} requests are waiting already; try again later",
+        type="rate_limit_error",
+        code="queue_full",
+        headers={"Retry-After": "1"},
+    )
+
+
+def context_exceeded(length: int, context: int, param: str) -> ApiError:
+    return ApiError(
+        400,
+        f"This model's context is {context} tokens, but {param} has {length} tokens",
+        param=param,
+        code="context_length_exceeded",
+    )
+
+
+def model_failure(error: BaseException) -> ApiError:
+    """The error of one request whose forward pass failed. Out of memory is told apart, for it is worth a retry."""
+    if is_out_of_memory(error):
+        return ApiError(
+            503,
+            "The model ran out of memory on this request; a shorter one may fit",
+            type="server_error",
+            code="out_of_memory",
+            headers={"Retry-After": "5"},
+        )
+    return ApiError(500, f"The model failed: {one_line(error)}", type="server_error", code="model_error")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """CUDA has its own class (since torch 2.5 `torch.OutOfMemoryError`); MPS and the CPU allocator only a text."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and (
+        "out of memory" in text or "can't allocate memory" in text or "not enough memory" in text
+    )
+
+
+def is_device_lost(error: BaseException) -> bool:
+    """A CUDA context does not come back from such an error: only a new process helps."""
+    return not is_out_of_memory(error) and (type(error).__name__ == "AcceleratorError" or "CUDA error" in str(error))
+
+
+def one_line(error: BaseException, limit: int = 300) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -1,0 +1,90 @@
+"""Lines on stdout that tell the manager what the server is doing.
+
+One event a line: `solar: <event> key=value key=value…`. Values hold no space, except `message`,
+which is always last and runs to the end of the line. Prompt text never appears.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from typing import BinaryIO
+
+PROGRESS_INTERVAL_S = 0.25
+
+
+class EventLog:
+    """Writes events; safe from any thread. A reader that went away never stops the server."""
+
+    def __init__(self, stream: BinaryIO | None = None) -> None:
+        self._stream = stream if stream is not None else sys.stdout.buffer
+        self._lock = threading.Lock()
+
+    def emit(self, event: str, **fields: object) -> None:
+        self._write(" ".join([f"solar: {event}", *(f"{key}={_value(value)}" for key, value in fields.items())]))
+
+    def error(self, message: str) -> None:
+        self._write(f"solar: error message={' '.join(message.split())}")
+
+    def _write(self, line: str) -> None:
+        with self._lock:
+            try:
+                self._stream.write(line.encode("utf-8", "replace") + b"\n")
+                self._stream.flush()
+            except (OSError, ValueError):
+                pass
+
+
+class Throttle:
+    """Says when a request may report progress again: four times a second at most."""
+
+    def __init__(self, interval_s: float = PROGRESS_INTERVAL_S) -> None:
+        self._interval = interval_s
+        self._next = time.monotonic() + interval_s
+
+    def ready(self) -> bool:
+        now = time.monotonic()
+        if now < self._next:
+            return False
+        self._next = now + self._interval
+        return True
+
+
+class Budget:
+    """At most `per_second` requests are reported in each second; a start that is told has its end told too."""
+
+    def __init__(self, per_second: int) -> None:
+        self._per_second = per_second
+        self._second = -1
+        self._used = 0
+
+    def take(self) -> bool:
+        second = int(time.monotonic())
+        if second != self._second:
+            self._second, self._used = second, 0
+        self._used += 1
+        return self._used <= self._per_second
+
+
+class Slots:
+    """Small numbers for what runs at the same time; a number is used again once free."""
+
+    def __init__(self) -> None:
+        self._used: set[int] = set()
+
+    def take(self) -> int:
+        slot = 0
+        while slot in self._used:
+            slot += 1
+        self._used.add(slot)
+        return slot
+
+    def free(self, slot: int) -> None:
+        self._used.discard(slot)
+
+
+def _value(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.2f}"
+    return "_".join(str(value).split()) or "-"

@@ -1,0 +1,149 @@
+"""What a generation is: the request, its rows, and what the engine tells about them."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from .errors import ApiError
+from .events import Throttle
+from .sampling import RowSampler, SamplingParams, TokenLogprob
+from .text import Detokenizer, StopMatcher
+
+_TASKS = itertools.count(1)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """New text of one choice, with the log-probabilities of the tokens behind it."""
+
+    index: int
+    text: str
+    logprobs: tuple[TokenLogprob, ...] = ()
+
+
+@dataclass(frozen=True)
+class Finished:
+    """One choice is complete. `reason` is `stop` or `length`; `generated` counts the end token too."""
+
+    index: int
+    reason: str
+    generated: int
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The request is over with an error."""
+
+    error: ApiError
+
+
+Update = Piece | Finished | Failed
+
+
+@dataclass(eq=False)
+class GenerationRequest:
+    """One HTTP request: every prompt gives `n` choices. `cancelled` may be set from any thread."""
+
+    prompts: Sequence[Sequence[int]]
+    sampling: SamplingParams
+    max_new_tokens: Sequence[int]
+    deliver: Callable[[Update], None]
+    kind: str = "completion"
+    stop: tuple[str, ...] = ()
+    n: int = 1
+    logprobs: int | None = None
+    stream: bool = False
+    ignore_eos: bool = False
+    continues_prompt: bool = False
+    cancelled: bool = field(default=False, init=False)
+
+
+class Row:
+    """One choice while it is decoded. `tokens` is prompt and answer; the first `cached` of them have their K/V stored."""
+
+    def __init__(
+        self,
+        request: GenerationRequest,
+        index: int,
+        decode: Callable[[list[int]], str],
+        end_tokens: frozenset[int],
+    ) -> None:
+        prompt = request.prompts[index // request.n]
+        self.request = request
+        self.index = index
+        self.task = 0
+        self.slot = -1
+        self.tokens = list(prompt)
+        self.prompt_tokens = len(prompt)
+        self.cached = 0
+        self.sampler = RowSampler(request.sampling, prompt, index)
+        self.finish_reason: str | None = None
+        self.throttle = Throttle()
+        self._began = self._first_token = 0.0
+        self._limit = request.max_new_tokens[index // request.n]
+        self._end_tokens = frozenset() if request.ignore_eos else end_tokens
+        self._detokenizer = Detokenizer(decode, prompt[-8:] if request.continues_prompt else ())
+        self._matcher = StopMatcher(request.stop)
+        self._text: list[str] = []
+        self._logprobs: list[TokenLogprob] = []
+
+    def started(self, slot: int) -> None:
+        self.task = next(_TASKS)
+        self.slot = slot
+        self._began = time.monotonic()
+
+    @property
+    def generated(self) -> int:
+        return len(self.tokens) - self.prompt_tokens
+
+    @property
+    def remaining(self) -> int:
+        return self._limit - self.generated
+
+    def accept(self, token: int, logprob: TokenLogprob | None) -> None:
+        """Takes the next token; sets `finish_reason` where it was the last."""
+        if self.generated == 0:
+            self._first_token = time.monotonic()
+        self.tokens.append(token)
+        if logprob is not None:
+            self._logprobs.append(logprob)
+        if token in self._end_tokens:
+            self._end("stop")
+            return
+        text, stopped = self._matcher.push(self._detokenizer.push(token))
+        if text:
+            self._text.append(text)
+        if stopped:
+            self.finish_reason = "stop"
+        elif self.remaining <= 0:
+            self._end("length")
+
+    def _end(self, reason: str) -> None:
+        text, stopped = self._matcher.push(self._detokenizer.flush())
+        self._text.append(text)
+        if stopped:
+            reason = "stop"
+        else:
+            self._text.append(self._matcher.flush())
+        self.finish_reason = reason
+
+    def updates(self) -> list[Update]:
+        """What to tell now: pieces as they come for a stream, everything at the end otherwise."""
+        told: list[Update] = []
+        done = self.finish_reason is not None
+        if (done or self.request.stream) and (self._text or (done and self._logprobs)):
+            told.append(Piece(self.index, "".join(self._text), tuple(self._logprobs)))
+            self._text, self._logprobs = [], []
+        if self.finish_reason is not None:
+            told.append(Finished(self.index, self.finish_reason, self.generated))
+        return told
+
+    def speed(self) -> float:
+        """Tokens a second of decoding. The first token belongs to the prompt's time, where there are more."""
+        now = time.monotonic()
+        if self.generated > 1:
+            return (self.generated - 1) / max(now - self._first_token, 1e-6)
+        return self.generated / max(now - self._began, 1e-6)

@@ -1,0 +1,53 @@
+"""Looks at the machine: devices, their abilities and their free memory."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+
+import torch
+
+from .choices import Hardware
+
+
+def find_hardware() -> Hardware:
+    cuda = torch.cuda.is_available()
+    mps = torch.backends.mps.is_available()
+    return Hardware(
+        cuda=cuda,
+        cuda_capability=torch.cuda.get_device_capability() if cuda else (0, 0),
+        cuda_bfloat16=cuda and torch.cuda.is_bf16_supported(),
+        cuda_devices=torch.cuda.device_count() if cuda else 0,
+        # Only the first: asking costs each GPU a context of some hundred megabytes.
+        cuda_free_bytes=torch.cuda.mem_get_info(0)[0] if cuda else 0,
+        mps=mps,
+        mps_bfloat16=mps and bool(torch.backends.mps.is_macos_or_newer(14, 0)),
+        cpu_half=_cpu_half(),
+        flash_attention=importlib.util.find_spec("flash_attn") is not None,
+        accelerate=importlib.util.find_spec("accelerate") is not None,
+    )
+
+
+def free_bytes(placement: str) -> int | None:
+    """Memory that is free where the model is; None where it cannot be told."""
+    if placement == "auto":
+        return min(torch.cuda.mem_get_info(at)[0] for at in range(torch.cuda.device_count()))
+    if placement.startswith("cuda"):
+        return torch.cuda.mem_get_info(torch.device(placement))[0]
+    if placement == "mps":
+        return max(0, torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory())
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
+def _cpu_half() -> frozenset[str]:
+    """Half-precision types with instructions of their own: emulated ones are several times slower than float32."""
+    instructions = {
+        "bfloat16": ("_is_avx512_bf16_supported", "_is_amx_tile_supported"),
+        "float16": ("_is_avx512_fp16_supported", "_is_amx_fp16_supported"),
+    }
+    return frozenset(
+        name for name, checks in instructions.items() if any(getattr(torch.cpu, check, bool)() for check in checks)
+    )

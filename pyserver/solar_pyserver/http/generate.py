@@ -1,0 +1,197 @@
+"""/v1/chat/completions and /v1/completions."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..answers import Answer, usage
+from ..engine import Engine
+from ..errors import ApiError, context_exceeded
+from ..generation import Failed, Finished, GenerationRequest, Piece, Update
+from ..sampling import TokenLogprob
+from ..schemas import ChatRequest, CompletionRequest, parse_body
+from ..tokenizing import TextTokenizer
+from .wire import Receive, Scope, Send, read_body, send_json, send_part, start_stream, while_connected
+
+COMPLETION_TOKENS = 16
+# Longer texts are tokenised away from the event loop, which must not wait.
+INLINE_CHARACTERS = 20_000
+
+
+@dataclass
+class _Choice:
+    text: list[str] = field(default_factory=list)
+    logprobs: list[TokenLogprob] = field(default_factory=list)
+    reason: str = ""
+
+
+class GenerationRoutes:
+    def __init__(self, engine: Engine, tokenizer: TextTokenizer, alias: str, context: int, vocabulary: int) -> None:
+        self._engine = engine
+        self._tokenizer = tokenizer
+        self._alias = alias
+        self._context = context
+        self._vocabulary = vocabulary
+        self._lock = asyncio.Lock()
+
+    async def chat(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body = parse_body(ChatRequest, await read_body(receive))
+        messages = body.template_messages()
+        variables = body.chat_template_kwargs or {}
+        size = sum(len(message["content"]) for message in messages)
+        ids = await self._tokenise(size, lambda: self._tokenizer.encode_chat(messages, variables))
+        top = body.top_logprobs or 0
+        if top and not body.logprobs:
+            raise ApiError(400, "top_logprobs needs logprobs to be true", param="top_logprobs")
+        request = self._request(
+            body,
+            prompts=[ids],
+            limit=body.max_completion_tokens or body.max_tokens,
+            where="messages",
+            logprobs=top if body.logprobs else None,
+        )
+        await self._run(request, body, Answer(True, self._alias, self._tokenizer), receive, send)
+
+    async def complete(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body = parse_body(CompletionRequest, await read_body(receive))
+        given = body.prompts()
+        size = sum(len(prompt) for prompt in given if isinstance(prompt, str))
+        prompts = await self._tokenise(
+            size, lambda: [self._tokenizer.encode(item) if isinstance(item, str) else item for item in given]
+        )
+        request = self._request(
+            body,
+            prompts=prompts,
+            limit=body.max_tokens or COMPLETION_TOKENS,
+            where="prompt",
+            logprobs=body.logprobs,
+        )
+        await self._run(request, body, Answer(False, self._alias, self._tokenizer), receive, send)
+
+    async def _tokenise(self, size: int, work: Callable[[], Any]) -> Any:
+        if size <= INLINE_CHARACTERS:
+            return work()
+        async with self._lock:
+            return await asyncio.get_running_loop().run_in_executor(None, work)
+
+    def _request(
+        self,
+        body: ChatRequest | CompletionRequest,
+        prompts: list[list[int]],
+        limit: int | None,
+        where: str,
+        logprobs: int | None,
+    ) -> GenerationRequest:
+        for ids in prompts:
+            if not ids:
+                raise ApiError(400, f"{where} has no tokens", param=where)
+            if len(ids) >= self._context:
+                raise context_exceeded(len(ids), self._context, where)
+            if not all(0 <= token < self._vocabulary for token in ids):
+                raise ApiError(400, f"{where} has a token id outside the vocabulary", param=where)
+        rooms = [self._context - len(ids) for ids in prompts]
+        return GenerationRequest(
+            prompts=prompts,
+            sampling=body.sampling(),
+            max_new_tokens=[room if limit is None else min(limit, room) for room in rooms],
+            deliver=lambda update: None,
+            kind="chat" if isinstance(body, ChatRequest) else "completion",
+            stop=body.stops(),
+            n=body.n or 1,
+            logprobs=logprobs,
+            stream=bool(body.stream),
+            ignore_eos=bool(body.ignore_eos),
+            continues_prompt=isinstance(body, CompletionRequest),
+        )
+
+    async def _run(
+        self,
+        request: GenerationRequest,
+        body: ChatRequest | CompletionRequest,
+        answer: Answer,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        updates: asyncio.Queue[Update] = asyncio.Queue()
+        request.deliver = updates.put_nowait
+        self._engine.submit(request)
+        try:
+            if request.stream:
+                work = self._stream(request, updates, answer, body.wants_usage(), send)
+                await while_connected(receive, work)
+            else:
+                result = await while_connected(receive, self._collect(request, updates, answer))
+                await send_json(send, 200, result)
+        finally:
+            # Done, failed or left: rows that still run have nobody to run for.
+            self._engine.cancel(request)
+
+    async def _collect(
+        self, request: GenerationRequest, updates: asyncio.Queue[Update], answer: Answer
+    ) -> dict[str, Any]:
+        choices = [_Choice() for _ in range(len(request.prompts) * request.n)]
+        left, generated = len(choices), 0
+        while left:
+            update = await updates.get()
+            if isinstance(update, Failed):
+                raise update.error
+            choice = choices[update.index]
+            if isinstance(update, Piece):
+                choice.text.append(update.text)
+                choice.logprobs.extend(update.logprobs)
+            else:
+                choice.reason = update.reason
+                generated += update.generated
+                left -= 1
+        asked = request.logprobs is not None
+        return answer.full(
+            [
+                answer.choice(at, "".join(choice.text), choice.reason, answer.logprobs(at, choice.logprobs, asked))
+                for at, choice in enumerate(choices)
+            ],
+            usage(_prompt_tokens(request), generated),
+        )
+
+    async def _stream(
+        self,
+        request: GenerationRequest,
+        updates: asyncio.Queue[Update],
+        answer: Answer,
+        with_usage: bool,
+        send: Send,
+    ) -> None:
+        count = len(request.prompts) * request.n
+        # The status waits for the first news, so that a prompt that fails is an error and not a broken stream.
+        update = await updates.get()
+        if isinstance(update, Failed):
+            raise update.error
+        await start_stream(send)
+        if answer.chat:
+            await send_part(send, b"".join(answer.opening(at) for at in range(count)))
+        left, generated = count, 0
+        asked = request.logprobs is not None
+        while True:
+            if isinstance(update, Piece):
+                logprobs = answer.logprobs(update.index, update.logprobs, asked)
+                await send_part(send, answer.piece(update.index, update.text, logprobs))
+            elif isinstance(update, Finished):
+                await send_part(send, answer.ending(update.index, update.reason))
+                generated += update.generated
+                left -= 1
+            else:
+                data = json.dumps(update.error.body(), ensure_ascii=False)
+                await send_part(send, f"data: {data}\n\n".encode(), last=True)
+                return
+            if not left:
+                break
+            update = await updates.get()
+        tail = answer.usage_chunk(usage(_prompt_tokens(request), generated)) if with_usage else b""
+        await send_part(send, tail + b"data: [DONE]\n\n", last=True)
+
+
+def _prompt_tokens(request: GenerationRequest) -> int:
+    return sum(len(prompt) for prompt in request.prompts)

@@ -1,0 +1,199 @@
+"""The engine whose rows join and leave the batch in flight."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .batch_model import BatchModel
+from .engine import Engine
+from .errors import is_device_lost, is_out_of_memory
+from .generation import Row
+from .sampling import choose, logprobs_of
+
+# A row is let in when so many of its coming tokens fit too, so that it is not thrown out again at once.
+HEADROOM = 256
+
+
+def fits(rows: Sequence[int], wanted: int, budget: int) -> bool:
+    """Whether one more row of `wanted` tokens fits beside rows of these lengths: the cache is rows x longest."""
+    return not rows or (len(rows) + 1) * max(wanted, *rows) <= budget
+
+
+class InFlightEngine(Engine):
+    """The pool's first rows are decoded together; the one after them is being prefilled, a chunk at a time."""
+
+    def __init__(
+        self, batch: BatchModel, max_batch: int, budget: int, prefill_chunk: int, *args: Any, **kwargs: Any
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self._batch = batch
+        self._pool = batch.pool
+        self._max_batch = max_batch
+        self._budget = budget
+        self._chunk = prefill_chunk
+        self._decoding: list[Row] = []
+        self._prefilling: Row | None = None
+        self._metrics.kv_budget = budget
+
+    def _active(self) -> int:
+        return len(self._decoding) + (self._prefilling is not None)
+
+    def _step(self) -> None:
+        self._drop_cancelled()
+        self._prefill()
+        self._decode()
+        if not self._active():
+            self._pool.release()
+        self._metrics.kv_cells = self._active() * self._longest()
+
+    def _longest(self) -> int:
+        return max((len(row.tokens) for row in self._rows()), default=0)
+
+    def _rows(self) -> list[Row]:
+        return [*self._decoding, self._prefilling] if self._prefilling else self._decoding
+
+    def _drop_cancelled(self) -> None:
+        for row in [row for row in self._rows() if row.request.cancelled]:
+            self._remove(row)
+            self._ended(row, "cancelled")
+
+    def _remove(self, row: Row) -> None:
+        """Takes a row out of the pool; the last rows fill the place."""
+        if row is self._prefilling:
+            self._prefilling = None
+            return
+        place = self._decoding.index(row)
+        last = self._decoding.pop()
+        hole = len(self._decoding)
+        if last is not row:
+            self._pool.move(hole, place, last.cached)
+            self._decoding[place] = last
+        if self._prefilling:
+            self._pool.move(hole + 1, hole, self._prefilling.cached)
+
+    def _prefill(self) -> None:
+        """Spends one chunk of tokens on prompts, so that those who are decoding wait no longer than that."""
+        left = self._chunk
+        while left > 0:
+            row = self._prefilling or self._admit()
+            if row is None:
+                return
+            left -= self._prefill_chunk(row, left)
+
+    def _admit(self) -> Row | None:
+        if len(self._decoding) >= self._max_batch:
+            return None
+        row = self._next_waiting()
+        if row is None:
+            return None
+        wanted = len(row.tokens) + min(row.remaining, HEADROOM)
+        if not fits([len(other.tokens) for other in self._decoding], wanted, self._budget):
+            return None
+        self._take(row)
+        self._prefilling = row
+        row.cached = 0
+        if self._attempt(row, lambda: self._pool.reserve(len(self._decoding) + 1, wanted)):
+            self._copy_prompt(row)
+        return self._prefilling or row
+
+    def _copy_prompt(self, row: Row) -> None:
+        """Another choice of the same request has the same prompt: all but its last token is there already."""
+        for place, other in enumerate(self._decoding):
+            if other.request is row.request and other.prompt_tokens == row.prompt_tokens:
+                shared = row.prompt_tokens - 1
+                if other.tokens[:shared] == row.tokens[:shared]:
+                    self._pool.move(place, len(self._decoding), shared)
+                    row.cached = shared
+                    return
+
+    def _prefill_chunk(self, row: Row, limit: int) -> int:
+        """Returns the tokens spent. A row whose prompt is through gets its first token and joins."""
+        if self._prefilling is not row:
+            return 1
+        chunk = row.tokens[row.cached : row.cached + limit]
+        place = len(self._decoding)
+        logits = self._attempt(row, lambda: self._batch.prefill(place, chunk, row.cached))
+        if logits is None:
+            return len(chunk)
+        row.cached += len(chunk)
+        if row.cached < len(row.tokens):
+            if row.throttle.ready():
+                self._events.emit("prefill", task=row.task, slot=row.slot, done=row.cached, total=len(row.tokens))
+            return len(chunk)
+        self._prefilling = None
+        self._decoding.append(row)
+        self._accept([row], logits[None])
+        return len(chunk)
+
+    def _attempt(self, row: Row, action: Callable[[], Any]) -> Any:
+        """The result, or True for none; None where it failed, which is the end of that row alone."""
+        try:
+            result = action()
+            return True if result is None else result
+        except Exception as error:
+            self._remove(row)
+            self._free_memory()
+            self._failed(row, error)
+            return None
+
+    def _decode(self) -> None:
+        while self._decoding:
+            self._keep_to_budget()
+            longest = max(row.cached for row in self._decoding)
+            try:
+                self._pool.reserve(self._active(), longest + 1)
+                logits = self._batch.decode(
+                    [row.tokens[-1] for row in self._decoding], [row.cached for row in self._decoding]
+                )
+            except Exception as error:
+                self._decode_failed(error)
+                continue
+            for row in self._decoding:
+                row.cached += 1
+            self._metrics.batches += 1
+            self._accept(list(self._decoding), logits)
+            return
+
+    def _keep_to_budget(self) -> None:
+        """The youngest row makes room, and is prefilled again later with what it has said so far."""
+        while self._active() > 1 and self._active() * self._longest() > self._budget:
+            row = self._prefilling or max(self._decoding, key=lambda row: row.task)
+            self._remove(row)
+            row.cached = 0
+            self._put_back(row)
+
+    def _decode_failed(self, error: Exception) -> None:
+        """Out of memory costs the longest row its answer and the others go on; any other fault is everyone's."""
+        if is_out_of_memory(error) and not is_device_lost(error):
+            lost = [max(self._decoding, key=lambda row: row.cached)]
+        else:
+            lost = list(self._decoding)
+        for row in lost:
+            self._remove(row)
+        self._free_memory()
+        for row in lost:
+            self._failed(row, error)
+
+    def _accept(self, rows: list[Row], logits: Tensor) -> None:
+        """Chooses and hands out the next token of each row; `logits` has a line for each."""
+        tokens = choose(logits, [row.sampler for row in rows])
+        for row, token, line in zip(rows, tokens, logits, strict=True):
+            if token is None:
+                self._pool.clear(self._decoding.index(row))
+                self._remove(row)
+                self._failed(row, RuntimeError("the logits are not finite numbers (try another dtype)"))
+                continue
+            top = row.request.logprobs
+            row.accept(token, None if top is None else logprobs_of(line, token, top))
+            self._told(row)
+            if row.finish_reason is not None:
+                self._remove(row)
+                self._ended(row, row.finish_reason)
+
+    def _free_memory(self) -> None:
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()

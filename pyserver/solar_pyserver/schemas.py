@@ -1,0 +1,230 @@
+"""What clients may send. A field that would change the answer and is not supported is refused, never ignored."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from .errors import ApiError
+from .sampling import SamplingParams
+
+MAX_CHOICES = 128
+MAX_STOPS = 16
+MAX_TOP_LOGPROBS = 20
+MAX_TEXTS = 2048
+
+# Unsupported fields, with the values that ask for nothing.
+NEUTRAL: dict[str, tuple[object, ...]] = {
+    "tools": ([],),
+    "tool_choice": ("none", "auto"),
+    "functions": ([],),
+    "function_call": ("none", "auto"),
+    "response_format": ({"type": "text"},),
+    "logit_bias": ({},),
+    "modalities": (["text"],),
+    "audio": (),
+    "reasoning_effort": (),
+    "verbosity": ("medium",),
+    "web_search_options": (),
+    "best_of": (1,),
+    "echo": (False,),
+    "suffix": ("",),
+}
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class StreamOptions(_Strict):
+    include_usage: bool = False
+    include_obfuscation: Any = None
+
+
+class _Generation(_Strict):
+    """What chat and completions share. Fields of type Any change nothing, or are looked at in `NEUTRAL`."""
+
+    model: str | None = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    stop: str | list[str] | None = None
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    temperature: Annotated[float, Field(ge=0, le=100)] | None = None
+    top_p: Annotated[float, Field(ge=0, le=1)] | None = None
+    top_k: Annotated[int, Field(ge=-1)] | None = None
+    min_p: Annotated[float, Field(ge=0, le=1)] | None = None
+    repetition_penalty: Annotated[float, Field(gt=0, le=100)] | None = None
+    presence_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
+    frequency_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
+    seed: int | None = None
+    n: Annotated[int, Field(ge=1, le=MAX_CHOICES)] | None = None
+    ignore_eos: bool | None = None
+    logit_bias: Any = None
+
+    user: Any = None
+    metadata: Any = None
+    store: Any = None
+    service_tier: Any = None
+    safety_identifier: Any = None
+    prompt_cache_key: Any = None
+    prompt_cache_retention: Any = None
+    cache_prompt: Any = None
+    id_slot: Any = None
+    timings_per_token: Any = None
+
+    def sampling(self) -> SamplingParams:
+        def given(value: float | None, default: float) -> float:
+            return default if value is None else value
+
+        return SamplingParams(
+            temperature=given(self.temperature, 1.0),
+            top_p=given(self.top_p, 1.0),
+            top_k=max(0, self.top_k or 0),
+            min_p=given(self.min_p, 0.0),
+            repetition_penalty=given(self.repetition_penalty, 1.0),
+            presence_penalty=given(self.presence_penalty, 0.0),
+            frequency_penalty=given(self.frequency_penalty, 0.0),
+            seed=self.seed,
+        )
+
+    def stops(self) -> tuple[str, ...]:
+        stops = [self.stop] if isinstance(self.stop, str) else self.stop or []
+        if len(stops) > MAX_STOPS:
+            raise ApiError(400, f"stop has {len(stops)} strings; {MAX_STOPS} at most", param="stop")
+        return tuple(stop for stop in stops if stop)
+
+    def wants_usage(self) -> bool:
+        return bool(self.stream_options and self.stream_options.include_usage)
+
+
+class Message(BaseModel):
+    """A chat message; further fields (a name, tool calls) go to the template as they are."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+    role: str
+    content: str | list[dict[str, Any]] | None = None
+
+
+class ChatRequest(_Generation):
+    messages: Annotated[list[Message], Field(min_length=1)]
+    max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
+    logprobs: bool | None = None
+    top_logprobs: Annotated[int, Field(ge=0, le=MAX_TOP_LOGPROBS)] | None = None
+    chat_template_kwargs: dict[str, Any] | None = None
+    tools: Any = None
+    tool_choice: Any = None
+    parallel_tool_calls: Any = None
+    functions: Any = None
+    function_call: Any = None
+    response_format: Any = None
+    modalities: Any = None
+    audio: Any = None
+    prediction: Any = None
+    reasoning_effort: Any = None
+    verbosity: Any = None
+    web_search_options: Any = None
+
+    def template_messages(self) -> list[dict[str, Any]]:
+        """Plain dictionaries with text content, as templates expect them."""
+        return [
+            {**message.model_dump(exclude_none=True), "content": _text_of(message, at)}
+            for at, message in enumerate(self.messages)
+        ]
+
+
+class CompletionRequest(_Generation):
+    prompt: str | list[str] | list[int] | list[list[int]]
+    logprobs: Annotated[int, Field(ge=0, le=MAX_TOP_LOGPROBS)] | None = None
+    best_of: Any = None
+    echo: Any = None
+    suffix: Any = None
+
+    def prompts(self) -> list[str] | list[list[int]]:
+        """One text or one list of token ids for each prompt."""
+        prompt = self.prompt
+        if isinstance(prompt, str):
+            return [prompt]
+        if not prompt:
+            raise ApiError(400, "prompt is empty", param="prompt")
+        if isinstance(prompt[0], int):
+            return [prompt]
+        return prompt
+
+
+class ClassifyBody(_Strict):
+    input: str | list[str]
+    model: str | None = None
+    return_all_scores: bool | None = None
+    truncate: bool | None = None
+    user: Any = None
+    metadata: Any = None
+
+    def texts(self) -> list[str]:
+        return [self.input] if isinstance(self.input, str) else self.input
+
+
+Body = TypeVar("Body", bound=BaseModel)
+
+
+def parse_body(kind: type[Body], raw: bytes, invalid: Literal[400, 422] = 400) -> Body:
+    """Raises an `ApiError` that names the field at fault."""
+    try:
+        data = json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        raise ApiError(400, f"The body is not JSON: {error}") from error
+    if not isinstance(data, dict):
+        raise ApiError(400, "The body must be a JSON object")
+    try:
+        body = kind.model_validate(data)
+    except ValidationError as error:
+        raise _refusal(error, data, invalid) from error
+    for name, neutral in NEUTRAL.items():
+        value = data.get(name)
+        if name in kind.model_fields and value is not None and value not in neutral:
+            raise ApiError(400, f"{name} is not supported by this server", param=name, code="unsupported_parameter")
+    return body
+
+
+def _refusal(error: ValidationError, data: dict[str, Any], status: int) -> ApiError:
+    """One message for the first fault, without the value itself: it may be a whole prompt."""
+    # Of a union, the variant that got furthest is the one that was meant.
+    fault = max(error.errors(include_input=False, include_url=False), key=lambda fault: len(fault["loc"]))
+    top = str(fault["loc"][0])
+    if fault["type"] == "extra_forbidden":
+        name = ".".join(str(part) for part in fault["loc"])
+        return ApiError(status, f"Unrecognized request argument supplied: {name}", param=name, code="unknown_parameter")
+    if fault["type"] == "missing" and len(fault["loc"]) == 1:
+        return ApiError(status, f"Missing required parameter: {top}", param=top, code="missing_required_parameter")
+    if top == "input" and isinstance(data.get("input"), list):
+        at = next((at for at, item in enumerate(data["input"]) if not isinstance(item, str)), None)
+        if at is not None:
+            return ApiError(status, f"input[{at}] is not a string", param=f"input[{at}]", code="invalid_type")
+    name = _path(data, fault["loc"])
+    return ApiError(status, f"{name}: {fault['msg']}", param=name, code="invalid_value")
+
+
+def _path(data: Any, location: tuple[int | str, ...]) -> str:
+    """The field's path in the body. pydantic's location has the names of union members in it, which are no fields."""
+    path = ""
+    for part in location:
+        if isinstance(part, int) and isinstance(data, list) and part < len(data):
+            path, data = f"{path}[{part}]", data[part]
+        elif isinstance(data, dict) and (part in data or not path):
+            path, data = f"{path}.{part}" if path else str(part), data.get(part)
+    return path
+
+
+def _text_of(message: Message, at: int) -> str:
+    content = message.content
+    if isinstance(content, str) or content is None:
+        return content or ""
+    texts = []
+    for place, part in enumerate(content):
+        where = f"messages[{at}].content[{place}]"
+        if part.get("type") not in ("text", "input_text") or not isinstance(part.get("text"), str):
+            raise ApiError(400, f"{where}: only text content is supported", param=where, code="unsupported_content")
+        texts.append(part["text"])
+    return "".join(texts)

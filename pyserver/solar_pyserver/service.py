@@ -1,0 +1,156 @@
+"""Builds the service of a loaded model: its engine, its routes and the facts that /health tells."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from .batch_model import bytes_per_token, prepare_batching
+from .choices import choose_activation, choose_kv_budget, choose_labels
+from .classification import ClassificationEngine, Scorer
+from .configuration import Settings
+from .engine import Engine
+from .events import EventLog
+from .hardware import free_bytes
+from .http.app import Handler
+from .http.classify import ClassifyRoutes
+from .http.generate import GenerationRoutes
+from .inflight import InFlightEngine
+from .loading import Loaded
+from .metrics import Metrics
+from .tokenizing import TextTokenizer
+
+MAX_CLASSIFY_ROWS = 64
+MAX_CLASSIFY_CELLS = 16384
+
+Call = Callable[[], None]
+
+
+@dataclass
+class Service:
+    engine: Engine | ClassificationEngine
+    handlers: dict[str, Handler]
+    facts: dict[str, object]
+
+
+@dataclass
+class Surroundings:
+    """What the server gives a service. `to_loop` runs calls on the event loop, in order."""
+
+    events: EventLog
+    metrics: Metrics
+    to_loop: Callable[[list[Call]], None]
+    on_lost: Callable[[str], None]
+
+
+def build_causal(settings: Settings, loaded: Loaded, around: Surroundings) -> Service:
+    model = loaded.model
+    tokenizer = TextTokenizer(loaded.tokenizer, end_tokens(model, loaded.tokenizer))
+    budget = 0
+
+    def budget_for(shapes: Any) -> int:
+        nonlocal budget
+        free = free_bytes(loaded.placement)
+        budget = choose_kv_budget(
+            settings.kv_budget_tokens,
+            loaded.context,
+            settings.max_batch,
+            free,
+            bytes_per_token(shapes),
+            loaded.device,
+        )
+        return budget
+
+    batch, reason = prepare_batching(model, settings.max_batch, budget_for)
+    shared = (
+        tokenizer,
+        settings.max_queue,
+        around.events,
+        around.metrics,
+        lambda outbox: around.to_loop([_told(request, update) for request, update in outbox]),
+        around.on_lost,
+    )
+    engine: Engine
+    if batch is not None:
+        engine = InFlightEngine(batch, settings.max_batch, budget, settings.prefill_chunk, *shared)
+    else:
+        from .sequential import SequentialEngine
+
+        engine = SequentialEngine(model, *shared)
+    vocabulary = int(model.get_input_embeddings().weight.shape[0])
+    routes = GenerationRoutes(engine, tokenizer, settings.alias, loaded.context, vocabulary)
+    facts = {
+        **common_facts(settings, loaded),
+        "batching": "in flight" if batch is not None else f"one at a time: {reason}",
+        "kv_budget_tokens": budget or None,
+        "chat_template": tokenizer.has_chat_template,
+    }
+    return Service(engine, {"/v1/chat/completions": routes.chat, "/v1/completions": routes.complete}, facts)
+
+
+def build_classification(settings: Settings, loaded: Loaded, around: Surroundings) -> Service:
+    labels = class_labels(settings, loaded.config)
+    activation = choose_activation(getattr(loaded.config, "problem_type", None), len(labels))
+    tokenizer = loaded.tokenizer
+    padded = getattr(tokenizer, "pad_token_id", None) is not None
+    if padded and getattr(loaded.model.config, "pad_token_id", None) is None:
+        loaded.model.config.pad_token_id = tokenizer.pad_token_id
+    engine = ClassificationEngine(
+        Scorer(loaded.model, tokenizer, activation),
+        max_rows=MAX_CLASSIFY_ROWS if padded else 1,
+        max_cells=MAX_CLASSIFY_CELLS,
+        max_queue=settings.max_queue,
+        events=around.events,
+        metrics=around.metrics,
+        publish=lambda done: around.to_loop([_finished(request, error) for request, error in done]),
+        on_lost=around.on_lost,
+    )
+    routes = ClassifyRoutes(engine, tokenizer, settings.alias, labels, loaded.context)
+    warm_up(loaded, activation)
+    return Service(
+        engine, {"/v1/classify": routes.classify}, {**common_facts(settings, loaded), "labels": list(labels)}
+    )
+
+
+def class_labels(settings: Settings, config: Any) -> tuple[str, ...]:
+    own = [str(config.id2label[at]) for at in range(config.num_labels)]
+    return choose_labels(settings.labels, own)
+
+
+def warm_up(loaded: Loaded, activation: str) -> None:
+    """One pass proves that the model answers, and pays for what the first one pays."""
+    import torch
+
+    batch = loaded.tokenizer(["ready"])
+    with torch.inference_mode():
+        Scorer(loaded.model, loaded.tokenizer, activation)([{name: values[0] for name, values in batch.items()}])
+
+
+def common_facts(settings: Settings, loaded: Loaded) -> dict[str, object]:
+    return {
+        "model": settings.alias,
+        "model_id": settings.model,
+        "model_type": loaded.model_type,
+        "device": loaded.device,
+        "dtype": loaded.dtype,
+        "attention": loaded.attention,
+        "context": loaded.context,
+    }
+
+
+def end_tokens(model: Any, tokenizer: Any) -> set[int]:
+    """Tokens that end an answer: those of the generation config (often several) and the tokenizer's."""
+    found: set[int] = set()
+    for holder in (getattr(model, "generation_config", None), model.config, tokenizer):
+        value = getattr(holder, "eos_token_id", None)
+        found.update(value if isinstance(value, list) else [] if value is None else [value])
+    return found
+
+
+def _told(request: Any, update: Any) -> Call:
+    return lambda: request.deliver(update)
+
+
+def _finished(request: Any, error: Exception | None) -> Call:
+    return lambda: request.deliver(error)

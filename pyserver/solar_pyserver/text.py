@@ -1,0 +1,89 @@
+"""Text out of tokens, piece by piece, and stop strings that never leak."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+REPLACEMENT = "\ufffd"
+# A character of UTF-8 lacks three bytes at most, and a byte-fallback decoder shows each as one replacement.
+_MAX_PENDING_BYTES = 3
+# After so many tokens without a whole character the bytes are not text: they are let go as they are.
+_MAX_PENDING_TOKENS = 16
+
+
+class Detokenizer:
+    """Decodes a row's tokens as they come; what it has given, joined, equals the text of all of them.
+
+    Only a short window is decoded again for each token: the last piece, for the decoder's treatment of spaces,
+    and the tokens after it. `context` are the last tokens of the prompt where the text continues it.
+    """
+
+    def __init__(self, decode: Callable[[list[int]], str], context: Sequence[int] = ()) -> None:
+        self._decode = decode
+        self._window = list(context)
+        self._read = len(self._window)
+        self._known = decode(self._window) if self._window else ""
+        self._given = 0
+
+    def push(self, token: int) -> str:
+        self._window.append(token)
+        fresh = self._decode(self._window)[len(self._known) :]
+        pending = len(self._window) - self._read
+        stable = fresh if pending >= _MAX_PENDING_TOKENS else _without_pending(fresh)
+        piece = stable[self._given :]
+        self._given = max(self._given, len(stable))
+        if len(stable) == len(fresh) and (fresh or pending >= _MAX_PENDING_TOKENS):
+            self._advance()
+        return piece
+
+    def flush(self) -> str:
+        """The end of the text: an incomplete character comes out as the replacement character."""
+        piece = self._decode(self._window)[len(self._known) + self._given :]
+        self._advance()
+        return piece
+
+    def _advance(self) -> None:
+        self._window = self._window[self._read :]
+        self._read = len(self._window)
+        self._known = self._decode(self._window)
+        self._given = 0
+
+
+def _without_pending(text: str) -> str:
+    end = len(text)
+    while end > 0 and len(text) - end < _MAX_PENDING_BYTES and text[end - 1] == REPLACEMENT:
+        end -= 1
+    return text[:end]
+
+
+class StopMatcher:
+    """Lets text through up to the first stop string, and holds back what may be the beginning of one."""
+
+    def __init__(self, stops: Sequence[str]) -> None:
+        self._stops = tuple(stop for stop in stops if stop)
+        self._held = ""
+
+    def push(self, text: str) -> tuple[str, bool]:
+        """What may be shown, and whether a stop string was met."""
+        if not self._stops:
+            return text, False
+        held = self._held + text
+        found = [position for stop in self._stops if (position := held.find(stop)) >= 0]
+        if found:
+            self._held = ""
+            return held[: min(found)], True
+        keep = max(_overlap(held, stop) for stop in self._stops)
+        self._held = held[len(held) - keep :]
+        return held[: len(held) - keep], False
+
+    def flush(self) -> str:
+        held, self._held = self._held, ""
+        return held
+
+
+def _overlap(text: str, stop: str) -> int:
+    """How many of the last characters of `text` begin `stop`."""
+    for size in range(min(len(text), len(stop) - 1), 0, -1):
+        if text.endswith(stop[:size]):
+            return size
+    return 0

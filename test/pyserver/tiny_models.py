@@ -1,0 +1,148 @@
+"""Models small enough to be made in a test: random weights, fixed seeds, tokenizers trained on a few lines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from transformers import (
+    BertConfig,
+    BertForSequenceClassification,
+    LlamaConfig,
+    LlamaForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
+    PreTrainedTokenizerFast,
+)
+
+LINES = [
+    "The sun rises over the quiet harbour and the boats go out.",
+    "A small model learns a few words and says them again and again.",
+    "Wörter mit Umlauten, naïve café, 日本語 and emoji 🙂 too.",
+    "What is the weather like today? It is sunny and warm.",
+    "good great bad awful fine terrible lovely poor nice happy sad",
+]
+
+CHAT_TEMPLATE = (
+    "{{ bos_token }}{% for message in messages %}"
+    "{% if message.role not in ['system', 'user', 'assistant'] %}"
+    "{{ raise_exception('unknown role ' + message.role) }}{% endif %}"
+    "<|{{ message.role }}|>{{ message.content }}\n{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+
+
+def byte_tokenizer(vocabulary: int = 400, template: str | None = CHAT_TEMPLATE) -> PreTrainedTokenizerFast:
+    """Byte-level BPE with <s> first, as Llama's."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary,
+        special_tokens=["<s>", "</s>", "<pad>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(LINES, trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 0)])
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", pad_token="<pad>")
+    fast.chat_template = template
+    return fast
+
+
+def word_tokenizer() -> PreTrainedTokenizerFast:
+    """WordPiece-like: one token for each known word, with [CLS] and [SEP] round a text."""
+    words = sorted({word.strip(".,?").lower() for line in LINES for word in line.split()})
+    names = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *words]
+    tokenizer = Tokenizer(models.WordLevel({name: at for at, name in enumerate(names)}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token="[PAD]",
+        unk_token="[UNK]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+    )
+
+
+def make_llama(
+    folder: Path,
+    layers: int = 2,
+    size: int = 64,
+    context: int = 512,
+    template: str | None = CHAT_TEMPLATE,
+) -> Path:
+    """Weights larger than usual, so that every token depends on those before it."""
+    tokenizer = byte_tokenizer(template=template)
+    torch.manual_seed(1)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=size,
+        intermediate_size=size * 4,
+        num_hidden_layers=layers,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=context,
+        bos_token_id=0,
+        eos_token_id=1,
+        pad_token_id=2,
+        initializer_range=0.15 if size <= 64 else 0.05,
+    )
+    model = LlamaForCausalLM(config)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def make_mistral(folder: Path, window: int = 16) -> Path:
+    """Has a sliding window, so its cache is not of plain layers."""
+    tokenizer = byte_tokenizer()
+    torch.manual_seed(2)
+    config = MistralConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=256,
+        sliding_window=window,
+        bos_token_id=0,
+        eos_token_id=1,
+        pad_token_id=2,
+        initializer_range=0.15,
+    )
+    MistralForCausalLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def make_bert(
+    folder: Path,
+    labels: tuple[str, ...] = ("negative", "positive"),
+    layers: int = 2,
+    size: int = 64,
+    problem: str | None = None,
+) -> Path:
+    tokenizer = word_tokenizer()
+    torch.manual_seed(3)
+    config = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=size,
+        num_hidden_layers=layers,
+        num_attention_heads=4,
+        intermediate_size=size * 4,
+        max_position_embeddings=512,
+        num_labels=len(labels),
+        id2label=dict(enumerate(labels)),
+        label2id={label: at for at, label in enumerate(labels)},
+        problem_type=problem,
+        initializer_range=0.3 if size <= 64 else 0.1,
+    )
+    BertForSequenceClassification(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
