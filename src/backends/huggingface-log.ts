@@ -1,4 +1,5 @@
 import type { BackendEvent, LogReader, SlotProgress } from "./backend.ts";
+import { decodeRate } from "./rates.ts";
 
 /** Reads the log of our Python server: lines of `solar: <event> key=value …`, everything else is foreign. */
 
@@ -70,13 +71,11 @@ class PyserverLogReader implements LogReader {
       case "prefill":
         return prefill(slot, task, fields);
       case "generating": {
-        const tps = rate(fields, "tps");
         const progress: SlotProgress = {
           phase: "generating",
           prefill_progress: null,
           generated_tokens: whole(fields, "tokens"),
-          decode_tps: tps,
-          decode_ms_per_token: tps === null ? null : 1000 / tps,
+          ...decodeRate(number(fields, "tps")),
         };
         return [{ type: "slot-progress", slot, task, progress }];
       }

@@ -4,6 +4,7 @@ import { huggingfaceCausal, huggingfaceClassification } from "./huggingface.ts";
 import { llamacpp } from "./llamacpp.ts";
 
 export type * from "./backend.ts";
+export { decodeRate } from "./rates.ts";
 
 /** Every backend there is. A new one is one new file and one line here. */
 export const backends: Readonly<Record<BackendType, Backend>> = {

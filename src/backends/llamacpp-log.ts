@@ -8,6 +8,7 @@ import {
   timingKind,
   withoutColours,
 } from "./llamacpp-line.ts";
+import { decodeRate } from "./rates.ts";
 
 /**
  * Reads the log of llama-server, builds before May 2026 and after. The two differ in prefixes and in
@@ -43,12 +44,6 @@ const MESSAGES = {
 
 const number = (text: string | undefined): number => Number(text);
 
-const tooSmallToInvert = 1e-9;
-const speed = (tokensPerSecond: number): SlotProgress =>
-  tokensPerSecond > tooSmallToInvert
-    ? { decode_tps: tokensPerSecond, decode_ms_per_token: 1000 / tokensPerSecond }
-    : { decode_tps: null, decode_ms_per_token: null };
-
 /** Builds of 2025 print a progress that leaves out what came from the cache: their count is the better one. */
 const prefillOf = (message: string, promptTokens: number | null): SlotProgress | null => {
   const read = promptTokens === null || promptTokens === 0 ? null : MESSAGES.read.exec(message);
@@ -72,7 +67,7 @@ const progressOf = (message: string, promptTokens: number | null): SlotProgress 
       phase: "generating",
       prefill_progress: null,
       generated_tokens: number(match[1]),
-      ...speed(number(match[3] ?? match[2])),
+      ...decodeRate(number(match[3] ?? match[2])),
     };
   }
   const checkpoint = message.startsWith("created context checkpoint") ? MESSAGES.checkpoint.exec(message) : null;

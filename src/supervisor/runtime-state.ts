@@ -1,21 +1,30 @@
 import type { BackendEvent, FinishedGeneration, SlotObservation, SlotProgress } from "../backends/index.ts";
 import type { GenerationMetrics, RuntimeState, SlotState } from "../contract/index.ts";
-import { observe, progressed, type SlotRuntime, started } from "./slot-runtime.ts";
+import { observe, type PollMemory, progressed, type SlotRuntime, started } from "./slot-runtime.ts";
 
 /**
  * What a model server is doing, put together from its log and refined by polling. Pure: each
- * function takes a runtime and gives the next one, the very same one where nothing changed, so that
- * the caller sees by identity whether there is something to tell. Times are milliseconds since 1970.
+ * function takes a runtime and gives the next one; {@link changed} says whether anybody would see
+ * the difference. Times are milliseconds since 1970.
  */
 
 const KEPT_GENERATIONS = 100;
+
+interface ReleasedTask {
+  readonly task: number;
+  readonly startedAt: number | null;
+  /** The log said so, so what is still said of the task came late and is void. A poll may have been mistaken. */
+  readonly byLog: boolean;
+}
 
 export interface Runtime {
   readonly instanceId: string;
   /** Slots at work, the one that changed last at the end. */
   readonly slots: readonly SlotRuntime[];
-  /** The task that each slot finished last: what is still said of it came late and is void. */
-  readonly released: ReadonlyMap<number, number>;
+  /** What the polls remember, by slot: changes with each of them, and nobody sees it. */
+  readonly polls: ReadonlyMap<number, PollMemory>;
+  /** The task that each slot left last. */
+  readonly released: ReadonlyMap<number, ReleasedTask>;
   /** Finished generations, newest last. */
   readonly generations: readonly GenerationMetrics[];
   /** When something changed last. */
@@ -25,6 +34,7 @@ export interface Runtime {
 export const initialRuntime = (instanceId: string, time: number): Runtime => ({
   instanceId,
   slots: [],
+  polls: new Map(),
   released: new Map(),
   generations: [],
   changedAt: time,
@@ -39,6 +49,11 @@ export const reset = (runtime: Runtime, time: number): Runtime => ({
 /** Finished generations, newest last, the last 100 at most. */
 export const finished = (runtime: Runtime): readonly GenerationMetrics[] => runtime.generations;
 
+/** Whether the second tells more than the first: by identity, as what did not change is never made anew. */
+export const changed = (before: Runtime, after: Runtime): boolean =>
+  before.slots !== after.slots || before.generations !== after.generations;
+
+/** Whether any slot is at work, by the log: what the log does not say is worth polling for only then. */
 export const isBusy = (runtime: Runtime): boolean => runtime.slots.length > 0;
 
 const slotOf = (runtime: Runtime, slot: number): SlotRuntime | undefined =>
@@ -52,29 +67,59 @@ const withSlot = (runtime: Runtime, next: SlotRuntime, time: number): Runtime =>
 
 const iso = (time: number): string => new Date(time).toISOString();
 
-const withoutSlot = (
+const metricsOf = (
   runtime: Runtime,
-  slot: number,
-  task: number | null,
-  generation: FinishedGeneration | null,
+  generation: FinishedGeneration,
+  startedAt: number | null,
   time: number,
-): Runtime => {
-  const current = slotOf(runtime, slot);
-  if (current === undefined && generation === null) return runtime;
-  const ended = task ?? current?.state.task_id ?? null;
-  const metrics = generation && {
-    instance_id: runtime.instanceId,
-    ...generation,
-    started_at: current === undefined || current.startedAt === null ? null : iso(current.startedAt),
-    finished_at: iso(time),
-  };
+): GenerationMetrics => ({
+  instance_id: runtime.instanceId,
+  ...generation,
+  started_at: startedAt === null ? null : iso(startedAt),
+  finished_at: iso(time),
+});
+
+const withGeneration = (runtime: Runtime, metrics: GenerationMetrics, time: number): Runtime => ({
+  ...runtime,
+  generations: [...runtime.generations, metrics].slice(-KEPT_GENERATIONS),
+  changedAt: time,
+});
+
+const withoutSlot = (runtime: Runtime, left: SlotRuntime, byLog: boolean, time: number): Runtime => {
+  const { slot_id: slot, task_id: task } = left.state;
+  const { startedAt } = left;
   return {
     ...runtime,
-    slots: runtime.slots.filter((other) => other !== current),
-    released: ended === null ? runtime.released : new Map(runtime.released).set(slot, ended),
-    generations: metrics === null ? runtime.generations : [...runtime.generations, metrics].slice(-KEPT_GENERATIONS),
+    slots: runtime.slots.filter((other) => other !== left),
+    released: task === null ? runtime.released : new Map(runtime.released).set(slot, { task, startedAt, byLog }),
     changedAt: time,
   };
+};
+
+type Released = Extract<BackendEvent, { type: "slot-released" }>;
+
+const sameTask = (a: number | null, b: number | null): boolean => a === null || b === null || a === b;
+
+/**
+ * The figures of a task may come after its release (builds before 2025), or after a poll has freed
+ * the slot, or when the slot has its next task already.
+ */
+const release = (runtime: Runtime, event: Released, time: number): Runtime => {
+  const current = slotOf(runtime, event.slot);
+  const ends = current !== undefined && sameTask(current.state.task_id, event.task);
+  const before = runtime.released.get(event.slot);
+  const startedAt = ends ? current.startedAt : before?.task === event.task ? before.startedAt : null;
+  const freed = ends ? withoutSlot(runtime, current, true, time) : runtime;
+  if (event.generation === null) return freed;
+  return withGeneration(freed, metricsOf(runtime, event.generation, startedAt ?? null, time), time);
+};
+
+type Started = Extract<BackendEvent, { type: "slot-started" }>;
+
+const start = (runtime: Runtime, { slot, task, progress }: Started, time: number): Runtime => {
+  const polls = new Map(runtime.polls);
+  polls.delete(slot);
+  return withSlot({ ...runtime, polls }, started(slot, task, progress, time), time);
 };
 
 const withProgress = (
@@ -85,7 +130,8 @@ const withProgress = (
   time: number,
 ): Runtime => {
   const current = slotOf(runtime, slot);
-  if (current === undefined && task !== null && runtime.released.get(slot) === task) return runtime;
+  const before = runtime.released.get(slot);
+  if (current === undefined && task !== null && before?.byLog === true && before.task === task) return runtime;
   const next = progressed(current, slot, task, progress);
   return next === current ? runtime : withSlot(runtime, next, time);
 };
@@ -97,11 +143,11 @@ export const applyEvent = (runtime: Runtime, event: BackendEvent, time: number):
     case "loading":
       return runtime;
     case "slot-started":
-      return withSlot(runtime, started(event.slot, event.task, event.progress, time), time);
+      return start(runtime, event, time);
     case "slot-progress":
       return withProgress(runtime, event.slot, event.task, event.progress, time);
     case "slot-released":
-      return withoutSlot(runtime, event.slot, event.task, event.generation, time);
+      return release(runtime, event, time);
     case "all-idle":
       return runtime.slots.length === 0 ? runtime : { ...runtime, slots: [], changedAt: time };
   }
@@ -112,18 +158,16 @@ export const applyEvent = (runtime: Runtime, event: BackendEvent, time: number):
  * frees one that it finds idle twice in a row.
  */
 export const applyObservation = (runtime: Runtime, observations: readonly SlotObservation[], time: number): Runtime =>
-  observations.reduce((before, observation) => {
-    const current = slotOf(before, observation.slot);
-    if (current === undefined) return before;
-    const next = observe(current, observation, time);
-    if (next === null) return withoutSlot(before, observation.slot, null, null, time);
-    if (next === current) return before;
-    // What the daemon keeps for itself is no change that anybody sees, and does not move the slot.
-    if (next.state === current.state) {
-      return { ...before, slots: before.slots.map((other) => (other === current ? next : other)) };
-    }
-    return withSlot(before, next, time);
-  }, runtime);
+  observations.reduce((before, observation) => observeSlot(before, observation, time), runtime);
+
+const observeSlot = (runtime: Runtime, observation: SlotObservation, time: number): Runtime => {
+  const current = slotOf(runtime, observation.slot);
+  if (current === undefined) return runtime;
+  const { state, memory } = observe(current.state, runtime.polls.get(observation.slot), observation, time);
+  const polled = { ...runtime, polls: new Map(runtime.polls).set(observation.slot, memory) };
+  if (state === null) return withoutSlot(polled, current, false, time);
+  return state === current.state ? polled : withSlot(polled, { ...current, state }, time);
+};
 
 const IDLE: Omit<SlotState, "slot_id"> & { slot_id: null } = {
   slot_id: null,

@@ -1,4 +1,4 @@
-import type { SlotObservation, SlotProgress } from "../backends/index.ts";
+import { decodeRate, type SlotObservation, type SlotProgress } from "../backends/index.ts";
 import type { SlotState } from "../contract/index.ts";
 
 /** One slot at work: what the API shows of it, and what is needed to go on from there. */
@@ -6,8 +6,13 @@ export interface SlotRuntime {
   readonly state: SlotState;
   /** Milliseconds since 1970; null where its start was not seen. */
   readonly startedAt: number | null;
-  /** Polls in a row that found it idle. */
-  readonly idlePolls: number;
+}
+
+/** What polls of one task have to remember; nobody else sees it. */
+export interface PollMemory {
+  readonly task: number | null;
+  /** Polls in a row that found the slot idle. */
+  readonly idle: number;
   /** The last poll at which the count of generated tokens had changed: rates are taken from there. */
   readonly counted: { readonly time: number; readonly tokens: number } | null;
 }
@@ -38,11 +43,20 @@ const merged = (state: SlotState, progress: SlotProgress): SlotState => {
 export const started = (slot: number, task: number | null, progress: SlotProgress, time: number): SlotRuntime => ({
   state: merged(blank(slot, task), progress),
   startedAt: time,
-  idlePolls: 0,
-  counted: null,
 });
 
-/** A line of a slot whose start was not seen still says that it is at work. */
+/**
+ * A poll may have seen more than the line that comes after it: what was said to be generated is not
+ * taken back.
+ */
+const notBack = (state: SlotState, progress: SlotProgress): SlotProgress => {
+  const { phase, prefill_progress, generated_tokens, ...rest } = progress;
+  if (phase === "prefill" && state.phase === "generating") return rest;
+  const behind = typeof generated_tokens === "number" && generated_tokens < (state.generated_tokens ?? 0);
+  return behind ? { ...progress, generated_tokens: state.generated_tokens } : progress;
+};
+
+/** What a line says of a slot at work; a slot whose start was not seen is at work too. */
 export const progressed = (
   current: SlotRuntime | undefined,
   slot: number,
@@ -51,52 +65,59 @@ export const progressed = (
 ): SlotRuntime => {
   const known = current?.state.task_id ?? null;
   if (current === undefined || (task !== null && known !== null && task !== known)) {
-    return { state: merged(blank(slot, task), progress), startedAt: null, idlePolls: 0, counted: null };
+    return { state: merged(blank(slot, task), progress), startedAt: null };
   }
-  const state = merged(current.state, known === null && task !== null ? { task_id: task, ...progress } : progress);
+  const told = notBack(current.state, progress);
+  const state = merged(current.state, known === null && task !== null ? { task_id: task, ...told } : told);
   return state === current.state ? current : { ...current, state };
 };
 
+/** Progress is only known where the log told how long the prompt is, and never goes back. */
 const prefillOf = (state: SlotState, seen: SlotObservation): SlotProgress => {
-  const read = seen.promptProcessed === null ? null : seen.promptProcessed + (seen.promptCached ?? 0);
-  // In some builds the "total" is what has been read so far: it is one only when it is ahead of that.
-  const ahead = seen.promptTokens !== null && read !== null && seen.promptTokens > read ? seen.promptTokens : null;
-  const total = state.prefill_prompt_tokens ?? ahead;
-  if (total === null || total === 0 || read === null) return {};
-  const progress = Math.min(1, read / total);
-  return { prefill_prompt_tokens: total, prefill_progress: Math.max(progress, state.prefill_progress ?? 0) };
+  const total = state.prefill_prompt_tokens;
+  if (total === null || total === 0 || seen.promptProcessed === null) return {};
+  const progress = Math.min(1, (seen.promptProcessed + (seen.promptCached ?? 0)) / total);
+  return { prefill_progress: Math.max(progress, state.prefill_progress ?? 0) };
 };
 
-const decodeOf = (current: SlotRuntime, tokens: number, time: number): SlotProgress => {
-  const before = current.counted;
+/** By the difference to the last poll that saw another count: a poll between two tokens is no standstill. */
+const decodeOf = (before: PollMemory["counted"], tokens: number, time: number): SlotProgress => {
   if (before === null || tokens <= before.tokens || time <= before.time) return {};
-  const tps = ((tokens - before.tokens) * 1000) / (time - before.time);
-  return { decode_tps: tps, decode_ms_per_token: 1000 / tps };
+  return decodeRate(((tokens - before.tokens) * 1000) / (time - before.time));
 };
 
-/** What a poll at `time` makes of a slot: the same object where it told nothing new, null where it is free. */
-export const observe = (current: SlotRuntime, seen: SlotObservation, time: number): SlotRuntime | null => {
+/**
+ * What a poll at `time` makes of a slot's state: the very same one where it told nothing new, null
+ * where the slot is free. `memory` is what the poll before gave.
+ */
+export const observe = (
+  state: SlotState,
+  memory: PollMemory | undefined,
+  seen: SlotObservation,
+  time: number,
+): { state: SlotState | null; memory: PollMemory } => {
+  const task = state.task_id;
+  const before = memory?.task === task ? memory : { task, idle: 0, counted: null };
   if (!seen.busy) {
-    const idlePolls = current.idlePolls + 1;
-    return idlePolls >= IDLE_POLLS_TO_FREE ? null : { ...current, idlePolls };
+    const idle = before.idle + 1;
+    return { state: idle >= IDLE_POLLS_TO_FREE ? null : state, memory: { ...before, idle } };
   }
-  const { state } = current;
-  const known = current.idlePolls === 0 ? current : { ...current, idlePolls: 0 };
+  const known = { ...before, idle: 0 };
   // Another task than the log's: the poll is older or newer than the line, and tells nothing of this one.
-  if (seen.task !== null && state.task_id !== null && seen.task !== state.task_id) return known;
+  if (seen.task !== null && task !== null && seen.task !== task) return { state, memory: known };
   const tokens = seen.generatedTokens;
   if (tokens === null || tokens === 0) {
-    if (state.phase !== "prefill") return known;
-    const next = merged(state, prefillOf(state, seen));
-    return next === state ? known : { ...known, state: next };
+    return { state: state.phase === "prefill" ? merged(state, prefillOf(state, seen)) : state, memory: known };
   }
-  if (state.generated_tokens !== null && tokens < state.generated_tokens) return known;
+  // The log is further on than the poll.
+  if (tokens < (state.generated_tokens ?? 0)) return { state, memory: known };
   const next = merged(state, {
     phase: "generating",
     prefill_progress: null,
+    prefill_prompt_tokens: seen.promptTokens ?? state.prefill_prompt_tokens,
     generated_tokens: tokens,
-    ...decodeOf(current, tokens, time),
+    ...decodeOf(before.counted, tokens, time),
   });
-  const counted = current.counted?.tokens === tokens ? current.counted : { time, tokens };
-  return next === state && counted === current.counted ? known : { ...known, state: next, counted };
+  const counted = before.counted?.tokens === tokens ? before.counted : { time, tokens };
+  return { state: next, memory: { ...known, counted } };
 };
