@@ -50,7 +50,7 @@ export type BackendEvent =
 
 /** Reads one process's log, line by line. Keeps what belongs together across lines, and nothing else. */
 export interface LogReader {
-  read(line: string): BackendEvent[];
+  read(line: string): readonly BackendEvent[];
 }
 
 /** How to ask a running server for what its log does not say. */

@@ -35,6 +35,11 @@ const COLOUR = /\u001b\[[0-9;]*m/g;
 export const withoutColours = (line: string): string =>
   line.charCodeAt(0) === ESCAPE ? line.replace(COLOUR, "") : line;
 
+/** The first two letters from `at` on, as one number: cheaper to look at than a string is to compare. */
+export const pairAt = (line: string, at: number): number => line.charCodeAt(at) * 256 + line.charCodeAt(at + 1);
+
+export const pairOf = (word: string): number => pairAt(word, 0);
+
 export interface SlotLine {
   slot: number;
   /** Null where the line is of no task. */
@@ -46,7 +51,6 @@ const SLOT = /slot +\S{1,40} +id +(\d+) +\| +task +(-?\d+) +\| */y;
 
 /** "slot print_timing: id  0 | task 7 | message"; null where it is another line. */
 export const parseSlotLine = (line: string, start: number): SlotLine | null => {
-  if (!line.startsWith("slot ", start)) return null;
   SLOT.lastIndex = start;
   const match = SLOT.exec(line);
   if (match === null) return null;

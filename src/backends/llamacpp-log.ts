@@ -1,6 +1,8 @@
 import type { BackendEvent, FinishedGeneration, LogReader, SlotProgress } from "./backend.ts";
 import {
   bodyStart,
+  pairAt,
+  pairOf,
   parseSlotLine,
   parseTiming,
   type SlotLine,
@@ -102,7 +104,7 @@ const generationOf = (slot: number, memory: SlotMemory, held: number | null): Fi
   };
 };
 
-const READY = ["server is listening on ", "llama_server: listening on ", ": model loaded", "all slots are idle"];
+const READY = ["server is listening on ", ": listening on http", ": model loaded", "all slots are idle"];
 
 const STAGES: readonly (readonly [words: string, stage: string])[] = [
   ["load_model: loading model", "loading model"],
@@ -113,8 +115,16 @@ const STAGES: readonly (readonly [words: string, stage: string])[] = [
   ["load_model: initializing, n_slots", "initializing slots"],
 ];
 
+/** Who prints those; asked first, because a server that loads may write a lot of else. */
+const LOADERS: ReadonlySet<number> = new Set(["srv", "main", "cmn", "load_tensors", "llama", "common"].map(pairOf));
+const SLOT = pairOf("slot");
+const SERVER = pairOf("srv");
+
 /** Loading lines are short; a long one is somebody's output. */
 const MAX_LOADING_LINE = 1000;
+
+/** What most lines say. */
+const NOTHING: readonly BackendEvent[] = [];
 
 class LlamaLogReader implements LogReader {
   private readonly slots = new Map<number, SlotMemory>();
@@ -122,31 +132,31 @@ class LlamaLogReader implements LogReader {
   private timed: SlotLine | null = null;
   private ready = false;
 
-  read(raw: string): BackendEvent[] {
+  read(raw: string): readonly BackendEvent[] {
     const line = withoutColours(raw);
     const start = bodyStart(line);
-    if (line.startsWith("slot ", start)) {
+    const head = pairAt(line, start);
+    if (head === SLOT) {
       const found = parseSlotLine(line, start);
       return found === null ? [] : this.slotLine(found);
     }
     if (this.timed !== null && timingKind(line) !== null) return this.timing(this.timed, line);
-    if (this.ready) return this.idle(line, start);
-    return line.length > MAX_LOADING_LINE ? [] : this.loading(line, start);
+    if (this.ready) return head === SERVER ? this.idle(line) : NOTHING;
+    return LOADERS.has(head) && line.length <= MAX_LOADING_LINE ? this.loading(line) : NOTHING;
   }
 
-  private idle(line: string, start: number): BackendEvent[] {
-    if (!line.startsWith("srv ", start) || !line.endsWith("all slots are idle")) return [];
+  private idle(line: string): readonly BackendEvent[] {
+    if (!line.endsWith("all slots are idle")) return NOTHING;
     this.slots.clear();
     return [{ type: "all-idle" }];
   }
 
-  private loading(line: string, start: number): BackendEvent[] {
-    const text = start === 0 ? line : line.slice(start);
-    if (READY.some((words) => text.includes(words))) {
+  private loading(line: string): BackendEvent[] {
+    if (READY.some((words) => line.includes(words))) {
       this.ready = true;
       return [{ type: "ready" }];
     }
-    const stage = STAGES.find(([words]) => text.includes(words));
+    const stage = STAGES.find(([words]) => line.includes(words));
     return stage === undefined ? [] : [{ type: "loading", stage: stage[1], progress: null }];
   }
 

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { type InstanceConfig, type InstanceStatus, instanceStatuses, parseConfig } from "../contract/index.ts";
 import { backupPath, replaceFile } from "./atomic-file.ts";
+import { placeOfJsonError } from "./json-place.ts";
 
 /** `config.json`: the instances, loaded without losing any and saved without losing one. */
 
@@ -72,14 +73,8 @@ const parseEntry = (entry: unknown): StoredInstance | string => {
 };
 
 const describePlace = async (path: string, text: string): Promise<string> => {
-  // Only a broken file needs it.
-  const { parse, printParseErrorCode } = await import("jsonc-parser");
-  const errors: import("jsonc-parser").ParseError[] = [];
-  parse(text, errors, { disallowComments: true });
-  const first = errors[0];
-  if (first === undefined) return path;
-  const before = text.slice(0, first.offset).split("\n");
-  return `${path}:${before.length}:${(before.at(-1) ?? "").length + 1}: ${printParseErrorCode(first.error)}`;
+  const place = await placeOfJsonError(text);
+  return place === null ? path : `${path}:${place.line}:${place.column}: ${place.problem}`;
 };
 
 const restoreHint = (path: string): string =>

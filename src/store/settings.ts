@@ -63,9 +63,9 @@ export const settingSpecs = {
   LLAMA_SERVER: setting(z.string(), "", "llama-server to run; looked up on PATH when empty"),
   PYTHON: setting(z.string(), "", "Python for the HuggingFace backends; the active environment's when empty"),
   LOG_FORMAT: setting(
-    z.enum(["auto", "human", "json"], { error: "should be auto, human or json" }),
-    "auto",
-    "the daemon's own log: human on a terminal, json otherwise, unless set",
+    z.enum(["human", "json"], { error: "should be human or json" }),
+    "human",
+    "form of the daemon's own log on stderr: human or json",
   ),
   LOG_LEVEL: setting(
     z.enum(["debug", "info", "warn", "error"], { error: "should be debug, info, warn or error" }),

@@ -195,6 +195,14 @@ export class ManagedInstance implements RunOwner {
     this.log.close();
   }
 
+  /** Makes what earlier daemons read of it known: lines, state and generations. */
+  async openLog(): Promise<void> {
+    await this.log.open();
+    if (this.run !== null) return;
+    await this.log.finish();
+    this.tracker.end();
+  }
+
   /** Starts it at boot; how that ends shows in its status. */
   startAtBoot(): void {
     this.start(0).catch(() => undefined);

@@ -140,6 +140,10 @@ export class Run {
     const { owner, host } = this;
     this.port = await host.ports.reserve(owner.id, owner.config.port);
     if (this.over) return null;
+    // What the last process wrote is read to its end before the next one's lines are taken for its own.
+    await owner.log.open();
+    await owner.log.finish();
+    if (this.over) return null;
     owner.tracker.begin(this.backend);
     const counts = { crashes: this.tally.crashes, retry_count: this.tally.failedAttempts };
     const server = await startProcess(host, owner.id, this.backend, owner.config, this.port, owner.log, counts);

@@ -141,7 +141,8 @@ export class RuntimeTracker {
 const askSlots = async (url: string, headers: Record<string, string>): Promise<unknown> => {
   try {
     const answer = await fetch(url, { headers, signal: AbortSignal.timeout(POLL_TIMEOUT_MS), redirect: "manual" });
-    return answer.status === 200 ? await answer.json() : (await answer.arrayBuffer(), null);
+    const body = await answer.text();
+    return answer.status === 200 ? JSON.parse(body) : null;
   } catch {
     return null;
   }

@@ -12,6 +12,8 @@ export class Supervisor implements InstanceOwner {
   private readonly instances = new Map<string, ManagedInstance>();
   private listing: string | null = null;
   private ending = false;
+  /** Told of each instance that was deleted. */
+  onRemoved: (id: string) => void = () => undefined;
 
   /** @param file makes the file that stores what {@link stored} gives */
   constructor(
@@ -100,6 +102,7 @@ export class Supervisor implements InstanceOwner {
       this.host.segments.remove(id);
       this.host.launches.remove(id);
     });
+    this.onRemoved(id);
     this.host.journal.info(`${instance.config.alias}: deleted`, { instance: id });
     return instance.view;
   }

@@ -1,0 +1,50 @@
+#!/usr/bin/env bun
+import { Command, CommanderError } from "commander";
+import { version } from "./version.ts";
+
+/** The command line, and nothing else: what a command does is loaded when it is asked for. */
+
+const USAGE_ERROR = 2;
+
+const createProgram = (): Command =>
+  new Command("solar-host")
+    .description("Starts, watches, restarts and stops model inference servers")
+    .version(version, "-V, --version")
+    .showHelpAfterError("(try --help)")
+    .exitOverride()
+    .addHelpText(
+      "after",
+      `
+Examples:
+  $ solar-host serve                      run the daemon in this directory
+  $ solar-host serve --port 9001          on another port
+  $ curl localhost:8001/health            ask it whether it is well`,
+    );
+
+/** The flags of `serve` are its settings, so that they are read from there and not written again. */
+const addServe = async (program: Command, argv: readonly string[]): Promise<void> => {
+  const serve = program.command("serve").description("run the daemon: keep instances running and answer the API");
+  if (argv[2] !== "serve" && argv[3] !== "serve") return;
+  const { addServeOptions } = await import("./server/serve-options.ts");
+  addServeOptions(serve, async (flags) => {
+    const { runDaemon } = await import("./server/daemon.ts");
+    process.exit(await runDaemon(flags));
+  });
+};
+
+const main = async (argv: string[]): Promise<void> => {
+  if (argv[2] === "__nvml") {
+    const { runNvmlProbe } = await import("./system/nvml.ts");
+    return runNvmlProbe();
+  }
+  const program = createProgram();
+  await addServe(program, argv);
+  if (argv.length <= 2) program.help({ error: true });
+  await program.parseAsync(argv);
+};
+
+main(process.argv).catch((error: unknown) => {
+  if (error instanceof CommanderError) process.exit(error.exitCode === 0 ? 0 : USAGE_ERROR);
+  process.stderr.write(`solar-host: ${error instanceof Error ? error.message : String(error)}\n`);
+  process.exit(1);
+});

@@ -1,0 +1,60 @@
+import { swaggerUI } from "@hono/swagger-ui";
+import type { OpenAPIHono } from "@hono/zod-openapi";
+import favicon from "swagger-ui-dist/favicon-32x32.png" with { type: "file" };
+import stylesheet from "swagger-ui-dist/swagger-ui.css" with { type: "file" };
+import script from "swagger-ui-dist/swagger-ui-bundle.js" with { type: "file" };
+import { version } from "../version.ts";
+import { OPEN_PREFIX } from "./auth.ts";
+
+/** The API's description and its page, both from the binary: nothing is fetched from anywhere. */
+
+const assets: Record<string, { path: string; type: string }> = {
+  "swagger-ui-dist/swagger-ui.css": { path: stylesheet, type: "text/css; charset=utf-8" },
+  "swagger-ui-dist/swagger-ui-bundle.js": { path: script, type: "text/javascript; charset=utf-8" },
+  "favicon.png": { path: favicon, type: "image/png" },
+};
+
+const description = [
+  "Starts, watches, restarts and stops model inference servers: llama.cpp's llama-server and a HuggingFace server.",
+  "",
+  "Every error is `{detail}`: a sentence, or for input that fails validation a list of `{type, loc, msg, input}`.",
+].join("\n");
+
+/** The OpenAPI 3.1 document. */
+export const describeApi = (app: OpenAPIHono) =>
+  app.getOpenAPI31Document({
+    openapi: "3.1.0",
+    info: { title: "solar-host", version, description, license: { name: "MIT" } },
+    servers: [{ url: "/" }],
+    tags: [
+      { name: "Instances", description: "Create, edit, start and stop" },
+      { name: "Observation", description: "Logs, live state and figures" },
+      { name: "System" },
+    ],
+  });
+
+export const addDocs = (app: OpenAPIHono): void => {
+  app.openAPIRegistry.registerComponent("securitySchemes", "ApiKey", { type: "apiKey", in: "header", name: "X-API-Key" });
+  app.openAPIRegistry.registerComponent("securitySchemes", "Bearer", { type: "http", scheme: "bearer" });
+  let document: ReturnType<typeof describeApi> | null = null;
+  app.get("/openapi.json", (c) => {
+    document ??= describeApi(app);
+    return c.json(document);
+  });
+  const page = swaggerUI({
+    url: "/openapi.json",
+    title: "solar-host API",
+    baseUrl: OPEN_PREFIX,
+    persistAuthorization: true,
+    displayRequestDuration: true,
+    tryItOutEnabled: true,
+  });
+  app.get("/docs", page);
+  app.get(`${OPEN_PREFIX}*`, (c) => {
+    const asset = assets[c.req.path.slice(OPEN_PREFIX.length)];
+    if (asset === undefined) return c.notFound();
+    return new Response(Bun.file(asset.path), {
+      headers: { "content-type": asset.type, "cache-control": "public, max-age=86400" },
+    });
+  });
+};

@@ -1,0 +1,52 @@
+import type { Context } from "hono";
+import { HTTPException } from "hono/http-exception";
+import type { ContentfulStatusCode } from "hono/utils/http-status";
+import { type FieldError, toFieldError } from "../contract/index.ts";
+import {
+  InstanceActiveError,
+  InstanceNotFoundError,
+  NotSavedError,
+  OperationFailedError,
+  OvertakenError,
+  ShuttingDownError,
+} from "../supervisor/errors.ts";
+
+/** How errors look on the wire: `{detail}` and a status code, never a stack. */
+
+const statusOf = (error: unknown): ContentfulStatusCode | null => {
+  if (error instanceof InstanceNotFoundError) return 404;
+  if (error instanceof InstanceActiveError) return 400;
+  if (error instanceof OvertakenError) return 409;
+  if (error instanceof OperationFailedError || error instanceof NotSavedError) return 500;
+  if (error instanceof ShuttingDownError) return 503;
+  if (error instanceof HTTPException) return error.status as ContentfulStatusCode;
+  return null;
+};
+
+/** @param report told of an error that nobody foresaw */
+export const answerError = (c: Context, error: Error, report: (error: Error) => void): Response => {
+  const status = statusOf(error);
+  if (status !== null) return c.json({ detail: error.message }, status);
+  report(error);
+  return c.json({ detail: "Internal Server Error" }, 500);
+};
+
+interface Invalid {
+  success: false;
+  target: string;
+  error: { issues: unknown[] };
+}
+
+/** The hook of every route's validation: 422 with each field that is wrong. */
+export const answerInvalid = (result: { success: true } | Invalid, c: Context): Response | undefined => {
+  if (result.success) return undefined;
+  const place = result.target === "param" ? "path" : result.target === "json" ? "body" : result.target;
+  const detail = result.error.issues.map((raw): FieldError => {
+    const issue = raw as Parameters<typeof toFieldError>[1];
+    const path = issue.path.map((key) => (typeof key === "number" ? key : String(key)));
+    const input = result.target === "query" ? c.req.query(String(path[0])) : result.target === "param" ? c.req.param(String(path[0])) : undefined;
+    return toFieldError([place, ...path], issue, input);
+  });
+  return c.json({ detail }, 422);
+};
+

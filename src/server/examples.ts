@@ -1,0 +1,135 @@
+/** What the API's description shows. No key in it is a real one. */
+
+export const exampleConfig = {
+  backend_type: "llamacpp",
+  model: "/models/llama-3-8b.gguf",
+  alias: "llama-3:8b",
+  threads: 4,
+  n_gpu_layers: 999,
+  temp: 0.7,
+  top_p: 0.9,
+  top_k: 40,
+  min_p: 0.05,
+  ctx_size: 8192,
+  chat_template_file: null,
+  special: false,
+  host: "0.0.0.0",
+  port: null,
+  api_key: "instance-key",
+};
+
+export const exampleCausalConfig = {
+  backend_type: "huggingface_causal",
+  model_id: "meta-llama/Llama-2-7b-chat-hf",
+  alias: "llama2-hf:7b",
+  device: "auto",
+  dtype: "auto",
+  max_length: 4096,
+  trust_remote_code: false,
+  use_flash_attention: true,
+  host: "0.0.0.0",
+  port: null,
+  api_key: "instance-key",
+};
+
+export const exampleClassificationConfig = {
+  backend_type: "huggingface_classification",
+  model_id: "distilbert-base-uncased-finetuned-sst-2-english",
+  alias: "sentiment:distilbert",
+  device: "auto",
+  dtype: "auto",
+  max_length: 512,
+  labels: ["negative", "positive"],
+  trust_remote_code: false,
+  host: "0.0.0.0",
+  port: null,
+  api_key: "instance-key",
+};
+
+const id = "6f1c2d0e-6a52-4b54-9a5c-0f6f3c1e7d11";
+const time = "2026-01-31T12:00:00.000Z";
+
+export const exampleInstance = {
+  id,
+  config: exampleConfig,
+  status: "running",
+  port: 3500,
+  pid: 4242,
+  created_at: time,
+  started_at: time,
+  error_message: null,
+  retry_count: 0,
+  supported_endpoints: ["/v1/chat/completions", "/v1/completions", "/v1/models"],
+  loading: null,
+  log_file: "/srv/solar-host/logs/llama-3_8b_1769860800.log",
+};
+
+export const exampleAnswer = (done: string) => ({ instance: exampleInstance, message: `Instance ${id} ${done} successfully` });
+
+export const exampleState = {
+  instance_id: id,
+  busy: true,
+  active_slots: 1,
+  slot_id: 0,
+  task_id: 7,
+  phase: "generating",
+  prefill_progress: 1,
+  prefill_prompt_tokens: 12,
+  generated_tokens: 42,
+  decode_tps: 55.3,
+  decode_ms_per_token: 18.1,
+  checkpoint_index: null,
+  checkpoint_total: null,
+  timestamp: time,
+  slots: [
+    {
+      slot_id: 0,
+      task_id: 7,
+      phase: "generating",
+      prefill_progress: 1,
+      prefill_prompt_tokens: 12,
+      generated_tokens: 42,
+      decode_tps: 55.3,
+      decode_ms_per_token: 18.1,
+      checkpoint_index: null,
+      checkpoint_total: null,
+    },
+  ],
+};
+
+export const exampleGeneration = {
+  instance_id: id,
+  slot_id: 0,
+  task_id: 7,
+  prompt_tokens: 12,
+  cached_tokens: 0,
+  generated_tokens: 120,
+  decode_tps: 55.3,
+  decode_ms_per_token: 18.1,
+  started_at: time,
+  finished_at: "2026-01-31T12:00:02.200Z",
+};
+
+export const exampleLines = [
+  { seq: 0, timestamp: time, line: "load_tensors: offloaded 33/33 layers to GPU" },
+  { seq: 1, timestamp: time, line: "srv  llama_server: model loaded" },
+];
+
+export const exampleMemory = {
+  used_gb: 18.42,
+  total_gb: 23.99,
+  percent: 76.78,
+  memory_type: "VRAM",
+  devices: [{ index: 0, name: "NVIDIA GeForce RTX 4090", used_gb: 18.42, total_gb: 23.99, percent: 76.78 }],
+};
+
+export const exampleFieldError = {
+  detail: [
+    {
+      type: "less_than_equal",
+      loc: ["body", "config", "temp"],
+      msg: "Input should be less than or equal to 2",
+      input: 9,
+    },
+  ],
+};

@@ -1,0 +1,46 @@
+import { Chalk } from "chalk";
+import type { Journal } from "../supervisor/host.ts";
+
+/** The daemon's own log, on stderr: a line an event, for people or for programs. */
+
+const levels = ["debug", "info", "warn", "error"] as const;
+export type Level = (typeof levels)[number];
+
+export interface DaemonJournal extends Journal {
+  error(message: string, facts?: Record<string, unknown>): void;
+}
+
+export interface JournalOptions {
+  format: "human" | "json";
+  level: Level;
+  color: boolean;
+  write(text: string): void;
+}
+
+/** Colours belong on a terminal, and nowhere where `NO_COLOR` is set. */
+export const wantsColor = (stream: { isTTY?: boolean }, env: Record<string, string | undefined>): boolean =>
+  stream.isTTY === true && !env.NO_COLOR && env.TERM !== "dumb";
+
+export const createJournal = ({ format, level, color, write }: JournalOptions): DaemonJournal => {
+  const chalk = new Chalk({ level: color ? 1 : 0 });
+  const paint: Record<Level, (text: string) => string> = {
+    debug: chalk.dim,
+    info: chalk.cyan,
+    warn: chalk.yellow,
+    error: chalk.red,
+  };
+  const human = (name: Level, message: string, facts: Record<string, unknown>): string => {
+    const time = new Date().toISOString().slice(11, 23);
+    const tail = Object.entries(facts).map(([key, value]) => chalk.dim(` ${key}=${String(value)}`));
+    return `${chalk.dim(time)} ${paint[name](name.padEnd(5))} ${message}${tail.join("")}\n`;
+  };
+  const json = (name: Level, message: string, facts: Record<string, unknown>): string =>
+    `${JSON.stringify({ time: new Date().toISOString(), level: name, message, ...facts })}\n`;
+  const log =
+    (name: Level) =>
+    (message: string, facts: Record<string, unknown> = {}): void => {
+      if (levels.indexOf(name) < levels.indexOf(level)) return;
+      write((format === "json" ? json : human)(name, message, facts));
+    };
+  return { debug: log("debug"), info: log("info"), warn: log("warn"), error: log("error") };
+};

@@ -1,0 +1,135 @@
+import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
+import { generationMetrics, logFrame, logLine, runtimeState, stateFrame } from "../../contract/index.ts";
+import { readPage } from "../../logs/cursor.ts";
+import { selectGeneration } from "../../supervisor/generations.ts";
+import type { Supervisor } from "../../supervisor/supervisor.ts";
+import { exampleGeneration, exampleLines, exampleState } from "../examples.ts";
+import { errorAnswer, guarded, invalid, jsonAnswer, notFound, security } from "./answers.ts";
+import { idParam } from "./instances.ts";
+
+const tags = ["Observation"];
+const MAX_LIMIT = 10_000;
+const DEFAULT_LIMIT = 1000;
+
+const whole = (min: number, max: number, description: string) =>
+  z
+    .string()
+    .transform((text, context) => {
+      const value = Number(text);
+      if (/^-?\d+$/.test(text) && value >= min && value <= max) return value;
+      const range = max === Number.MAX_SAFE_INTEGER ? `of ${min} or more` : `from ${min} to ${max}`;
+      context.addIssue({ code: "custom", message: `Input should be a whole number ${range}` });
+      return z.NEVER;
+    })
+    .optional()
+    .openapi({ type: "integer", minimum: min, ...(max === Number.MAX_SAFE_INTEGER ? {} : { maximum: max }), description });
+
+const rangeShape = {
+  after: whole(-1, Number.MAX_SAFE_INTEGER, "Only lines with a higher seq; -1 is all there are"),
+  tail: whole(0, Number.MAX_SAFE_INTEGER, "Only the last so many; with after, of those"),
+};
+
+/** What both forms of the log take, REST and WebSocket. */
+export const rangeQuery = z.object(rangeShape);
+
+const logsQuery = z.object({
+  ...rangeShape,
+  limit: whole(1, MAX_LIMIT, `At most so many; ${DEFAULT_LIMIT} by default. Read on with after=<last seq>`),
+});
+
+const lastGenerationQuery = z.object({
+  after: z.iso
+    .datetime({ offset: true, local: true, error: "Input should be an ISO 8601 time" })
+    .optional()
+    .meta({ description: "Only one that finished at or after this time (UTC where it names no zone)" }),
+  within_s: whole(0, Number.MAX_SAFE_INTEGER, "Only one that finished in the last so many seconds"),
+});
+
+const logsRoute = createRoute({
+  method: "get",
+  path: "/instances/{id}/logs",
+  tags,
+  security,
+  summary: "Lines of the log",
+  description: [
+    "With neither `after` nor `tail`: the newest LOG_BUFFER_SIZE lines. Older ones come from the file.",
+    "",
+    "As a WebSocket (same path, `ws://`) it replays those lines and goes on with new ones as they come, a frame each.",
+    "With `after` or `tail`, a `gap` frame stands for lines whose file is no longer there.",
+    "Authentication: the header, or the two subprotocols `solar-host` and `key.<base64url of the key>`.",
+  ].join("\n"),
+  request: { params: idParam, query: logsQuery },
+  responses: {
+    200: jsonAnswer(z.array(logLine), "In order", exampleLines),
+    101: {
+      description: "WebSocket: frames",
+      content: { "application/json": { schema: logFrame, example: exampleLines[0] } },
+    },
+    ...guarded,
+    404: notFound,
+    422: invalid,
+  },
+});
+
+const stateRoute = createRoute({
+  method: "get",
+  path: "/instances/{id}/state",
+  tags,
+  security,
+  summary: "What the model server is doing",
+  description:
+    "As a WebSocket (same path, `ws://`) it sends the present state, then each change. Authentication as for the log.",
+  request: { params: idParam },
+  responses: {
+    200: jsonAnswer(runtimeState, "Its state now", exampleState),
+    101: {
+      description: "WebSocket: frames",
+      content: {
+        "application/json": { schema: stateFrame, example: { type: "instance_state", data: exampleState } },
+      },
+    },
+    ...guarded,
+    404: notFound,
+  },
+});
+
+const lastGenerationRoute = createRoute({
+  method: "get",
+  path: "/instances/{id}/last-generation",
+  tags,
+  security,
+  summary: "Figures of the last finished generation",
+  request: { params: idParam, query: lastGenerationQuery },
+  responses: {
+    200: jsonAnswer(generationMetrics, "The newest one that fits", exampleGeneration),
+    ...guarded,
+    404: errorAnswer("No such instance, or no generation that fits", "No generation metrics available"),
+    422: invalid,
+  },
+});
+
+const timeOf = (text: string): number => Date.parse(/(?:Z|[+-]\d\d:?\d\d)$/i.test(text) ? text : `${text}Z`);
+
+export const addObservationRoutes = (app: OpenAPIHono, supervisor: Supervisor): void => {
+  app.openapi(logsRoute, async (c) => {
+    const instance = supervisor.get(c.req.valid("param").id);
+    const { after = null, tail = null, limit = DEFAULT_LIMIT } = c.req.valid("query");
+    await instance.openLog();
+    const page = readPage(instance.log, { after, tail }, limit);
+    return c.json(
+      page.map(({ seq, timestamp, line }) => ({ seq, timestamp, line })),
+      200,
+    );
+  });
+
+  app.openapi(stateRoute, (c) => c.json(supervisor.get(c.req.valid("param").id).tracker.state, 200));
+
+  app.openapi(lastGenerationRoute, async (c) => {
+    const instance = supervisor.get(c.req.valid("param").id);
+    const { after, within_s } = c.req.valid("query");
+    await instance.openLog();
+    const filter = { after: after === undefined ? undefined : timeOf(after), withinS: within_s };
+    const answer = selectGeneration(instance.tracker.generations, filter, Date.now());
+    return answer.found ? c.json(answer.generation, 200) : c.json({ detail: answer.detail }, 404);
+  });
+};

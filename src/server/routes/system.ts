@@ -1,0 +1,40 @@
+import { createRoute, type OpenAPIHono } from "@hono/zod-openapi";
+import { backendTypes, health, memory, type Memory, serviceInfo } from "../../contract/index.ts";
+import { version } from "../../version.ts";
+import { exampleMemory } from "../examples.ts";
+import { guarded, jsonAnswer, security } from "./answers.ts";
+
+const description = "Process manager for model inference servers";
+const info = { service: "solar-host" as const, version, description, supported_backends: [...backendTypes] };
+const healthy = { status: "healthy" as const, service: "solar-host" as const, version };
+
+const healthRoute = createRoute({
+  method: "get",
+  path: "/health",
+  tags: ["System"],
+  summary: "Whether the daemon answers",
+  responses: { 200: jsonAnswer(health, "It does", healthy) },
+});
+
+const infoRoute = createRoute({
+  method: "get",
+  path: "/",
+  tags: ["System"],
+  summary: "What this service is",
+  responses: { 200: jsonAnswer(serviceInfo, "Name, version and backends", info) },
+});
+
+const memoryRoute = createRoute({
+  method: "get",
+  path: "/memory",
+  tags: ["System"],
+  summary: "Memory of the GPUs, or of the machine where there is none",
+  security,
+  responses: { 200: jsonAnswer(memory, "In GiB; at most 5 s old", exampleMemory), ...guarded },
+});
+
+export const addSystemRoutes = (app: OpenAPIHono, readMemory: () => Promise<Memory>): void => {
+  app.openapi(healthRoute, (c) => c.json(healthy, 200));
+  app.openapi(infoRoute, (c) => c.json(info, 200));
+  app.openapi(memoryRoute, async (c) => c.json(await readMemory(), 200));
+};

@@ -1,0 +1,44 @@
+import { type Command, Option } from "commander";
+import { flagOf, settingSpecs } from "../store/settings.ts";
+import type { DaemonFlags } from "./daemon.ts";
+
+/** The flags of `serve`: one for each setting, named as it is. */
+
+const placeholder = (name: string): string => `<${name.toLowerCase().split("_").at(-1)}>`;
+
+const option = (name: string, fallback: string, description: string): Option => {
+  // A flag alone means yes.
+  const value = fallback === "true" || fallback === "false" ? "[true|false]" : placeholder(name);
+  const shown = fallback === "" ? description : `${description} (default: ${fallback})`;
+  return new Option(`${flagOf(name)} ${value}`, shown).preset("true");
+};
+
+const propertyOf = (name: string): string => name.toLowerCase().replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase());
+
+export const addServeOptions = (command: Command, run: (flags: DaemonFlags) => Promise<void>): void => {
+  for (const [name, { fallback, description }] of Object.entries(settingSpecs)) {
+    command.addOption(option(name, fallback, description));
+  }
+  command
+    .option("--api-key-file <file>", "file that holds the API key; better than API_KEY in the environment")
+    .addHelpText(
+      "after",
+      `
+Each flag is a setting too: in the environment or in .env of this directory, --log-dir is LOG_DIR.
+Flags come first, then the environment, then .env. The key is API_KEY; with none, the first run
+makes one and writes it to .env.
+
+Examples:
+  $ solar-host serve
+  $ solar-host serve --host 127.0.0.1 --port 9001
+  $ LOG_FORMAT=json solar-host serve 2>> solar-host.log
+  $ solar-host serve --keep-instances     models go on when the daemon ends, for an upgrade`,
+    )
+    .action(async (options: Record<string, string>) => {
+      const given = Object.keys(settingSpecs).flatMap((name): [string, string][] => {
+        const value = options[propertyOf(name)];
+        return value === undefined ? [] : [[name, value]];
+      });
+      await run({ settings: Object.fromEntries(given), apiKeyFile: options.apiKeyFile ?? null });
+    });
+};

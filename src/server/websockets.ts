@@ -1,0 +1,109 @@
+import type { Server, ServerWebSocket, WebSocketHandler } from "bun";
+import { type FieldError, toFieldError } from "../contract/index.ts";
+import type { LogRange } from "../logs/cursor.ts";
+import { InstanceNotFoundError } from "../supervisor/errors.ts";
+import type { ManagedInstance } from "../supervisor/instance.ts";
+import type { Supervisor } from "../supervisor/supervisor.ts";
+import { type KeyCheck, offeredSocketKey, selectedProtocol, UNAUTHORIZED } from "./auth.ts";
+import { LogStream } from "./log-stream.ts";
+import { rangeQuery } from "./routes/observation.ts";
+import { StateStream } from "./state-stream.ts";
+
+/** The two WebSockets: who may open one, and what is attached to it. */
+
+/** Unsent bytes of one subscriber at which it counts as slow; what is over waits in the log. */
+const BACKPRESSURE_BYTES = 64 * 1024 * 1024;
+const GOING_AWAY = 1001;
+
+export interface SocketData {
+  kind: "logs" | "state";
+  id: string;
+  range: LogRange;
+  stream: LogStream | StateStream | null;
+}
+
+type Socket = ServerWebSocket<SocketData>;
+
+export const isUpgrade = (request: Request): boolean => request.headers.get("upgrade")?.toLowerCase() === "websocket";
+
+const refuse = (status: number, detail: string | FieldError[]): Response =>
+  Response.json({ detail }, { status, headers: { "access-control-allow-origin": "*" } });
+
+const parseRange = (params: URLSearchParams): LogRange | FieldError[] => {
+  const given = Object.fromEntries(["after", "tail"].flatMap((name) => (params.has(name) ? [[name, params.get(name)]] : [])));
+  const parsed = rangeQuery.safeParse(given);
+  if (parsed.success) return { after: parsed.data.after ?? null, tail: parsed.data.tail ?? null };
+  return parsed.error.issues.map((issue) => toFieldError(["query", ...issue.path.map(String)], issue, given[String(issue.path[0])]));
+};
+
+export class SocketHub {
+  private readonly sockets = new Set<Socket>();
+
+  constructor(
+    private readonly supervisor: Supervisor,
+    private readonly mayEnter: KeyCheck,
+    private readonly report: (error: Error) => void,
+  ) {}
+
+  /** Answers an upgrade request; null where the path is none of ours, undefined where the socket is open. */
+  upgrade(request: Request, server: Server<SocketData>): Response | null | undefined {
+    const url = new URL(request.url);
+    const match = /^\/instances\/([^/]+)\/(logs|state)$/.exec(url.pathname);
+    if (match === null) return null;
+    if (!this.mayEnter(offeredSocketKey(request.headers))) return refuse(401, UNAUTHORIZED);
+    const range = parseRange(url.searchParams);
+    if (Array.isArray(range)) return refuse(422, range);
+    const protocol = selectedProtocol(request.headers);
+    const opened = server.upgrade(request, {
+      data: { kind: match[2] as SocketData["kind"], id: match[1] ?? "", range, stream: null },
+      ...(protocol === null ? {} : { headers: { "Sec-WebSocket-Protocol": protocol } }),
+    });
+    return opened ? undefined : refuse(400, "Not a valid WebSocket handshake");
+  }
+
+  get handler(): WebSocketHandler<SocketData> {
+    return {
+      open: (socket) => {
+        this.sockets.add(socket);
+        this.attach(socket).catch(this.report);
+      },
+      message: () => undefined,
+      drain: (socket) => socket.data.stream?.drained(),
+      close: (socket) => {
+        this.sockets.delete(socket);
+        socket.data.stream?.close();
+      },
+      maxPayloadLength: 64 * 1024,
+      backpressureLimit: BACKPRESSURE_BYTES,
+    };
+  }
+
+  /** The instance is gone: nothing will come any more. */
+  closeFor(id: string): void {
+    for (const socket of [...this.sockets]) {
+      if (socket.data.id === id) socket.close(1000, "Instance deleted");
+    }
+  }
+
+  closeAll(): void {
+    for (const socket of [...this.sockets]) socket.close(GOING_AWAY, "The daemon is shutting down");
+  }
+
+  private async attach(socket: Socket): Promise<void> {
+    let instance: ManagedInstance;
+    try {
+      instance = this.supervisor.get(decodeURIComponent(socket.data.id));
+    } catch (error) {
+      if (!(error instanceof InstanceNotFoundError || error instanceof URIError)) throw error;
+      socket.send(JSON.stringify({ error: "Instance not found" }));
+      socket.close(1000, "Instance not found");
+      return;
+    }
+    await instance.openLog();
+    if (!this.sockets.has(socket)) return;
+    socket.data.stream =
+      socket.data.kind === "logs"
+        ? new LogStream(socket, instance.log, socket.data.range)
+        : new StateStream(socket, instance.tracker);
+  }
+}
