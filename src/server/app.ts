@@ -38,12 +38,18 @@ export const createApp = ({ apiKey, supervisor, readMemory, startWaitMs, report 
     }
     await next();
   });
-  app.use(methodNotAllowed({ app, onMethodNotAllowed: (c, methods) => c.json({ detail: "Method Not Allowed" }, 405, { Allow: methods.join(", ") }) }));
+  app.use(
+    methodNotAllowed({
+      app,
+      onMethodNotAllowed: (c, methods) => c.json({ detail: "Method Not Allowed" }, 405, { Allow: methods.join(", ") }),
+    }),
+  );
   const limit = bodyLimit({
     maxSize: MAX_BODY_BYTES,
     onError: (c) => c.json({ detail: "Request body is larger than 1 MiB" }, 413),
   });
-  app.on(["POST", "PUT"], "*", limit);
+  // Not as a route of its own: every path would seem to know these methods then.
+  app.use((c, next) => (c.req.method === "GET" ? next() : limit(c, next)));
   app.notFound((c) => c.json({ detail: "Not Found" }, 404));
   app.onError((error, c) => answerError(c, error, report));
 

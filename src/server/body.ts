@@ -6,7 +6,9 @@ import { placeOfJsonError } from "../store/json-place.ts";
 
 export type ConfigBody = { config: InstanceConfig; warnings: string[] } | { invalid: FieldError[] };
 
-const problem = (type: string, loc: string[], msg: string): ConfigBody => ({ invalid: [{ type, loc, msg, input: null }] });
+const problem = (type: string, loc: string[], msg: string): ConfigBody => ({
+  invalid: [{ type, loc, msg, input: null }],
+});
 
 /** JSON whatever the content type says: `curl -d` sends it as a form. */
 export const readConfigBody = async (c: Context): Promise<ConfigBody> => {
@@ -25,7 +27,9 @@ export const readConfigBody = async (c: Context): Promise<ConfigBody> => {
   if (!("config" in body)) return problem("missing", ["body", "config"], "Field required");
   const parsed = parseConfig(body.config);
   if (!parsed.success) {
-    return { invalid: parsed.issues.map(({ path, issue, input }) => toFieldError(["body", "config", ...path], issue, input)) };
+    return {
+      invalid: parsed.issues.map(({ path, issue, input }) => toFieldError(["body", "config", ...path], issue, input)),
+    };
   }
   return { config: parsed.config, warnings: parsed.unknownKeys.map((key) => `unknown key '${key}' was left out`) };
 };

@@ -1,7 +1,7 @@
 import { accessSync, constants, mkdirSync, readFileSync, statSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
-import { PortRegistry } from "../process/ports.ts";
 import { LockedError, takeLock } from "../process/lock.ts";
+import { PortRegistry } from "../process/ports.ts";
 import { punchHead } from "../process/punch.ts";
 import { ConfigFile, ConfigFileError, loadConfig } from "../store/config-file.ts";
 import { RecordFolder } from "../store/records.ts";
@@ -156,7 +156,9 @@ const listen = (settings: Settings, key: string, supervisor: Supervisor, journal
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     const why = code === "EADDRINUSE" ? "the address is already in use" : message;
-    throw new BootError(`cannot listen on ${settings.HOST}:${settings.PORT}: ${why}. Change PORT or HOST, or stop the other program.`);
+    throw new BootError(
+      `cannot listen on ${settings.HOST}:${settings.PORT}: ${why}. Change PORT or HOST, or stop the other program.`,
+    );
   }
 };
 
@@ -179,7 +181,11 @@ const serve = async (flags: DaemonFlags): Promise<number> => {
   for (const problem of loaded.problems) journal.warn(problem);
 
   const host = createHost(settings, stateDir, journal);
-  const supervisor = new Supervisor(host, loaded, (snapshot) => new ConfigFile(configPath, loaded.unreadable, snapshot));
+  const supervisor = new Supervisor(
+    host,
+    loaded,
+    (snapshot) => new ConfigFile(configPath, loaded.unreadable, snapshot),
+  );
   await supervisor.adopt();
   const { server, hub } = await orLetGo(supervisor, () => listen(settings, key, supervisor, journal));
   journal.info(`solar-host ${version} listens on http://${settings.HOST}:${server.port} (docs at /docs)`);

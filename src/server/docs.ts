@@ -34,7 +34,11 @@ export const describeApi = (app: OpenAPIHono) =>
   });
 
 export const addDocs = (app: OpenAPIHono): void => {
-  app.openAPIRegistry.registerComponent("securitySchemes", "ApiKey", { type: "apiKey", in: "header", name: "X-API-Key" });
+  app.openAPIRegistry.registerComponent("securitySchemes", "ApiKey", {
+    type: "apiKey",
+    in: "header",
+    name: "X-API-Key",
+  });
   app.openAPIRegistry.registerComponent("securitySchemes", "Bearer", { type: "http", scheme: "bearer" });
   let document: ReturnType<typeof describeApi> | null = null;
   app.get("/openapi.json", (c) => {

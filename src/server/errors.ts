@@ -44,9 +44,13 @@ export const answerInvalid = (result: { success: true } | Invalid, c: Context): 
   const detail = result.error.issues.map((raw): FieldError => {
     const issue = raw as Parameters<typeof toFieldError>[1];
     const path = issue.path.map((key) => (typeof key === "number" ? key : String(key)));
-    const input = result.target === "query" ? c.req.query(String(path[0])) : result.target === "param" ? c.req.param(String(path[0])) : undefined;
+    const input =
+      result.target === "query"
+        ? c.req.query(String(path[0]))
+        : result.target === "param"
+          ? c.req.param(String(path[0]))
+          : undefined;
     return toFieldError([place, ...path], issue, input);
   });
   return c.json({ detail }, 422);
 };
-

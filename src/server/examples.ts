@@ -64,7 +64,10 @@ export const exampleInstance = {
   log_file: "/srv/solar-host/logs/llama-3_8b_1769860800.log",
 };
 
-export const exampleAnswer = (done: string) => ({ instance: exampleInstance, message: `Instance ${id} ${done} successfully` });
+export const exampleAnswer = (done: string) => ({
+  instance: exampleInstance,
+  message: `Instance ${id} ${done} successfully`,
+});
 
 export const exampleState = {
   instance_id: id,

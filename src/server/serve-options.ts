@@ -13,7 +13,8 @@ const option = (name: string, fallback: string, description: string): Option => 
   return new Option(`${flagOf(name)} ${value}`, shown).preset("true");
 };
 
-const propertyOf = (name: string): string => name.toLowerCase().replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase());
+const propertyOf = (name: string): string =>
+  name.toLowerCase().replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase());
 
 export const addServeOptions = (command: Command, run: (flags: DaemonFlags) => Promise<void>): void => {
   for (const [name, { fallback, description }] of Object.entries(settingSpecs)) {

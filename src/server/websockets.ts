@@ -30,10 +30,14 @@ const refuse = (status: number, detail: string | FieldError[]): Response =>
   Response.json({ detail }, { status, headers: { "access-control-allow-origin": "*" } });
 
 const parseRange = (params: URLSearchParams): LogRange | FieldError[] => {
-  const given = Object.fromEntries(["after", "tail"].flatMap((name) => (params.has(name) ? [[name, params.get(name)]] : [])));
+  const given = Object.fromEntries(
+    ["after", "tail"].flatMap((name) => (params.has(name) ? [[name, params.get(name)]] : [])),
+  );
   const parsed = rangeQuery.safeParse(given);
   if (parsed.success) return { after: parsed.data.after ?? null, tail: parsed.data.tail ?? null };
-  return parsed.error.issues.map((issue) => toFieldError(["query", ...issue.path.map(String)], issue, given[String(issue.path[0])]));
+  return parsed.error.issues.map((issue) =>
+    toFieldError(["query", ...issue.path.map(String)], issue, given[String(issue.path[0])]),
+  );
 };
 
 export class SocketHub {

@@ -181,7 +181,8 @@ export class ManagedInstance implements RunOwner {
   /** At the end of the daemon: it should run again later, so `desired` stays. */
   async shutDown(): Promise<void> {
     this.stops += 1;
-    this.requestStop(true);
+    // One that failed stays failed: why is still of interest to whoever looks after the next boot.
+    if (this.run !== null) this.requestStop(true);
     await this.run?.done;
     this.log.close();
   }

@@ -2,11 +2,29 @@ import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import { instance, instanceAnswer, instanceRequest } from "../../contract/index.ts";
 import type { Supervisor } from "../../supervisor/supervisor.ts";
 import { readConfigBody } from "../body.ts";
-import { exampleAnswer, exampleCausalConfig, exampleClassificationConfig, exampleConfig, exampleInstance } from "../examples.ts";
-import { errorAnswer, guarded, invalid, jsonAnswer, notFound, notSaved, security, shuttingDown, tooLarge } from "./answers.ts";
+import {
+  exampleAnswer,
+  exampleCausalConfig,
+  exampleClassificationConfig,
+  exampleConfig,
+  exampleInstance,
+} from "../examples.ts";
+import {
+  errorAnswer,
+  guarded,
+  invalid,
+  jsonAnswer,
+  notFound,
+  notSaved,
+  security,
+  shuttingDown,
+  tooLarge,
+} from "./answers.ts";
 
 const tags = ["Instances"];
-export const idParam = z.object({ id: z.string().meta({ description: "Id of the instance", example: exampleInstance.id }) });
+export const idParam = z.object({
+  id: z.string().meta({ description: "Id of the instance", example: exampleInstance.id }),
+});
 
 /** Described here, read by {@link readConfigBody}: the description is the strict form, what is taken is more. */
 const body = {
@@ -17,7 +35,10 @@ const body = {
       examples: {
         llamacpp: { summary: "llama.cpp", value: { config: exampleConfig } },
         huggingface_causal: { summary: "HuggingFace, text generation", value: { config: exampleCausalConfig } },
-        huggingface_classification: { summary: "HuggingFace, classification", value: { config: exampleClassificationConfig } },
+        huggingface_classification: {
+          summary: "HuggingFace, classification",
+          value: { config: exampleClassificationConfig },
+        },
       },
     },
   },
@@ -33,7 +54,10 @@ const routes = {
     tags,
     security,
     summary: "All instances",
-    responses: { 200: jsonAnswer(z.array(instance), "In the order in which they were created", [exampleInstance]), ...guarded },
+    responses: {
+      200: jsonAnswer(z.array(instance), "In the order in which they were created", [exampleInstance]),
+      ...guarded,
+    },
   }),
   get: createRoute({
     method: "get",
@@ -107,12 +131,19 @@ const wait = z.object({
 });
 
 const startAnswers = (verb: "start" | "restart", past: string) => ({
-  200: jsonAnswer(instanceAnswer, "`running`, or `starting` where loading takes longer than the wait", exampleAnswer(past)),
+  200: jsonAnswer(
+    instanceAnswer,
+    "`running`, or `starting` where loading takes longer than the wait",
+    exampleAnswer(past),
+  ),
   ...guarded,
   404: notFound,
   409: errorAnswer("A stop overtook it", `The ${verb} was overtaken by a stop`),
   422: invalid,
-  500: errorAnswer("It failed within the wait", `Failed to ${verb} instance: model: no such file: '/models/llama-3-8b.gguf'`),
+  500: errorAnswer(
+    "It failed within the wait",
+    `Failed to ${verb} instance: model: no such file: '/models/llama-3-8b.gguf'`,
+  ),
   503: shuttingDown,
 });
 
@@ -138,7 +169,10 @@ const operations = {
       200: jsonAnswer(instanceAnswer, "Nothing of it is left", exampleAnswer("stopped")),
       ...guarded,
       404: notFound,
-      500: errorAnswer("It outlives SIGKILL, or could not be saved", "Failed to stop instance: process group 4242 is still there 5 s after SIGKILL"),
+      500: errorAnswer(
+        "It outlives SIGKILL, or could not be saved",
+        "Failed to stop instance: process group 4242 is still there 5 s after SIGKILL",
+      ),
     },
   }),
   restart: createRoute({

@@ -22,7 +22,12 @@ const whole = (min: number, max: number, description: string) =>
       return z.NEVER;
     })
     .optional()
-    .openapi({ type: "integer", minimum: min, ...(max === Number.MAX_SAFE_INTEGER ? {} : { maximum: max }), description });
+    .openapi({
+      type: "integer",
+      minimum: min,
+      ...(max === Number.MAX_SAFE_INTEGER ? {} : { maximum: max }),
+      description,
+    });
 
 const rangeShape = {
   after: whole(-1, Number.MAX_SAFE_INTEGER, "Only lines with a higher seq; -1 is all there are"),

@@ -1,5 +1,5 @@
 import { createRoute, type OpenAPIHono } from "@hono/zod-openapi";
-import { backendTypes, health, memory, type Memory, serviceInfo } from "../../contract/index.ts";
+import { backendTypes, health, type Memory, memory, serviceInfo } from "../../contract/index.ts";
 import { version } from "../../version.ts";
 import { exampleMemory } from "../examples.ts";
 import { guarded, jsonAnswer, security } from "./answers.ts";
