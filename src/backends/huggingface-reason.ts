@@ -5,7 +5,8 @@ import { COMMON_REASONS, pickReasonLines, type ReasonRules } from "./reason-line
 const RULES: ReasonRules = {
   clean: (line) => line,
   patterns: [
-    /^solar: error message=(.*)/,
+    // An error of one request did not end the server.
+    /^solar: error message=(?!task \d+: )(.*)/,
     ...COMMON_REASONS,
     /^(?:[\w.]*OutOfMemoryError|MemoryError)\b/,
     /No module named /,
@@ -13,7 +14,7 @@ const RULES: ReasonRules = {
     // The last line of a traceback; of several, the last is the one that nobody caught.
     /^[A-Za-z_][\w.]*(?:Error|Exception|Interrupt|Exit)\b/,
   ],
-  weak: [],
+  weak: [/^solar: error message=(.*)/],
   noise: /^(?:solar: (?!error)|Traceback \(most recent call last\)|File ")/,
 };
 

@@ -104,7 +104,7 @@ const generationOf = (slot: number, memory: SlotMemory, held: number | null): Fi
   };
 };
 
-const READY = ["server is listening on ", ": listening on http", ": model loaded", "all slots are idle"];
+const READY = /server is listening on |: listening on http|: model loaded$|: all slots are idle$/;
 
 const STAGES: readonly (readonly [words: string, stage: string])[] = [
   ["load_model: loading model", "loading model"],
@@ -152,7 +152,7 @@ class LlamaLogReader implements LogReader {
   }
 
   private loading(line: string): BackendEvent[] {
-    if (READY.some((words) => line.includes(words))) {
+    if (READY.test(line)) {
       this.ready = true;
       return [{ type: "ready" }];
     }

@@ -1,0 +1,111 @@
+import { describe, expect, test } from "bun:test";
+import { huggingfaceCausal, huggingfaceClassification } from "../../src/backends/huggingface.ts";
+import type { LaunchContext } from "../../src/backends/index.ts";
+import { choosePython } from "../../src/backends/python.ts";
+import { huggingfaceCausalConfig, huggingfaceClassificationConfig } from "../../src/contract/index.ts";
+
+const context = (fields: Partial<LaunchContext> = {}): LaunchContext => ({
+  port: 3500,
+  llamaServer: "",
+  python: "",
+  env: {},
+  pyserverDir: "/cache/pyserver-abc",
+  ...fields,
+});
+
+const causal = (fields: Record<string, unknown> = {}) =>
+  huggingfaceCausalConfig.parse({
+    backend_type: "huggingface_causal",
+    model_id: "org/model",
+    alias: "m:1b",
+    api_key: "s3cret",
+    ...fields,
+  });
+
+const classification = (fields: Record<string, unknown> = {}) =>
+  huggingfaceClassificationConfig.parse({
+    backend_type: "huggingface_classification",
+    model_id: "org/model",
+    alias: "m:clf",
+    api_key: "s3cret",
+    ...fields,
+  });
+
+describe("starting the Python server", () => {
+  test("for text generation passes every field", () => {
+    expect(huggingfaceCausal.launch(causal(), context()).argv).toEqual([
+      ...["python3", "-m", "solar_pyserver", "causal", "--model", "org/model", "--alias=m:1b", "--host=0.0.0.0"],
+      ...["--port=3500", "--device=auto", "--dtype=auto", "--max-length=4096"],
+    ]);
+  });
+
+  test("trusts a model's code and leaves Flash Attention alone only when told to", () => {
+    const { argv } = huggingfaceCausal.launch(
+      causal({ trust_remote_code: true, use_flash_attention: false }),
+      context(),
+    );
+    expect(argv.slice(-2)).toEqual(["--trust-remote-code", "--no-flash-attention"]);
+  });
+
+  test("for classification passes labels of any text as one argument", () => {
+    const labels = ["a b", 'quote "', "--port=1", "ä"];
+    const { argv } = huggingfaceClassification.launch(classification({ labels }), context());
+    expect(argv[3]).toBe("classification");
+    expect(argv).toContain("--max-length=512");
+    const given = argv.find((word) => word.startsWith("--labels="));
+    expect(JSON.parse(given?.slice("--labels=".length) ?? "")).toEqual(labels);
+    expect(huggingfaceClassification.launch(classification(), context()).argv.join(" ")).not.toContain("--labels");
+  });
+
+  test("hands over the key by the environment, never by argv", () => {
+    const { argv, env } = huggingfaceCausal.launch(causal(), context());
+    expect(env.SOLAR_PYSERVER_API_KEY).toBe("s3cret");
+    expect(argv.join(" ")).not.toContain("s3cret");
+  });
+
+  test("lets Python write each line at once, and finds our package before others", () => {
+    const { env } = huggingfaceCausal.launch(causal(), context({ env: { PYTHONPATH: "/mine:/more" } }));
+    expect(env.PYTHONUNBUFFERED).toBe("1");
+    expect(env.PYTHONPATH).toBe("/cache/pyserver-abc:/mine:/more");
+    expect(huggingfaceCausal.launch(causal(), context()).env.PYTHONPATH).toBe("/cache/pyserver-abc");
+    expect(huggingfaceCausal.launch(causal(), context({ pyserverDir: null })).env).not.toHaveProperty("PYTHONPATH");
+  });
+
+  test("says what it looked for when there is no Python", () => {
+    expect(huggingfaceCausal.launch(causal(), context({ python: "/opt/py" })).notFound).toBe(
+      "python not found: looked for /opt/py (PYTHON, the active environment, or python3 on PATH)",
+    );
+  });
+
+  test("names the endpoints of the contract for each backend", () => {
+    expect(huggingfaceCausal.supportedEndpoints).toEqual([
+      ...["/v1/chat/completions", "/v1/completions", "/v1/models", "/health"],
+    ]);
+    expect(huggingfaceClassification.supportedEndpoints).toEqual(["/v1/classify", "/v1/models", "/health"]);
+  });
+});
+
+describe("the Python that runs it", () => {
+  const choose = (python: string, env: Record<string, string | undefined>) => choosePython({ python, env });
+  const both = { VIRTUAL_ENV: "/venv", CONDA_PREFIX: "/conda" };
+
+  test("is the one of the settings before any other", () => {
+    expect(choose("/opt/python3.12", { ...both, PATH: "/venv/bin" })).toBe("/opt/python3.12");
+  });
+
+  test("is that of the active environment, else python3 on PATH", () => {
+    expect(choose("", { VIRTUAL_ENV: "/venv/" })).toBe("/venv/bin/python");
+    expect(choose("", { CONDA_PREFIX: "/conda" })).toBe("/conda/bin/python");
+    expect(choose("", { VIRTUAL_ENV: "", CONDA_PREFIX: undefined })).toBe("python3");
+  });
+
+  test("is that of the environment which was activated last, where there are two", () => {
+    expect(choose("", { ...both, PATH: "/venv/bin:/conda/bin:/usr/bin" })).toBe("/venv/bin/python");
+    expect(choose("", { ...both, PATH: "/conda/bin/:/venv/bin:/usr/bin" })).toBe("/conda/bin/python");
+    expect(choose("", { ...both, PATH: "/usr/bin:/conda/bin" })).toBe("/conda/bin/python");
+  });
+
+  test("is the virtual environment's where PATH does not tell", () => {
+    expect(choose("", both)).toBe("/venv/bin/python");
+  });
+});

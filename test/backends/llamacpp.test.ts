@@ -1,0 +1,81 @@
+import { describe, expect, test } from "bun:test";
+import type { LaunchContext } from "../../src/backends/index.ts";
+import { backendOf, backends } from "../../src/backends/index.ts";
+import { llamacpp } from "../../src/backends/llamacpp.ts";
+import { backendTypes, type LlamaCppConfig, llamacppConfig } from "../../src/contract/index.ts";
+
+const config = (fields: Record<string, unknown> = {}): LlamaCppConfig =>
+  llamacppConfig.parse({ model: "/models/x.gguf", alias: "x:1b", api_key: "s3cret", ...fields });
+
+const context = (fields: Partial<LaunchContext> = {}): LaunchContext => ({
+  port: 3500,
+  llamaServer: "",
+  python: "",
+  env: {},
+  pyserverDir: null,
+  ...fields,
+});
+
+const flag = (argv: string[], name: string): string | undefined => argv[argv.indexOf(name) + 1];
+
+describe("the registry", () => {
+  test("has every backend of the contract, under its own name", () => {
+    expect(Object.keys(backends).sort()).toEqual([...backendTypes].sort());
+    for (const type of backendTypes) expect(backends[type].type).toBe(type);
+  });
+
+  test("finds a config's backend by its type", () => {
+    expect(backendOf(config())).toBe(backends.llamacpp);
+  });
+});
+
+describe("starting llama-server", () => {
+  test("passes every field of a config with nothing but defaults", () => {
+    expect(llamacpp.launch(config(), context()).argv).toEqual([
+      ...["llama-server", "--model", "/models/x.gguf", "--alias", "x:1b", "--threads", "1"],
+      ...["--n-gpu-layers", "999", "--temp", "1", "--top-p", "1", "--top-k", "0", "--min-p", "0"],
+      ...["--ctx-size", "131072", "--host", "0.0.0.0", "--port", "3500", "--no-warmup", "--jinja"],
+    ]);
+  });
+
+  test("adds the template and the special tokens only when they are asked for", () => {
+    const { argv } = llamacpp.launch(config({ chat_template_file: "/t.jinja", special: true }), context());
+    expect(flag(argv, "--chat-template-file")).toBe("/t.jinja");
+    expect(argv).toContain("--special");
+  });
+
+  test("listens on the port that the daemon reserved, whatever the config wished for", () => {
+    expect(flag(llamacpp.launch(config({ port: 4000 }), context({ port: 3507 })).argv, "--port")).toBe("3507");
+  });
+
+  test("hands over the key by the environment, never by argv", () => {
+    const { argv, env } = llamacpp.launch(config(), context());
+    expect(env).toEqual({ LLAMA_API_KEY: "s3cret" });
+    expect(argv.join(" ")).not.toContain("s3cret");
+  });
+
+  test("no alias, host or path that the contract lets through can become a flag", () => {
+    for (const fields of [{ alias: "--api-key" }, { host: "-h" }]) {
+      expect(() => config(fields)).toThrow();
+    }
+    const { argv } = llamacpp.launch(config({ model: "--log-disable" }), context());
+    expect(argv.indexOf("--log-disable")).toBe(argv.indexOf("--model") + 1);
+  });
+
+  test("says what it looked for when there is no llama-server", () => {
+    expect(llamacpp.launch(config(), context()).notFound).toBe(
+      "llama-server not found: looked for llama-server (PATH or LLAMA_SERVER)",
+    );
+    const given = llamacpp.launch(config(), context({ llamaServer: "/opt/llama/llama-server" }));
+    expect(given.argv[0]).toBe("/opt/llama/llama-server");
+    expect(given.notFound).toBe("llama-server not found: looked for /opt/llama/llama-server (PATH or LLAMA_SERVER)");
+  });
+
+  test("names the files that must be there, by their fields", () => {
+    expect(llamacpp.requiredFiles(config())).toEqual([{ field: "model", path: "/models/x.gguf" }]);
+    expect(llamacpp.requiredFiles(config({ chat_template_file: "/t.jinja" }))).toContainEqual({
+      field: "chat_template_file",
+      path: "/t.jinja",
+    });
+  });
+});

@@ -1,0 +1,164 @@
+import { describe, expect, test } from "bun:test";
+import { pyserverReasonLines } from "../../src/backends/huggingface-reason.ts";
+import { llamaReasonLines } from "../../src/backends/llamacpp-reason.ts";
+import { lines, recorded } from "./replay.ts";
+
+describe("why a llama-server died (recorded)", () => {
+  const cases: [file: string, reasons: string[]][] = [
+    [
+      "model-missing.log",
+      [
+        "failed to open GGUF file '/models/missing.gguf' (No such file or directory)",
+        "failed to load model, '/models/missing.gguf'",
+      ],
+    ],
+    [
+      "model-unreadable.log",
+      [
+        "failed to open GGUF file '/models/unreadable.gguf' (Permission denied)",
+        "failed to load model, '/models/unreadable.gguf'",
+      ],
+    ],
+    [
+      "model-corrupt.log",
+      [
+        "error loading model: tensor 'blk.0.ffn_gate.weight' data is not within the file bounds, model is corrupted or incomplete",
+        "failed to load model, '/models/corrupt.gguf'",
+      ],
+    ],
+    [
+      "model-not-gguf.log",
+      ["invalid magic characters: 'Pv??', expected 'GGUF'", "failed to load model, '/models/not-a-model.gguf'"],
+    ],
+    ["model-is-directory.log", ["failed to read magic", "failed to load model, '/models/folder.gguf'"]],
+    ["port-in-use.log", ["couldn't bind HTTP server socket, hostname: 127.0.0.1, port: 45521"]],
+    ["unknown-flag.log", ["error: invalid argument: --no-such-flag"]],
+    ["bad-value.log", ['error while handling argument "--threads": stoi']],
+    [
+      "template-missing.log",
+      [
+        "error while handling argument \"--chat-template-file\": error: failed to open file '/models/templates/missing.jinja'",
+      ],
+    ],
+    [
+      "template-bad.log",
+      [
+        "Parser Error: Expected }} (Got })",
+        "error: the supplied chat template is not supported: {% for m in messages %}{{ m.content }",
+      ],
+    ],
+    [
+      "template-bad-filter.log",
+      [
+        "Unknown (built-in) filter 'nofilter' for type String",
+        "error: the supplied chat template is not supported: {{ messages[0].content | nofilter }}",
+      ],
+    ],
+  ];
+
+  for (const [file, reasons] of cases) {
+    test(`${file} gives its cause first`, async () => {
+      expect(llamaReasonLines(await recorded(file))).toEqual(reasons);
+    });
+  }
+});
+
+describe("why a llama-server died", () => {
+  test("of a library that is not there", () => {
+    const line = "llama-server: error while loading shared libraries: libggml.so: cannot open shared object file";
+    expect(llamaReasonLines([line])).toEqual([line]);
+  });
+
+  test("of too little memory on the GPU, before the model that did not load by it", () => {
+    expect(
+      llamaReasonLines(
+        lines(`
+0.00.500.000 E ggml_backend_cuda_buffer_type_alloc_buffer: allocating 65536.00 MiB on device 0: cudaMalloc failed: out of memory
+0.00.500.100 E alloc_tensor_range: failed to allocate CUDA0 buffer of size 68719476736
+0.00.500.200 E llama_model_load: error loading model: unable to allocate CUDA0 buffer
+0.00.500.300 E srv    load_model: failed to load model, '/models/big.gguf'`),
+      )[0],
+    ).toBe("allocating 65536.00 MiB on device 0: cudaMalloc failed: out of memory");
+  });
+
+  test("is told in three lines at most, however many there are", async () => {
+    const all = (await Promise.all(["model-corrupt.log", "port-in-use.log", "template-bad.log"].map(recorded))).flat();
+    expect(llamaReasonLines(all)).toHaveLength(3);
+  });
+
+  test("is told in its last words where none of them is known, in the order in which they came", () => {
+    expect(llamaReasonLines(["0.00.010.000 I srv  a: one", "", "two", "three", "  ", "four", ""])).toEqual([
+      "two",
+      "three",
+      "four",
+    ]);
+  });
+
+  test("is not told by lines that any end has", async () => {
+    expect(
+      llamaReasonLines(["it went wrong", "0.00.011.409 I srv    operator(): operator(): cleaning up before exit..."]),
+    ).toEqual(["it went wrong"]);
+  });
+
+  test("is not told at all where it said nothing", () => {
+    expect(llamaReasonLines(["", "  "])).toEqual([]);
+  });
+
+  test("is told in lines that a person can read, however long they were", () => {
+    const [reason] = llamaReasonLines([`error: the supplied chat template is not supported: ${"{".repeat(1_000_000)}`]);
+    expect(reason?.length).toBeLessThan(500);
+  });
+});
+
+describe("why a Python server died", () => {
+  test("is told by itself where it could", () => {
+    expect(
+      pyserverReasonLines(
+        lines(`
+solar: loading stage=config progress=0.10
+Traceback (most recent call last):
+  File "loading.py", line 3, in load
+OSError: /models/none is not a local folder
+solar: error message=model /models/none: not a local folder and not an id on the Hub`),
+      ),
+    ).toEqual([
+      "model /models/none: not a local folder and not an id on the Hub",
+      "OSError: /models/none is not a local folder",
+    ]);
+  });
+
+  test("is told by the last line of its traceback, not by the traceback", () => {
+    expect(
+      pyserverReasonLines(
+        lines(`
+Traceback (most recent call last):
+  File "a.py", line 1, in <module>
+KeyError: 'rope_scaling'
+During handling of the above exception, another exception occurred:
+Traceback (most recent call last):
+  File "b.py", line 2, in <module>
+ValueError: unknown model type`),
+      ),
+    ).toEqual(["ValueError: unknown model type"]);
+  });
+
+  test("is told where a package is missing", () => {
+    expect(pyserverReasonLines(["/usr/bin/python3: No module named solar_pyserver"])).toEqual([
+      "/usr/bin/python3: No module named solar_pyserver",
+    ]);
+  });
+
+  test("is not an error of a single request, unless there is nothing else", () => {
+    const request = "solar: error message=task 3: input too long";
+    expect(pyserverReasonLines([request, "torch.OutOfMemoryError: CUDA out of memory."])).toEqual([
+      "torch.OutOfMemoryError: CUDA out of memory.",
+    ]);
+    expect(pyserverReasonLines([request, "solar: stopping"])).toEqual(["task 3: input too long"]);
+  });
+
+  test("is told by lines of its own words before its events", () => {
+    expect(pyserverReasonLines(["something odd", "solar: loading stage=weights progress=0.50"])).toEqual([
+      "something odd",
+    ]);
+  });
+});
