@@ -4,6 +4,7 @@ import { LockedError, takeLock } from "../process/lock.ts";
 import { PortRegistry } from "../process/ports.ts";
 import { punchHead } from "../process/punch.ts";
 import { ConfigFile, ConfigFileError, loadConfig } from "../store/config-file.ts";
+import { unpackPyserver } from "../store/pyserver-package.ts";
 import { RecordFolder } from "../store/records.ts";
 import { readEnvFile, resolveSettings, type Settings, SettingsError, writeFirstKey } from "../store/settings.ts";
 import type { Host } from "../supervisor/host.ts";
@@ -100,29 +101,32 @@ const withoutProxies = (): Record<string, string | undefined> => {
   return env;
 };
 
-const createHost = (settings: Settings, stateDir: string, journal: DaemonJournal): Host => ({
-  ports: new PortRegistry(settings.START_PORT),
-  gate: new StartGate(settings.MAX_PARALLEL_STARTS),
-  policy: defaultPolicy(settings.MAX_RETRIES),
-  journal,
-  logs: {
-    dir: resolve(settings.LOG_DIR),
-    indexDir: join(stateDir, "index"),
-    bufferSize: settings.LOG_BUFFER_SIZE,
-    maxBytes: settings.LOG_MAX_MB * MIB,
-    keepFiles: settings.LOG_KEEP_FILES,
-    freeHead: punchHead,
-  },
-  segments: new RecordFolder(join(stateDir, "instances"), ".log.json", true),
-  launches: new RecordFolder(join(stateDir, "instances"), ".launch.json", false),
-  env: withoutProxies(),
-  llamaServer: settings.LLAMA_SERVER,
-  python: settings.PYTHON,
-  pyserverDir: () => Promise.reject(new Error("the HuggingFace server is not part of this build")),
-  stopTimeout: settings.STOP_TIMEOUT * 1000,
-  healthInterval: settings.HEALTH_INTERVAL * 1000,
-  hangTimeout: settings.HANG_TIMEOUT * 1000,
-});
+const createHost = (settings: Settings, stateDir: string, journal: DaemonJournal): Host => {
+  const env = withoutProxies();
+  return {
+    ports: new PortRegistry(settings.START_PORT),
+    gate: new StartGate(settings.MAX_PARALLEL_STARTS),
+    policy: defaultPolicy(settings.MAX_RETRIES),
+    journal,
+    logs: {
+      dir: resolve(settings.LOG_DIR),
+      indexDir: join(stateDir, "index"),
+      bufferSize: settings.LOG_BUFFER_SIZE,
+      maxBytes: settings.LOG_MAX_MB * MIB,
+      keepFiles: settings.LOG_KEEP_FILES,
+      freeHead: punchHead,
+    },
+    segments: new RecordFolder(join(stateDir, "instances"), ".log.json", true),
+    launches: new RecordFolder(join(stateDir, "instances"), ".launch.json", false),
+    env,
+    llamaServer: settings.LLAMA_SERVER,
+    python: settings.PYTHON,
+    pyserverDir: () => unpackPyserver(env),
+    stopTimeout: settings.STOP_TIMEOUT * 1000,
+    healthInterval: settings.HEALTH_INTERVAL * 1000,
+    hangTimeout: settings.HANG_TIMEOUT * 1000,
+  };
+};
 
 const listen = (settings: Settings, key: string, supervisor: Supervisor, journal: DaemonJournal) => {
   const report = (error: Error): void => journal.error(`unexpected error: ${error.message}`, { stack: error.stack });

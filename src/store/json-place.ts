@@ -1,0 +1,13 @@
+/** Where a text stops being JSON, counted from 1; null where it parses. The text itself is not repeated: it may hold secrets. */
+export const placeOfJsonError = async (
+  text: string,
+): Promise<{ line: number; column: number; problem: string } | null> => {
+  // Only a broken text needs it.
+  const { parse, printParseErrorCode } = await import("jsonc-parser");
+  const errors: import("jsonc-parser").ParseError[] = [];
+  parse(text, errors, { disallowComments: true });
+  const first = errors[0];
+  if (first === undefined) return null;
+  const before = text.slice(0, first.offset).split("\n");
+  return { line: before.length, column: (before.at(-1) ?? "").length + 1, problem: printParseErrorCode(first.error) };
+};
