@@ -32,80 +32,28 @@ const rate = (fields: Fields, name: string): number | null => number(fields, nam
 
 const share = (value: number | null): number | null => (value === null ? null : Math.min(1, value));
 
-class PyserverLogReader implements LogReader {
-  /** Tasks of classification, by slot: they are work, but generate nothing. */
-  private readonly classifying = new Map<number, number | null>();
-
-  read(line: string): BackendEvent[] {
-    if (!line.startsWith(MARK)) return [];
-    const end = line.indexOf(" ", MARK.length);
-    const event = (end === -1 ? line.slice(MARK.length) : line.slice(MARK.length, end)).trimEnd();
-    const fields = fieldsOf(end === -1 ? "" : line.slice(end + 1).trimEnd());
-    switch (event) {
-      case "loading":
-        return [{ type: "loading", stage: fields.get("stage") ?? null, progress: share(number(fields, "progress")) }];
-      case "ready":
-        return [{ type: "ready" }];
-      case "stopped":
-        this.classifying.clear();
-        return [{ type: "all-idle" }];
-      default: {
-        const slot = whole(fields, "slot");
-        return slot === null ? [] : this.request(event, slot, whole(fields, "task"), fields);
-      }
-    }
+/**
+ * The end of a request is a generation if tokens were generated to its end. A classification
+ * generates none; one that was broken off would pass for a whole one, since the metrics have no word
+ * for how it ended.
+ */
+const ended = (slot: number, task: number | null, fields: Fields): BackendEvent[] => {
+  const reason = fields.get("reason");
+  const generated = whole(fields, "generated");
+  if ((reason !== "stop" && reason !== "length") || generated === null || generated === 0) {
+    return [{ type: "slot-released", slot, task, generation: null }];
   }
-
-  private request(event: string, slot: number, task: number | null, fields: Fields): BackendEvent[] {
-    switch (event) {
-      case "request-start": {
-        if (fields.get("kind") === "classify") this.classifying.set(slot, task);
-        else this.classifying.delete(slot);
-        const progress: SlotProgress = {
-          phase: "prefill",
-          prefill_prompt_tokens: whole(fields, "prompt_tokens"),
-          prefill_progress: 0,
-        };
-        return [{ type: "slot-started", slot, task, progress }];
-      }
-      case "prefill":
-        return prefill(slot, task, fields);
-      case "generating": {
-        const progress: SlotProgress = {
-          phase: "generating",
-          prefill_progress: null,
-          generated_tokens: whole(fields, "tokens"),
-          ...decodeRate(number(fields, "tps")),
-        };
-        return [{ type: "slot-progress", slot, task, progress }];
-      }
-      case "request-end":
-        return this.ended(slot, task, fields);
-      default:
-        return [];
-    }
-  }
-
-  /** The metrics have no word for how a generation ended, so one that was broken off would pass for a whole one. */
-  private ended(slot: number, task: number | null, fields: Fields): BackendEvent[] {
-    const classified = this.classifying.has(slot) && this.classifying.get(slot) === task;
-    this.classifying.delete(slot);
-    const reason = fields.get("reason");
-    const generated = whole(fields, "generated");
-    const complete = (reason === "stop" || reason === "length") && generated !== null && generated > 0;
-    if (classified || !complete) return [{ type: "slot-released", slot, task, generation: null }];
-    const generation = {
-      slot_id: slot,
-      task_id: task,
-      prompt_tokens: whole(fields, "prompt_tokens"),
-      cached_tokens: null,
-      generated_tokens: generated,
-      decode_tps: rate(fields, "tps"),
-      decode_ms_per_token: rate(fields, "ms_per_token"),
-    };
-    return [{ type: "slot-released", slot, task, generation }];
-  }
-}
+  const generation = {
+    slot_id: slot,
+    task_id: task,
+    prompt_tokens: whole(fields, "prompt_tokens"),
+    cached_tokens: null,
+    generated_tokens: generated,
+    decode_tps: rate(fields, "tps"),
+    decode_ms_per_token: rate(fields, "ms_per_token"),
+  };
+  return [{ type: "slot-released", slot, task, generation }];
+};
 
 const prefill = (slot: number, task: number | null, fields: Fields): BackendEvent[] => {
   const done = whole(fields, "done");
@@ -119,4 +67,49 @@ const prefill = (slot: number, task: number | null, fields: Fields): BackendEven
   return [{ type: "slot-progress", slot, task, progress }];
 };
 
-export const createPyserverLogReader = (): LogReader => new PyserverLogReader();
+const request = (event: string, slot: number, task: number | null, fields: Fields): BackendEvent[] => {
+  switch (event) {
+    case "request-start": {
+      const tokens = whole(fields, "prompt_tokens");
+      const progress: SlotProgress = { phase: "prefill", prefill_prompt_tokens: tokens, prefill_progress: 0 };
+      return [{ type: "slot-started", slot, task, progress }];
+    }
+    case "prefill":
+      return prefill(slot, task, fields);
+    case "generating": {
+      const progress: SlotProgress = {
+        phase: "generating",
+        prefill_progress: null,
+        generated_tokens: whole(fields, "tokens"),
+        ...decodeRate(number(fields, "tps")),
+      };
+      return [{ type: "slot-progress", slot, task, progress }];
+    }
+    case "request-end":
+      return ended(slot, task, fields);
+    default:
+      return [];
+  }
+};
+
+const read = (line: string): BackendEvent[] => {
+  if (!line.startsWith(MARK)) return [];
+  const end = line.indexOf(" ", MARK.length);
+  const event = (end === -1 ? line.slice(MARK.length) : line.slice(MARK.length, end)).trimEnd();
+  const fields = fieldsOf(end === -1 ? "" : line.slice(end + 1).trimEnd());
+  switch (event) {
+    case "loading":
+      return [{ type: "loading", stage: fields.get("stage") ?? null, progress: share(number(fields, "progress")) }];
+    case "ready":
+      return [{ type: "ready" }];
+    case "stopped":
+      return [{ type: "all-idle" }];
+    default: {
+      const slot = whole(fields, "slot");
+      return slot === null ? [] : request(event, slot, whole(fields, "task"), fields);
+    }
+  }
+};
+
+/** Each line says all of itself, so there is nothing to keep from one to the next. */
+export const createPyserverLogReader = (): LogReader => ({ read });

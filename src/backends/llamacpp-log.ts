@@ -164,7 +164,6 @@ class LlamaLogReader implements LogReader {
     const { slot, task, message } = line;
     this.timed = null;
     if (message.startsWith("processing task")) {
-      this.remember(slot, task);
       return [{ type: "slot-started", slot, task, progress: { phase: "prefill" } }];
     }
     if (message.startsWith("stop processing:")) return this.released(line);

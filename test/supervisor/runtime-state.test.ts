@@ -313,6 +313,12 @@ describe("a poll", () => {
     expect(isBusy(next)).toBe(true);
   });
 
+  test("that found the task before idle does not count against one whose start was not seen", () => {
+    const once = polls(prefilling(), [100, seen(0, { busy: false })]);
+    const next = applyEvent(once, progress(0, 8, { phase: "prefill" }), T0 + 150);
+    expect(toRuntimeState(polls(next, [200, seen(0, { busy: false })]))).toMatchObject({ busy: true, task_id: 8 });
+  });
+
   test("that freed a slot too early is put right by the next line", () => {
     const freed = polls(prefilling(), [100, seen(0, { busy: false })], [200, seen(0, { busy: false })]);
     const runtime = applyEvent(freed, progress(0, 7, { phase: "generating", generated_tokens: 4 }), T0 + 300);
