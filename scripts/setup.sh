@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced by the other scripts: finds the pinned Bun (or gets it from npm) and installs the dependencies.
 # Sets ROOT and BUN; messages go to stderr.
 
@@ -59,4 +60,27 @@ install_dependencies() {
   say "installing dependencies"
   (cd "$ROOT" && "$BUN" install --frozen-lockfile >&2) || fail "the dependencies could not be installed: see the message above"
   cp "$ROOT/bun.lock" "$stamp"
+}
+
+# The pinned Bun as `bun`, for what finds it by that name.
+bun_on_path() {
+  if [ "$BUN" = "$ROOT/.tools/bin/bun" ]; then return; fi
+  mkdir -p "$ROOT/.tools/bin"
+  # By rename: two scripts may do it at once.
+  ln -sf "$BUN" "$ROOT/.tools/bin/bun.$$"
+  mv -f "$ROOT/.tools/bin/bun.$$" "$ROOT/.tools/bin/bun"
+  export PATH="$ROOT/.tools/bin:$PATH"
+}
+
+# Makes dist/solar-host, unless it is newer than all that it is made of.
+build_if_needed() {
+  local binary="$ROOT/dist/solar-host" newer
+  if [ -x "$binary" ]; then
+    newer="$(cd "$ROOT" && find src pyserver package.json bun.lock scripts/build.ts \
+      \( -name __pycache__ -o -name '.*_cache' -o -name '*.egg-info' \) -prune -o \
+      -type f -newer "$binary" -print | head -n 1)"
+    if [ -z "$newer" ]; then return; fi
+  fi
+  say "building dist/solar-host"
+  (cd "$ROOT" && "$BUN" scripts/build.ts) || fail "dist/solar-host could not be built: see the message above"
 }

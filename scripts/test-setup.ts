@@ -1,0 +1,119 @@
+import { copyFileSync, existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+
+/** Gets what the tests need and is not there. Each step is done once, and says what to do where it cannot. */
+
+const root = join(import.meta.dir, "..");
+const venv = join(root, ".venv");
+
+/** What the Python checks and tests need; without it there are none. */
+export const requirements = join(root, "pyserver/requirements-dev.txt");
+
+export const pythonIn = (command: string): string => join(venv, "bin", command);
+
+const say = (text: string): void => console.log(`==> ${text}`);
+
+/** Exit code; what the command prints goes where ours goes. */
+const attempt = (command: string[]): number =>
+  Bun.spawnSync(command, { cwd: root, stdin: "ignore", stdout: "inherit", stderr: "inherit" }).exitCode;
+
+/** True where it went well; what the command prints is only shown where it did not. */
+const attemptQuietly = (command: string[], env: Record<string, string>): boolean => {
+  const done = Bun.spawnSync(command, {
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "pipe",
+    env: { ...process.env, ...env },
+  });
+  if (done.exitCode !== 0) console.log(`${done.stdout}${done.stderr}`.trimEnd());
+  return done.exitCode === 0;
+};
+
+const once = (step: () => Promise<void>): (() => Promise<void>) => {
+  let result: Promise<void> | null = null;
+  return () => {
+    result ??= step();
+    return result;
+  };
+};
+
+/** Programs that tests run, by the package that has them; the first command found will do. */
+const packages: Record<string, string[]> = {
+  chromium: ["chromium", "chromium-browser", "google-chrome"],
+  curl: ["curl"],
+  shellcheck: ["shellcheck"],
+  tmux: ["tmux"],
+};
+
+const asRoot = (): string[] | null => {
+  if (process.getuid?.() === 0) return [];
+  return Bun.which("sudo") !== null && Bun.spawnSync(["sudo", "-n", "true"]).exitCode === 0 ? ["sudo", "-n"] : null;
+};
+
+const aptInstall = (names: string[]): boolean => {
+  const rights = asRoot();
+  const apt = ["apt-get", "-q", "-o", "DPkg::Lock::Timeout=120", "-o", "Acquire::Retries=2"];
+  if (Bun.which("apt-get") === null || rights === null) {
+    const how =
+      Bun.which("apt-get") === null
+        ? `install them with your system's package manager: ${names.join(" ")}`
+        : `run: sudo apt-get install --no-install-recommends ${names.join(" ")}`;
+    say(`not there, and this script may not install them: ${names.join(", ")}. The tests that need them fail; ${how}`);
+    return false;
+  }
+  say(`installing ${names.join(", ")}`);
+  // sudo drops the environment, so it is told there again.
+  const env = rights.length === 0 ? [] : ["env", "DEBIAN_FRONTEND=noninteractive"];
+  const command = (...args: string[]): string[] => [...rights, ...env, ...apt, ...args];
+  const quiet = { DEBIAN_FRONTEND: "noninteractive" };
+  attemptQuietly(command("update"), quiet);
+  if (attemptQuietly(command("install", "-y", "--no-install-recommends", ...names), quiet)) return true;
+  say(`apt-get could not install ${names.join(", ")}: see its message above. The tests that need them fail`);
+  return false;
+};
+
+export const installPackages = once(async () => {
+  const missing = Object.entries(packages)
+    .filter(([, commands]) => commands.every((command) => Bun.which(command) === null))
+    .map(([name]) => name);
+  if (missing.length > 0) aptInstall(missing);
+});
+
+export const makeLlamaServer = once(async () => {
+  if (Bun.spawnSync([join(root, "scripts/llama-server-path"), "--no-fetch"]).exitCode === 0) return;
+  say("getting a llama-server");
+  attempt([join(root, "scripts/llama-server-path")]);
+});
+
+/** A failure shows in the tests: each that runs the binary says that it is not there. */
+export const makeBinary = once(async () => {
+  const build = 'source scripts/setup.sh && BUN="$1" && build_if_needed';
+  if (attempt(["bash", "-c", build, "bash", process.execPath]) !== 0) throw new Error("the build failed: see above");
+});
+
+const sameContent = (a: string, b: string): boolean =>
+  existsSync(a) && existsSync(b) && readFileSync(a, "utf8") === readFileSync(b, "utf8");
+
+const createVenv = (): void => {
+  const python = process.env.PYTHON ?? "python3";
+  if (Bun.which(python) === null)
+    throw new Error(`${python} is not on PATH: install Python 3.10 or newer, or set PYTHON`);
+  const recent = "import sys; sys.exit(sys.version_info < (3, 10))";
+  if (attempt([python, "-c", recent]) !== 0) throw new Error(`${python} is older than 3.10: set PYTHON to a newer one`);
+  if (Bun.spawnSync([python, "-c", "import ensurepip, venv"]).exitCode !== 0) aptInstall(["python3-venv"]);
+  if (attempt([python, "-m", "venv", venv]) !== 0) {
+    throw new Error(`${python} could not make .venv: see its message above`);
+  }
+};
+
+export const makePython = once(async () => {
+  const stamp = join(venv, ".installed-from");
+  if (sameContent(stamp, requirements)) return;
+  if (!existsSync(pythonIn("python"))) createVenv();
+  say("installing the Python packages that the tests need (some minutes the first time)");
+  const install = [pythonIn("python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
+  if (attempt([...install, "-r", requirements]) !== 0) {
+    throw new Error(`pip could not install pyserver/requirements-dev.txt: see its message above`);
+  }
+  copyFileSync(requirements, stamp);
+});
