@@ -1,0 +1,224 @@
+"""Measures solar-pyserver against the simplest correct server, in turns, on models made here.
+
+    python scripts/bench-pyserver [--seconds 6] [--rounds 3] [--only generation|classification|memory|start]
+
+Run it with the Python of a virtual environment that has pyserver's development requirements. Each round runs the
+simple server and ours one after the other; the ratio printed is the median of the rounds' ratios.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import re
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+sys.path[:0] = [str(ROOT / "pyserver"), str(ROOT / "test" / "pyserver")]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT / "pyserver"), "HF_HUB_OFFLINE": "1"}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Server:
+    """A server process, ready to answer. Its output is kept for the lines that it prints."""
+
+    def __init__(self, *arguments: str) -> None:
+        self.port = free_port()
+        self.log = tempfile.TemporaryFile("w+")
+        command = [sys.executable, *(part.replace("PORT", str(self.port)) for part in arguments)]
+        started = time.perf_counter()
+        self.process = subprocess.Popen(command, env=ENVIRONMENT, stdout=self.log)
+        while not self._answers():
+            if self.process.poll() is not None:
+                raise SystemExit(f"{command} ended with {self.process.returncode}")
+            time.sleep(0.02)
+        self.ready_s = time.perf_counter() - started
+
+    def _answers(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/health", timeout=5) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
+    def memory_mib(self) -> float:
+        pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+    def load(self, clients: int, seconds: float, requests: list[Any]) -> dict[str, float]:
+        command = [sys.executable, str(HERE / "load.py"), str(self.port), str(clients), str(seconds)]
+        run = subprocess.run(command, input=json.dumps(requests), text=True, capture_output=True)
+        if run.returncode:
+            raise SystemExit(run.stderr)
+        result: dict[str, float] = json.loads(run.stdout)
+        return result
+
+    def lines(self) -> list[str]:
+        self.log.seek(0)
+        return self.log.read().splitlines()
+
+    def stop(self) -> None:
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(30)
+
+
+def simple(task: str, folder: Path) -> Server:
+    return Server(str(HERE / "baseline.py"), task, str(folder), "PORT")
+
+
+def ours(task: str, folder: Path) -> Server:
+    return Server("-m", "solar_pyserver", task, "--model", str(folder), "--alias", "bench", "--port", "PORT")
+
+
+def compare(
+    title: str, unit: str, clients: int, requests: list[Any], servers: tuple[Server, Server], options: Any, target: float
+) -> None:
+    ratios, speeds, health = [], [], []
+    for _ in range(options.rounds):
+        rates = []
+        for server in servers:
+            result = server.load(clients, options.seconds, requests)
+            rates.append(result["tokens" if unit == "tok/s" else "answers"] / result["seconds"])
+        ratios.append(rates[1] / rates[0])
+        speeds.append(rates)
+        health.append(result["health_p99_ms"])
+    base, own = (statistics.median(column) for column in zip(*speeds, strict=True))
+    print(
+        f"{title:<42} simple {base:8.1f} {unit}  ours {own:8.1f} {unit}  ratio {statistics.median(ratios):5.2f}"
+        f" (at least {target})  /health p99 {max(health):.1f} ms (under 100)",
+        flush=True,
+    )
+
+
+def generation(folder: Path, options: Any) -> None:
+    servers = simple("causal", folder), ours("causal", folder)
+    prompts = ["The sun rises over the quiet harbour", "A small model learns a few words", "What is the weather like?"]
+    requests = [
+        ["/v1/completions", {"prompt": prompt, "max_tokens": 64, "temperature": 0, "ignore_eos": True}]
+        for prompt in prompts
+    ]
+    try:
+        compare("generation, 1 client", "tok/s", 1, requests, servers, options, 1.2)
+        compare("generation, 16 clients", "tok/s", 16, requests, servers, options, 4.0)
+    finally:
+        for server in servers:
+            server.stop()
+
+
+def texts(low: int, high: int) -> list[str]:
+    from tiny_models import LINES
+
+    words = " ".join(LINES).split()
+    chance = random.Random(5)
+    return [" ".join(chance.choices(words, k=chance.randint(low, high))) for _ in range(512)]
+
+
+def classification(folder: Path, options: Any) -> None:
+    servers = simple("classification", folder), ours("classification", folder)
+    try:
+        short = [["/v1/classify", {"model": "bench", "input": text}] for text in texts(2, 25)]
+        compare("classification, 32 clients, 2-25 words", "req/s", 32, short, servers, options, 4.0)
+        long = texts(2, 200)
+        ratios = []
+        for _ in range(options.rounds):
+            run = subprocess.run(
+                [sys.executable, str(HERE / "forward.py"), str(folder), str(options.seconds)],
+                input=json.dumps(long),
+                text=True,
+                capture_output=True,
+                env=ENVIRONMENT,
+                check=True,
+            )
+            alone = float(run.stdout)
+            requests = [["/v1/classify", {"model": "bench", "input": text}] for text in long]
+            result = servers[1].load(32, options.seconds, requests)
+            ratios.append((result["answers"] / result["seconds"] / alone, alone, result["health_p99_ms"]))
+        ratio, alone, _ = sorted(ratios)[len(ratios) // 2]
+        print(
+            f"{'classification, 32 clients, up to 200 words':<42} forward passes alone {alone:8.1f} req/s"
+            f"  ours {ratio * alone:8.1f} req/s  ratio {ratio:5.2f} (at least 0.9)"
+            f"  /health p99 {max(item[2] for item in ratios):.1f} ms (under 100)",
+            flush=True,
+        )
+    finally:
+        for server in servers:
+            server.stop()
+
+
+def memory(causal: Path, classifier: Path, options: Any) -> None:
+    bodies: dict[str, Callable[[int], Any]] = {
+        "causal": lambda at: ["/v1/completions", {"prompt": "The sun " * (at % 40 + 1), "max_tokens": 8}],
+        "classification": lambda at: ["/v1/classify", {"input": "good bad " * (at % 60 + 1)}],
+    }
+    for task, folder in (("causal", causal), ("classification", classifier)):
+        server = ours(task, folder)
+        requests = [bodies[task](at) for at in range(200)]
+        try:
+            seen = []
+            asked = 0.0
+            while asked < 1500:
+                asked += server.load(16, 1.0, requests)["answers"]
+                seen.append((int(asked), round(server.memory_mib(), 1)))
+            warm = [size for count, size in seen if count >= 400]
+            shown = "  ".join(f"{count}: {size}" for count, size in (seen[0], seen[len(seen) // 2], seen[-1]))
+            print(f"memory, {task:<15} MiB after requests  {shown}  growth after warm-up {warm[-1] - warm[0]:+.1f} MiB")
+        finally:
+            server.stop()
+
+
+def start(causal: Path, options: Any) -> None:
+    for _ in range(options.rounds):
+        server = ours("causal", causal)
+        stages = {}
+        for line in server.lines():
+            if match := re.search(r"ready .*load_s=(\S+)", line):
+                stages["ready"] = match[1]
+        server.stop()
+        print(f"start: /health 200 after {server.ready_s:.2f} s, of which after bind {stages['ready']} s")
+    for name in ("torch", "transformers", "solar_pyserver.server"):
+        begun = time.perf_counter()
+        subprocess.run([sys.executable, "-c", f"import {name}"], env=ENVIRONMENT, check=True)
+        print(f"start: python -c 'import {name}' {time.perf_counter() - begun:.2f} s")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=6.0, help="of load in each measurement")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", choices=("generation", "classification", "memory", "start"))
+    options = parser.parse_args()
+    from tiny_models import make_bert, make_llama
+
+    with tempfile.TemporaryDirectory() as folder:
+        causal = make_llama(Path(folder) / "llama", layers=4, size=256, context=2048)
+        classifier = make_bert(Path(folder) / "bert", layers=4, size=128)
+        if options.only in (None, "generation"):
+            generation(causal, options)
+        if options.only in (None, "classification"):
+            classification(classifier, options)
+        if options.only in (None, "memory"):
+            memory(causal, classifier, options)
+        if options.only in (None, "start"):
+            start(causal, options)
+
+
+if __name__ == "__main__":
+    main()

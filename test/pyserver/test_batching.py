@@ -1,0 +1,168 @@
+"""Which models may share a batch: decided by their cache and by their logits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from server_process import wait_for
+from solar_pyserver.batch_model import mask_kinds, prepare_batching
+from solar_pyserver.events import EventLog
+from solar_pyserver.generation import Finished, GenerationRequest, Piece, Update
+from solar_pyserver.kv_pool import plain_shapes
+from solar_pyserver.metrics import Metrics
+from solar_pyserver.sampling import SamplingParams
+from solar_pyserver.sequential import SequentialEngine
+from solar_pyserver.tokenizing import TextTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.cache_utils import DynamicCache
+
+
+def budget(shapes: Any) -> int:
+    return 4096
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+def test_a_plain_cache_is_batched_with_either_attention(llama_folder: Path, attention: str) -> None:
+    model = AutoModelForCausalLM.from_pretrained(llama_folder, attn_implementation=attention).eval()
+    batch, reason = prepare_batching(model, 4, budget)
+    assert batch is not None, reason
+
+
+def test_a_batch_in_bfloat16_is_within_rounding(llama_folder: Path) -> None:
+    model = AutoModelForCausalLM.from_pretrained(llama_folder, dtype=torch.bfloat16).eval()
+    batch, reason = prepare_batching(model, 4, budget)
+    assert batch is not None, reason
+
+
+@pytest.mark.parametrize("family", ["GPT2", "GPTNeoX", "OPT", "Qwen2", "Phi", "Falcon", "Bloom"])
+def test_other_families_are_batched_only_where_the_logits_agree(family: str) -> None:
+    import transformers
+
+    sizes: dict[str, Any] = {
+        "GPT2": {"n_embd": 32, "n_layer": 2, "n_head": 2},
+        "OPT": {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "ffn_dim": 64, "word_embed_proj_dim": 32},
+        "Bloom": {"hidden_size": 32, "n_layer": 2, "n_head": 2},
+    }
+    size = sizes.get(family, {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64})
+    torch.manual_seed(0)
+    config = getattr(transformers, f"{family}Config")(vocab_size=100, initializer_range=0.3, **size)
+    model = getattr(transformers, f"{family}ForCausalLM" if family != "GPT2" else "GPT2LMHeadModel")(config).eval()
+    batch, reason = prepare_batching(model, 4, budget)
+    if batch is None:
+        assert reason
+        return
+    rows = [[1, 2, 3], [4, 5, 6, 7, 8, 9, 10], [11, 12]]
+    with torch.inference_mode():
+        batch.pool.reserve(3, 16)
+        for at, row in enumerate(rows):
+            batch.prefill(at, row[:-1], 0)
+        logits = batch.decode([row[-1] for row in rows], [len(row) - 1 for row in rows])
+        for at, row in enumerate(rows):
+            assert torch.allclose(logits[at], model(torch.tensor([row])).logits[0, -1], atol=1e-3), family
+
+
+def test_llama_like_families_are_batched() -> None:
+    from transformers import Qwen2Config, Qwen2ForCausalLM
+
+    config = Qwen2Config(
+        vocab_size=100, hidden_size=32, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1, intermediate_size=64
+    )
+    batch, reason = prepare_batching(Qwen2ForCausalLM(config).eval(), 4, budget)
+    assert batch is not None, reason
+
+
+def test_a_sliding_window_is_not_batched_and_the_reason_names_its_layers(mistral_folder: Path) -> None:
+    model = AutoModelForCausalLM.from_pretrained(mistral_folder).eval()
+    batch, reason = prepare_batching(model, 4, budget)
+    assert batch is None
+    assert "DynamicSlidingWindowLayer" in reason
+
+
+def test_a_model_whose_batch_gives_other_logits_is_not_batched(llama: Any) -> None:
+    class Wrong:
+        """Ignores the mask, as a model does that does not know it."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(llama, name)
+
+        def __call__(self, **inputs: Any) -> Any:
+            if inputs["input_ids"].shape[1] == 1:
+                inputs["attention_mask"] = None
+            return llama(**inputs)
+
+    batch, reason = prepare_batching(Wrong(), 4, budget)
+    assert batch is None
+    assert "other logits" in reason
+
+
+def test_only_caches_of_plain_layers_have_shapes(llama: Any) -> None:
+    assert plain_shapes(object()) is None
+    assert plain_shapes(DynamicCache()) is None
+    output = llama(input_ids=torch.tensor([[1, 2, 3]]), use_cache=True)
+    shapes = plain_shapes(output.past_key_values)
+    assert shapes is not None
+    assert [(shape.heads, shape.key_size) for shape in shapes] == [(2, 16), (2, 16)]
+    assert shapes[0].bytes_per_token == 2 * (16 + 16) * 4
+
+
+def test_masks_are_tried_in_the_order_of_their_cost() -> None:
+    assert mask_kinds("sdpa") == ["4d", "2d"]
+    assert mask_kinds("flash_attention_2") == ["2d"]
+
+
+@pytest.fixture
+def sequential(mistral_folder: Path) -> Any:
+    model = AutoModelForCausalLM.from_pretrained(mistral_folder).eval()
+    tokenizer = TextTokenizer(AutoTokenizer.from_pretrained(mistral_folder), {1})
+    told: list[tuple[GenerationRequest, Update]] = []
+    engine = SequentialEngine(model, tokenizer, 8, EventLog(BytesIO()), Metrics(), told.extend, lambda message: None)
+    engine.start()
+    yield engine, told, model, tokenizer
+    engine.stop()
+
+
+def ask(engine: SequentialEngine, prompt: list[int], tokens: int, **wishes: Any) -> GenerationRequest:
+    wishes = {"sampling": SamplingParams(temperature=0), "ignore_eos": True, **wishes}
+    request = GenerationRequest(prompts=[prompt], max_new_tokens=[tokens], deliver=lambda update: None, **wishes)
+    engine.submit(request)
+    return request
+
+
+def text_of(told: list[tuple[GenerationRequest, Update]], request: GenerationRequest) -> str:
+    wait_for(lambda: any(who is request and isinstance(what, Finished) for who, what in list(told)), "the end")
+    return "".join(what.text for who, what in told if who is request and isinstance(what, Piece))
+
+
+def test_one_row_at_a_time_gives_what_generate_gives(sequential: Any) -> None:
+    engine, told, model, tokenizer = sequential
+    prompt = [0, 50, 60, 70]
+    requests = [ask(engine, prompt, 60, stream=True), ask(engine, prompt, 60)]
+    output = model.generate(torch.tensor([prompt]), max_new_tokens=60, do_sample=False, eos_token_id=None, pad_token_id=2)
+    expected = tokenizer.decode(output[0, 4:].tolist())
+    assert [text_of(told, request) for request in requests] == [expected, expected]
+
+
+def test_one_row_at_a_time_ends_at_stop_strings_and_obeys_penalties(sequential: Any) -> None:
+    engine, told, _, _ = sequential
+    plain = text_of(told, ask(engine, [0, 50], 30))
+    stop = plain[5:8]
+    assert text_of(told, ask(engine, [0, 50], 30, stop=(stop,))) == plain[: plain.index(stop)]
+    penalised = SamplingParams(temperature=0, frequency_penalty=2.0)
+    assert text_of(told, ask(engine, [0, 50], 30, sampling=penalised)) != plain
+
+
+def test_a_cancelled_row_ends_and_the_next_one_starts(sequential: Any) -> None:
+    engine, told, _, _ = sequential
+    passes: list[Callable[[], None]] = []
+    leaving = ask(engine, [0, 50], 200, stream=True)
+    wait_for(lambda: any(who is leaving for who, _ in list(told)), "the first piece")
+    engine.cancel(leaving)
+    following = ask(engine, [0, 51], 3)
+    text_of(told, following)
+    assert not passes
+    assert not any(who is leaving and isinstance(what, Finished) for who, what in told)

@@ -1,0 +1,374 @@
+from __future__ import annotations
+
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from io import BytesIO
+from typing import Any
+
+import pytest
+import torch
+from server_process import wait_for
+from solar_pyserver.batch_model import prepare_batching
+from solar_pyserver.engine import Delivery, Engine
+from solar_pyserver.errors import ApiError
+from solar_pyserver.events import EventLog
+from solar_pyserver.generation import Failed, Finished, GenerationRequest, Piece, Update
+from solar_pyserver.inflight import InFlightEngine, fits
+from solar_pyserver.metrics import Metrics
+from solar_pyserver.sampling import SamplingParams
+
+GREEDY = SamplingParams(temperature=0)
+PROMPTS = [[0, 40 + at, *range(90, 90 + 3 * at), 7] for at in range(12)]
+
+
+class Model:
+    """The real model, with a gate before each forward pass and faults that a test chooses."""
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self.gate = threading.Event()
+        self.gate.set()
+        self.batches: list[tuple[int, int]] = []
+        self.fault: Callable[[torch.Tensor], None] = lambda ids: None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._model, name)
+
+    def __call__(self, **inputs: Any) -> Any:
+        assert self.gate.wait(60)
+        self.batches.append(tuple(inputs["input_ids"].shape))
+        self.fault(inputs["input_ids"])
+        return self._model(**inputs)
+
+
+class Bench:
+    """An engine and what it has told."""
+
+    def __init__(self, model: Any, tokenizer: Any, **options: Any) -> None:
+        self.model = Model(model)
+        self.told: dict[GenerationRequest, list[Update]] = defaultdict(list)
+        self.out = BytesIO()
+        self.metrics = Metrics()
+        self.lost: list[str] = []
+        options = {"max_queue": 512, "max_batch": 16, "budget": 100_000, "prefill_chunk": 64, **options}
+        batch, reason = prepare_batching(self.model, options["max_batch"], lambda shapes: options["budget"])
+        assert batch is not None, reason
+        self.pool = batch.pool
+        self.engine: Engine = InFlightEngine(
+            batch,
+            options["max_batch"],
+            options["budget"],
+            options["prefill_chunk"],
+            tokenizer,
+            options["max_queue"],
+            EventLog(self.out),
+            self.metrics,
+            self.publish,
+            self.lost.append,
+        )
+        self.model.batches.clear()
+        self.engine.start()
+
+    def publish(self, delivery: Delivery) -> None:
+        for request, update in delivery:
+            self.told[request].append(update)
+
+    def ask(self, prompt: Sequence[int], tokens: int = 24, **wishes: Any) -> GenerationRequest:
+        prompts = prompt if isinstance(prompt[0], list) else [prompt]
+        wishes = {"sampling": GREEDY, "ignore_eos": True, **wishes}
+        request = GenerationRequest(
+            prompts=prompts, max_new_tokens=[tokens] * len(prompts), deliver=lambda update: None, **wishes
+        )
+        self.engine.submit(request)
+        return request
+
+    def over(self, request: GenerationRequest) -> bool:
+        told = list(self.told[request])
+        ends = sum(isinstance(update, Finished) for update in told)
+        return ends == len(request.prompts) * request.n or any(isinstance(update, Failed) for update in told)
+
+    def text(self, request: GenerationRequest, index: int = 0) -> str:
+        wait_for(lambda: self.over(request), "the end of a request")
+        failed = [update.error for update in self.told[request] if isinstance(update, Failed)]
+        if failed:
+            raise failed[0]
+        return "".join(u.text for u in self.told[request] if isinstance(u, Piece) and u.index == index)
+
+    def end(self, request: GenerationRequest, index: int = 0) -> Finished:
+        self.text(request, index)
+        return next(u for u in self.told[request] if isinstance(u, Finished) and u.index == index)
+
+    def lines(self) -> list[str]:
+        return self.out.getvalue().decode().splitlines()
+
+    def idle(self) -> bool:
+        return self.metrics.running == 0 and self.metrics.waiting == 0
+
+
+@pytest.fixture
+def bench(llama: Any, tokenizer: Any) -> Iterator[Callable[..., Bench]]:
+    made: list[Bench] = []
+
+    def make(**options: Any) -> Bench:
+        made.append(Bench(llama, tokenizer, **options))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.model.gate.set()
+        one.engine.stop()
+
+
+def generated_alone(llama: Any, tokenizer: Any, prompt: list[int], tokens: int) -> str:
+    """What transformers' own generate gives."""
+    output = llama.generate(
+        torch.tensor([prompt]), max_new_tokens=tokens, do_sample=False, eos_token_id=None, pad_token_id=2
+    )
+    return str(tokenizer.decode(output[0, len(prompt) :].tolist()))
+
+
+def test_greedy_rows_of_a_batch_are_equal_to_generate_alone(
+    bench: Callable[..., Bench], llama: Any, tokenizer: Any
+) -> None:
+    one = bench()
+    one.model.gate.clear()
+    requests = [one.ask(prompt, tokens=20 + 3 * at) for at, prompt in enumerate(PROMPTS)]
+    one.model.gate.set()
+    for at, (request, prompt) in enumerate(zip(requests, PROMPTS, strict=True)):
+        assert one.text(request) == generated_alone(llama, tokenizer, prompt, 20 + 3 * at)
+    assert max(rows for rows, _ in one.model.batches) == len(PROMPTS)
+
+
+def test_rows_join_and_leave_in_flight_and_change_nothing_for_each_other(bench: Callable[..., Bench]) -> None:
+    one = bench()
+    alone = [one.text(one.ask(prompt, tokens=40)) for prompt in PROMPTS]
+    requests = []
+    for prompt in PROMPTS:
+        seen = len(one.model.batches)
+        requests.append(one.ask(prompt, tokens=40))
+        wait_for(lambda seen=seen: len(one.model.batches) >= seen + 3 or one.idle(), "three more passes")
+    assert [one.text(request) for request in requests] == alone
+    assert {rows for rows, _ in one.model.batches} > {1, 2}
+
+
+def test_a_long_prompt_is_prefilled_in_chunks_while_others_go_on(bench: Callable[..., Bench]) -> None:
+    one = bench(prefill_chunk=16)
+    first = one.ask(PROMPTS[0], tokens=200)
+    wait_for(lambda: len(one.model.batches) > 3, "the first row to be decoded")
+    long = [0, *range(100, 250)]
+    alone = bench(prefill_chunk=1000)
+    second = one.ask(long, tokens=10)
+    assert one.text(second) == alone.text(alone.ask(long, tokens=10))
+    passes = one.model.batches
+    chunks = [at for at, (_, width) in enumerate(passes) if width > 8]
+    assert [passes[at][1] for at in chunks] == [16] * 9
+    assert all(passes[at + 1] == (1, 1) for at in chunks), "a decoding step after every chunk"
+    assert one.end(first).generated == 200
+
+
+def test_the_choices_of_a_request_share_the_prompts_prefill(bench: Callable[..., Bench]) -> None:
+    one = bench()
+    prompt = [0, *range(60, 110)]
+    request = one.ask(prompt, tokens=5, n=4)
+    texts = [one.text(request, at) for at in range(4)]
+    assert len(set(texts)) == 1
+    assert sum(width for _, width in one.model.batches if width > 1) == len(prompt)
+
+
+def test_seeded_choices_are_the_same_again_in_any_company(bench: Callable[..., Bench]) -> None:
+    one = bench()
+    sampling = SamplingParams(temperature=1.0, seed=5, top_p=0.9)
+    request = one.ask(PROMPTS[1], n=2, sampling=sampling)
+    alone = [one.text(request, at) for at in range(2)]
+    others = [one.ask(prompt, sampling=SamplingParams(temperature=2.0)) for prompt in PROMPTS]
+    again = one.ask(PROMPTS[1], n=2, sampling=sampling)
+    assert [one.text(again, at) for at in range(2)] == alone
+    assert alone[0] != alone[1]
+    assert all(one.end(other).reason == "length" for other in others)
+
+
+def test_a_cancelled_row_stops_within_two_steps_and_the_others_go_on(bench: Callable[..., Bench]) -> None:
+    one = bench()
+    expected = one.text(one.ask(PROMPTS[2], tokens=300))
+    leaving, staying = one.ask(PROMPTS[0], tokens=400), one.ask(PROMPTS[2], tokens=300)
+    wait_for(lambda: one.model.batches[-1][0] == 2, "both rows in a batch")
+    one.model.gate.clear()
+    one.engine.cancel(leaving)
+    before = len(one.model.batches)
+    one.model.gate.set()
+    assert one.text(staying) == expected
+    assert not one.told[leaving]
+    both = [at for at, (rows, _) in enumerate(one.model.batches) if rows == 2 and at >= before]
+    assert len(both) <= 2
+    assert any("reason=cancelled" in line for line in one.lines())
+
+
+def test_a_cancelled_request_leaves_the_queue_without_being_run(bench: Callable[..., Bench]) -> None:
+    one = bench(max_batch=1, max_queue=2)
+    one.model.gate.clear()
+    running = one.ask(PROMPTS[0])
+    wait_for(lambda: one.metrics.waiting == 0, "the first to start")
+    waiting = [one.ask(PROMPTS[1]), one.ask(PROMPTS[2])]
+    with pytest.raises(ApiError) as caught:
+        one.ask(PROMPTS[3])
+    assert caught.value.status == 429
+    assert "Retry-After" in caught.value.headers
+    one.engine.cancel(waiting[0])
+    last = one.ask(PROMPTS[3])
+    one.model.gate.set()
+    for request in (running, waiting[1], last):
+        assert one.end(request).reason == "length"
+    assert not one.told[waiting[0]]
+
+
+def test_end_token_and_limit_give_truthful_reasons_and_counts(
+    bench: Callable[..., Bench], llama: Any, tokenizer: Any
+) -> None:
+    one = bench()
+    output = llama.generate(
+        torch.tensor([PROMPTS[3]]), max_new_tokens=12, do_sample=False, eos_token_id=None, pad_token_id=2
+    )
+    tokens = output[0, len(PROMPTS[3]) :].tolist()
+    tokenizer.end_tokens = frozenset({tokens[6]})
+    place = tokens.index(tokens[6])
+    try:
+        stopped = one.ask(PROMPTS[3], tokens=12, ignore_eos=False)
+        assert one.end(stopped) == Finished(0, "stop", place + 1)
+        assert one.text(stopped) == tokenizer.decode(tokens[:place])
+    finally:
+        tokenizer.end_tokens = frozenset({1})
+    assert one.end(one.ask(PROMPTS[3], tokens=12)) == Finished(0, "length", 12)
+
+
+def test_out_of_memory_in_a_prompt_is_that_requests_error_alone(bench: Callable[..., Bench]) -> None:
+    one = bench()
+    expected = one.text(one.ask(PROMPTS[2], tokens=60))
+
+    def fault(ids: torch.Tensor) -> None:
+        if 300 in ids:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    one.model.fault = fault
+    staying = one.ask(PROMPTS[2], tokens=60)
+    wait_for(lambda: len(one.model.batches) > 70, "the first row to be decoded")
+    failing = one.ask([0, 300, 5])
+    with pytest.raises(ApiError) as caught:
+        one.text(failing)
+    assert (caught.value.status, caught.value.code) == (503, "out_of_memory")
+    assert one.text(staying) == expected
+    assert one.text(one.ask(PROMPTS[2], tokens=60)) == expected
+    assert any("reason=error" in line for line in one.lines())
+
+
+def test_out_of_memory_while_decoding_costs_one_row_and_the_others_go_on(bench: Callable[..., Bench]) -> None:
+    one = bench()
+    expected = [one.text(one.ask(prompt, tokens=60)) for prompt in PROMPTS[:2]]
+
+    def fault(ids: torch.Tensor) -> None:
+        if ids.shape == (3, 1):
+            raise torch.OutOfMemoryError("out of memory")
+
+    one.model.fault = fault
+    one.model.gate.clear()
+    requests = [one.ask(prompt, tokens=60) for prompt in (*PROMPTS[:2], PROMPTS[9])]
+    one.model.gate.set()
+    assert [one.text(request) for request in requests[:2]] == expected
+    with pytest.raises(ApiError, match="out of memory"):
+        one.text(requests[2])
+
+
+def test_a_failing_pass_fails_its_rows_and_the_engine_lives_on(bench: Callable[..., Bench]) -> None:
+    one = bench()
+
+    def fault(ids: torch.Tensor) -> None:
+        raise ValueError("broken")
+
+    one.model.fault = fault
+    with pytest.raises(ApiError) as caught:
+        one.text(one.ask(PROMPTS[0]))
+    assert caught.value.status == 500
+    one.model.fault = lambda ids: None
+    assert one.end(one.ask(PROMPTS[0])).reason == "length"
+    assert not one.lost
+
+
+def test_a_lost_device_is_reported(bench: Callable[..., Bench]) -> None:
+    one = bench()
+
+    def fault(ids: torch.Tensor) -> None:
+        raise RuntimeError("CUDA error: device-side assert triggered")
+
+    one.model.fault = fault
+    with pytest.raises(ApiError):
+        one.text(one.ask(PROMPTS[0]))
+    wait_for(lambda: one.lost, "the report")
+
+
+def test_a_small_budget_makes_rows_wait_or_start_again_and_changes_no_answer(bench: Callable[..., Bench]) -> None:
+    one = bench()
+    expected = [one.text(one.ask(prompt, tokens=300)) for prompt in PROMPTS[:4]]
+    small = bench(budget=520)
+    requests = [small.ask(prompt, tokens=300) for prompt in PROMPTS[:4]]
+    assert [small.text(request) for request in requests] == expected
+    assert small.metrics.kv_cells <= 520
+    starts = [line for line in small.lines() if "request-start" in line]
+    ends = [line for line in small.lines() if "request-end" in line]
+    assert (len(starts), len(ends)) == (4, 4)
+
+
+def test_rows_let_in_fit_the_budget_as_rows_times_longest() -> None:
+    assert fits([], 10_000, 100)
+    assert fits([10, 10], 20, 60)
+    assert not fits([10, 10], 21, 60)
+    assert not fits([31], 5, 60)
+
+
+def test_the_pool_is_given_back_when_nothing_runs(bench: Callable[..., Bench]) -> None:
+    one = bench()
+    one.text(one.ask(PROMPTS[0]))
+    wait_for(one.idle, "an idle engine")
+    assert all(layer.keys.numel() == 0 for layer in one.pool.layers)
+
+
+def test_a_stream_is_told_piece_by_piece_and_a_plain_request_once(bench: Callable[..., Bench]) -> None:
+    one = bench()
+    stream, plain = one.ask(PROMPTS[4], stream=True), one.ask(PROMPTS[4])
+    assert one.text(stream) == one.text(plain)
+    assert sum(isinstance(update, Piece) for update in one.told[stream]) > 5
+    assert sum(isinstance(update, Piece) for update in one.told[plain]) == 1
+
+
+def test_events_tell_progress_without_prompt_text(bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch) -> None:
+    one = bench(prefill_chunk=8)
+
+    def slow(ids: torch.Tensor) -> None:
+        time.sleep(0.03)
+
+    one.model.fault = slow
+    request = one.ask([0, *range(100, 200)], tokens=20)
+    one.text(request)
+    wait_for(lambda: any("request-end" in line for line in one.lines()), "the end")
+    lines = one.lines()
+    assert lines[0] == "solar: request-start task=%s slot=0 kind=completion prompt_tokens=101" % task_of(lines[0])
+    assert any(line.startswith(f"solar: prefill task={task_of(lines[0])} slot=0 done=") for line in lines)
+    assert any(line.startswith(f"solar: generating task={task_of(lines[0])} slot=0 tokens=") for line in lines)
+    assert "prompt_tokens=101 generated=20 tps=" in lines[-1]
+    assert lines[-1].endswith("reason=length")
+    # 33 passes of 30 ms each: a line for each pass would be many more
+    assert len(lines) < 12
+
+
+def task_of(line: str) -> str:
+    return line.split("task=")[1].split()[0]
+
+
+def test_slots_are_small_numbers_and_used_again(bench: Callable[..., Bench]) -> None:
+    one = bench()
+    for _ in range(3):
+        one.text(one.ask(PROMPTS[0], tokens=3))
+        wait_for(one.idle, "an idle engine")
+    starts = [line for line in one.lines() if "request-start" in line]
+    assert [line.split("slot=")[1].split()[0] for line in starts] == ["0", "0", "0"]
+    assert len({task_of(line) for line in starts}) == 3
