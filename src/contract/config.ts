@@ -150,11 +150,9 @@ export const configSchemas = {
   huggingface_classification: huggingfaceClassificationConfig,
 } as const satisfies Record<BackendType, z.ZodType<InstanceConfig>>;
 
-export const configPatchSchemas = {
-  llamacpp: patchSchema(llamacppFields),
-  huggingface_causal: patchSchema(huggingfaceCausalFields),
-  huggingface_classification: patchSchema(huggingfaceClassificationFields),
-} as const;
+/** Made when asked for: only editing needs them, and a daemon should be there in milliseconds. */
+export const configPatchSchema = (type: BackendType): z.ZodType<Record<string, unknown>> =>
+  patchSchema(configFields[type]);
 
 /** The config as the API describes it. Parsing goes by {@link parseConfig}, which knows old configs too. */
 export const instanceConfig = z

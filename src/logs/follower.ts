@@ -13,9 +13,9 @@ const POLL_MS = 2;
 /** Now and then a watch's last event does not come. Outside Linux, watches are coarse. */
 const SLOW_CHECK_MS = process.platform === "linux" ? 500 : 50;
 const WINDOW_MS = 50;
-/** Reads in one window that make it a burst, and under which a burst is over. */
-const BURST_READS = 40;
-const CALM_READS = 10;
+/** What in one window makes it a burst: many small reads, or much in a few. And under which a burst is over. */
+const BURST = { reads: 40, bytes: 64 * 1024 };
+const CALM = { reads: 10, bytes: 16 * 1024 };
 
 /** One buffer for all: what is read is taken in before the next read. */
 const buffer = Buffer.allocUnsafe(CHUNK_BYTES);
@@ -28,6 +28,7 @@ export class FileFollower {
   private turn: Timer | NodeJS.Immediate | null = null;
   private windowStart = 0;
   private readsInWindow = 0;
+  private bytesInWindow = 0;
   private closed = false;
 
   /**
@@ -84,8 +85,8 @@ export class FileFollower {
       // A watch that breaks (file gone, too many watches) leaves the slow check.
       this.watcher.on("error", () => this.dropWatch());
     } catch {
+      // Too many watches on the system, say: the slow check has to do.
       this.watcher = null;
-      this.startPolling();
     }
   }
 
@@ -109,27 +110,29 @@ export class FileFollower {
         this.readTurn();
       });
     }
-    this.adapt(this.position > before);
+    this.adapt(this.position - before);
   }
 
-  /** Chooses between watch and poll by how often there was something to read. */
-  private adapt(readSomething: boolean): void {
-    if (readSomething) this.readsInWindow += 1;
-    const now = performance.now();
-    if (this.poll === null && this.readsInWindow >= BURST_READS && now - this.windowStart < WINDOW_MS) {
+  /** Chooses between watch and poll by how much there was to read. */
+  private adapt(bytes: number): void {
+    if (bytes > 0) this.readsInWindow += 1;
+    this.bytesInWindow += bytes;
+    if (this.poll === null && (this.readsInWindow >= BURST.reads || this.bytesInWindow >= BURST.bytes)) {
       this.dropWatch();
       this.startPolling();
     }
+    const now = performance.now();
     if (now - this.windowStart < WINDOW_MS) return;
-    if (this.poll !== null && this.readsInWindow <= CALM_READS) {
-      clearInterval(this.poll);
-      this.poll = null;
-      this.armWatch();
-      // What came between the last read and the watch has no event of its own.
-      if (this.watcher !== null) setImmediate(() => this.readTurn());
-    }
+    const calm = this.readsInWindow <= CALM.reads && this.bytesInWindow <= CALM.bytes;
     this.windowStart = now;
     this.readsInWindow = 0;
+    this.bytesInWindow = 0;
+    if (this.poll === null || !calm) return;
+    clearInterval(this.poll);
+    this.poll = null;
+    this.armWatch();
+    // What came between the last read and the watch has no event of its own.
+    setImmediate(() => this.readTurn());
   }
 
   /** Reads at most about `limit` bytes; true when there may be more. */
