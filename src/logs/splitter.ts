@@ -30,7 +30,10 @@ export class LineSplitter {
   private pendingBytes = 0;
 
   /** `offset` is where the first line begins in its file. */
-  constructor(private offset: number) {}
+  constructor(
+    private offset: number,
+    private readonly maxLineBytes: number = MAX_LINE_BYTES,
+  ) {}
 
   /** Where the first line that was not given out yet begins. */
   get nextLineOffset(): number {
@@ -48,20 +51,10 @@ export class LineSplitter {
     const last = this.pending.at(-1);
     const joined = last !== undefined && last[last.length - 1] === CR ? this.takePending(chunk) : chunk;
     const end = endOfLastLine(joined);
-    if (end === 0) {
-      this.keep(joined);
-      return this.pendingBytes >= MAX_LINE_BYTES ? this.cutLong(this.takePending(EMPTY), false) : [];
-    }
-    const whole = this.takePending(joined.subarray(0, end));
-    const rest = joined.subarray(end);
-    if (whole.length > MAX_LINE_BYTES) {
-      const lines = this.cutLong(whole, true);
-      this.keep(rest);
-      return lines;
-    }
-    this.keep(rest);
-    this.offset += whole.length;
-    return decodeLines(whole);
+    const lines = end === 0 ? [] : this.wholeLines(this.takePending(joined.subarray(0, end)));
+    this.keep(joined.subarray(end));
+    if (this.pendingBytes < this.maxLineBytes) return lines;
+    return [...lines, ...this.cutLong(this.takePending(EMPTY), false)];
   }
 
   /** The last line of a file that will not grow any more, where it has no line end. */
@@ -71,6 +64,12 @@ export class LineSplitter {
     this.offset += bytes.length;
     const ended = bytes[bytes.length - 1] === CR;
     return [bytes.toString("utf8", 0, ended ? bytes.length - 1 : bytes.length)];
+  }
+
+  private wholeLines(bytes: Buffer): string[] {
+    if (bytes.length > this.maxLineBytes) return this.cutLong(bytes, true);
+    this.offset += bytes.length;
+    return decodeLines(bytes);
   }
 
   private keep(bytes: Buffer): void {
@@ -96,12 +95,13 @@ export class LineSplitter {
       const cr = bytes.indexOf(CR, start);
       const end = lf === -1 ? cr : cr === -1 ? lf : Math.min(lf, cr);
       const stop = end === -1 ? bytes.length : end;
-      if (stop - start >= MAX_LINE_BYTES) {
-        lines.push(bytes.toString("utf8", start, start + MAX_LINE_BYTES));
-        start += MAX_LINE_BYTES;
+      if (stop - start >= this.maxLineBytes) {
+        lines.push(bytes.toString("utf8", start, start + this.maxLineBytes));
+        start += this.maxLineBytes;
         continue;
       }
-      if (end === -1 && !ended) break;
+      // The next chunk tells where this line ends, or whether the `\r` at the very end becomes `\r\n`.
+      if (!ended && (end === -1 || (bytes[end] === CR && end === bytes.length - 1))) break;
       lines.push(bytes.toString("utf8", start, stop));
       start = stop + (bytes[stop] === CR && bytes[stop + 1] === LF ? 2 : 1);
     }
