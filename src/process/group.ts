@@ -21,14 +21,20 @@ export function groupMembers(pgid: number): number[] {
 
 export function groupAlive(pgid: number): boolean {
   checkGroup(pgid);
-  // One call says that nothing is there at all; only zombies make it worth reading each process.
+  // One call says that nothing is there at all, and one more that its leader lives: it is asked every few
+  // milliseconds while a group is being stopped, and reading each process of the machine takes some of them.
   try {
     process.kill(-pgid, 0);
   } catch (error) {
     if (errorCode(error) === "ESRCH") return false;
     if (errorCode(error) !== "EPERM") throw error;
   }
-  return groupMembers(pgid).length > 0;
+  return leaderLives(pgid) || groupMembers(pgid).length > 0;
+}
+
+function leaderLives(pgid: number): boolean {
+  const stat = process.platform === "darwin" ? null : readProcStat(pgid);
+  return stat !== null && stat.group === pgid && isLiving(stat);
 }
 
 /**
