@@ -225,7 +225,7 @@ export class InstanceLog {
     }
     this.ring.restart(start.seq);
     this.live = this.openLive(segment, index, start.offset);
-    this.catchingUp = new LineClock(index, Date.parse(segment.started_at));
+    this.catchingUp = this.clockOf(this.live);
     await this.live.follower.drain();
     this.catchingUp = null;
   }
@@ -239,11 +239,16 @@ export class InstanceLog {
     return live;
   }
 
+  private clockOf({ index, segment }: Live): LineClock {
+    return new LineClock(index, Date.parse(segment.started_at));
+  }
+
   /** Numbers, times and publishes lines that end where the splitter stands. */
   private take(live: Live, lines: string[]): void {
     if (lines.length === 0) return;
     const knownLines = Math.min(lines.length, Math.max(0, (live.index.last?.seq ?? 0) - this.nextSeq));
-    const clock = this.catchingUp;
+    // A last line without an end, too, may have been read by an earlier daemon already.
+    const clock = this.catchingUp ?? (knownLines === 0 ? null : this.clockOf(live));
     if (clock !== null) {
       for (const line of lines.slice(0, knownLines)) this.publish([line], clock.timeOf(this.nextSeq));
     }

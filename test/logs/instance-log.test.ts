@@ -1,0 +1,429 @@
+import { afterEach, describe, expect, test } from "bun:test";
+import { closeSync, existsSync, readdirSync, statSync, unlinkSync, writeFileSync, writeSync } from "node:fs";
+import { join } from "node:path";
+import { firstSeqFor, LogCursor, readPage } from "../../src/logs/cursor.ts";
+import { InstanceLog, type LogSettings } from "../../src/logs/instance-log.ts";
+import type { LogEntry } from "../../src/logs/ring.ts";
+import type { SegmentRecord } from "../../src/logs/segment.ts";
+import { punchHead } from "../../src/process/punch.ts";
+import { removeFoldersAfterEach, temporaryFolder } from "../support/folder.ts";
+import { below, seeded } from "../support/random.ts";
+import { until } from "../support/until.ts";
+
+removeFoldersAfterEach();
+
+const opened: Bench[] = [];
+afterEach(() => {
+  for (const bench of opened.splice(0)) bench.end();
+});
+
+/** One instance's log, its record kept as the daemon keeps it, and a writer in the place of the model server. */
+class Bench {
+  saved: readonly SegmentRecord[] = [];
+  readonly warnings: string[] = [];
+  readonly settings: LogSettings;
+  log: InstanceLog;
+  private fd: number | null = null;
+  file = "";
+
+  constructor(settings: Partial<LogSettings> = {}, dir = temporaryFolder()) {
+    this.settings = {
+      dir: join(dir, "logs"),
+      indexDir: join(dir, "index"),
+      bufferSize: 10,
+      maxBytes: 1024 * 1024,
+      keepFiles: 10,
+      freeHead: punchHead,
+      ...settings,
+    };
+    this.log = this.create();
+    opened.push(this);
+  }
+
+  private create(): InstanceLog {
+    return new InstanceLog(this.saved, this.settings, {
+      saveSegments: (segments) => {
+        this.saved = structuredClone(segments);
+      },
+      onLines: () => undefined,
+      warn: (message) => this.warnings.push(message),
+    });
+  }
+
+  async start(alias = "a"): Promise<void> {
+    this.closeWriter();
+    const { path, fd } = await this.log.begin(alias);
+    this.fd = fd;
+    this.file = path;
+    this.log.follow();
+  }
+
+  write(text: string | Buffer): void {
+    if (this.fd === null) throw new Error("not started");
+    writeSync(this.fd, text as string);
+  }
+
+  /** Writes, and waits until the log has read so many lines. */
+  async writeLines(lines: readonly string[]): Promise<void> {
+    const expected = this.log.nextSeq + lines.length;
+    this.write(lines.map((line) => `${line}\n`).join(""));
+    await until(`${expected} lines`, () => this.log.nextSeq === expected);
+  }
+
+  /** As if the daemon had been killed, and came back. */
+  async comeBack(): Promise<void> {
+    this.log.close();
+    this.log = this.create();
+    await this.log.open();
+    this.log.follow();
+  }
+
+  all(after = -1): LogEntry[] {
+    return readPage(this.log, { after, tail: null }, 1_000_000);
+  }
+
+  closeWriter(): void {
+    if (this.fd !== null) closeSync(this.fd);
+    this.fd = null;
+  }
+
+  end(): void {
+    this.closeWriter();
+    this.log.close();
+  }
+}
+
+const numbered = (from: number, count: number): string[] => Array.from({ length: count }, (_, n) => `line ${from + n}`);
+
+const seqs = (entries: readonly LogEntry[]): number[] => entries.map(({ seq }) => seq);
+const shown = (entries: readonly LogEntry[]): string[] => entries.map(({ seq, line }) => `${seq} ${line}`);
+const timed = (entries: readonly LogEntry[]) => entries.map(({ seq, timestamp, line }) => ({ seq, timestamp, line }));
+
+describe("the lines of an instance", () => {
+  test("are numbered from 0 on, over every start", async () => {
+    const bench = new Bench();
+    expect(bench.log.nextSeq).toBe(0);
+    await bench.start();
+    await bench.writeLines(["a", "b"]);
+    await bench.start();
+    await bench.writeLines(["c"]);
+    expect(shown(bench.all())).toEqual(["0 a", "1 b", "2 c"]);
+    expect(bench.saved.map(({ first_seq }) => first_seq)).toEqual([0, 2]);
+    expect(readdirSync(bench.settings.dir)).toHaveLength(2);
+  });
+
+  test("count a last line that has no end, once nothing comes any more", async () => {
+    const bench = new Bench();
+    await bench.start();
+    await bench.writeLines(["a"]);
+    bench.write("no end");
+    await bench.log.settle();
+    expect(shown(bench.all())).toEqual(["0 a"]);
+    await bench.log.finish();
+    expect(shown(bench.all())).toEqual(["0 a", "1 no end"]);
+    await bench.start();
+    await bench.writeLines(["b"]);
+    expect(shown(bench.all())).toEqual(["0 a", "1 no end", "2 b"]);
+  });
+
+  test("have the same numbers, times and texts after the daemon came back", async () => {
+    const bench = new Bench({ bufferSize: 5 });
+    await bench.start();
+    for (let round = 0; round < 6; round++) {
+      await bench.writeLines(numbered(round * 3, 3));
+      await Bun.sleep(3);
+    }
+    const before = timed(bench.all());
+    expect(new Set(before.map(({ timestamp }) => timestamp)).size).toBeGreaterThan(1);
+    await bench.comeBack();
+    expect(timed(bench.all())).toEqual(before);
+    await bench.writeLines(["next"]);
+    expect(shown(bench.all(16))).toEqual(["17 line 17", "18 next"]);
+  });
+
+  test("that were written while no daemon was there are numbered on, each once", async () => {
+    const bench = new Bench({ bufferSize: 4 });
+    await bench.start();
+    await bench.writeLines(numbered(0, 20));
+    bench.log.close();
+    bench.write(numbered(20, 30).join("\n"));
+    bench.write("\n");
+    await bench.comeBack();
+    expect(shown(bench.all(17))).toEqual(numbered(18, 32).map((line, n) => `${18 + n} ${line}`));
+  });
+
+  test("that end in the middle of a line when the daemon dies are whole when it is back", async () => {
+    const bench = new Bench();
+    await bench.start();
+    await bench.writeLines(["a"]);
+    bench.write("first half, ");
+    await bench.log.settle();
+    await bench.comeBack();
+    expect(shown(bench.all())).toEqual(["0 a"]);
+    bench.write("second half\n");
+    await until("the line", () => bench.log.nextSeq === 2);
+    expect(shown(bench.all())).toEqual(["0 a", "1 first half, second half"]);
+  });
+
+  test("keep the time of a last line without an end when the daemon comes back", async () => {
+    const bench = new Bench();
+    await bench.start();
+    await bench.writeLines(["a"]);
+    bench.write("no end");
+    await bench.log.finish();
+    const before = timed(bench.all());
+    expect(before).toHaveLength(2);
+    for (let round = 0; round < 3; round++) {
+      await Bun.sleep(5);
+      await bench.comeBack();
+      await bench.log.finish();
+      expect(timed(bench.all())).toEqual(before);
+    }
+    // Lines older than memory come from the file, with the times that its index tells.
+    await bench.start();
+    await bench.writeLines(numbered(0, 30));
+    expect(timed(bench.all()).slice(0, 2)).toEqual(before);
+  });
+
+  test("have the time at which they were written where nobody read them then", async () => {
+    const bench = new Bench();
+    await bench.start();
+    await bench.writeLines(["a"]);
+    bench.log.close();
+    bench.write("meanwhile\n");
+    const written = statSync(bench.file).mtimeMs;
+    await Bun.sleep(50);
+    await bench.comeBack();
+    expect(Date.parse(bench.all(0)[0]?.timestamp ?? "")).toBe(Math.floor(written));
+  });
+
+  test("older than memory come from the files, wherever one begins to read", async () => {
+    const bench = new Bench({ bufferSize: 7 });
+    for (let start = 0; start < 3; start++) {
+      await bench.start();
+      await bench.writeLines(numbered(start * 1000, 1000));
+    }
+    const random = seeded(7);
+    for (let round = 0; round < 50; round++) {
+      const after = below(random, 3000) - 1;
+      const limit = 1 + below(random, 1500);
+      const page = readPage(bench.log, { after, tail: null }, limit);
+      expect(page.length).toBe(Math.min(limit, 2999 - after));
+      expect(page.every(({ seq, line }, n) => seq === after + 1 + n && line === `line ${seq}`)).toBe(true);
+    }
+  });
+
+  test("are the same from memory and from the file: ends, broken bytes and all", async () => {
+    const bench = new Bench({ bufferSize: 1000 });
+    await bench.start();
+    const odd = Buffer.concat([
+      Buffer.from("10%\r20%\r\n\r\n\n"),
+      Buffer.from([0x61, 0xff, 0xfe, 0x0a, 0x00, 0x0a]),
+      Buffer.from("\u001b[31mred\u001b[0m\n日本\n"),
+    ]);
+    bench.write(odd);
+    await until("8 lines", () => bench.log.nextSeq === 8);
+    const fromMemory = timed(bench.all());
+    await bench.writeLines(numbered(0, 2000));
+    expect(timed(bench.all()).slice(0, 8)).toEqual(fromMemory);
+  });
+
+  test("of 10 MB are whole, from memory and from the file, and hold up none behind them", async () => {
+    const bench = new Bench({ bufferSize: 2, maxBytes: 100 * 1024 * 1024 });
+    await bench.start();
+    const long = "0123456789".repeat(1_000_000);
+    await bench.writeLines([long, "next"]);
+    expect(bench.all().map(({ line }) => line.length)).toEqual([long.length, 4]);
+    await bench.writeLines(["more", "and more"]);
+    const [first] = bench.all();
+    expect(first?.line === long).toBe(true);
+  });
+
+  test("whose file somebody removed are a gap, and those of other files are not", async () => {
+    const bench = new Bench({ bufferSize: 2 });
+    for (let start = 0; start < 3; start++) {
+      await bench.start();
+      await bench.writeLines(numbered(start * 10, 10));
+    }
+    const middle = bench.saved[1]?.file ?? "";
+    unlinkSync(middle);
+    const cursor = new LogCursor(bench.log, 0);
+    const gaps: unknown[] = [];
+    const lines: number[] = [];
+    for (;;) {
+      const { gap, entries } = cursor.next(100);
+      if (entries.length === 0) break;
+      if (gap !== null) gaps.push(gap);
+      lines.push(...seqs(entries));
+    }
+    expect(gaps).toEqual([{ from: 10, to: 19 }]);
+    expect(lines).toEqual([...numbered(0, 10).keys(), ...Array.from({ length: 10 }, (_, n) => 20 + n)]);
+  });
+
+  test("keep their numbers even when the newest file was removed while no daemon was there", async () => {
+    const bench = new Bench();
+    await bench.start();
+    await bench.writeLines(numbered(0, 30));
+    bench.closeWriter();
+    bench.log.close();
+    unlinkSync(bench.file);
+    await bench.comeBack();
+    expect(bench.log.nextSeq).toBe(30);
+    await bench.start();
+    await bench.writeLines(["after"]);
+    expect(shown(bench.all(29))).toEqual(["30 after"]);
+  });
+});
+
+describe("a follower", () => {
+  test("gets each line once and in order, whatever the size of the writes", async () => {
+    const bench = new Bench({ bufferSize: 20 });
+    await bench.start();
+    const cursor = new LogCursor(bench.log, 0);
+    const got: string[] = [];
+    const read = (): void => {
+      for (let page = cursor.next(64); page.entries.length > 0; page = cursor.next(64)) {
+        expect(page.gap).toBeNull();
+        for (const { seq, line } of page.entries) got.push(`${seq} ${line}`);
+      }
+    };
+    bench.log.subscribe(read);
+    const random = seeded(3);
+    const text = numbered(0, 5000).join("\n");
+    for (let at = 0; at < text.length; ) {
+      const size = 1 + below(random, 4000);
+      bench.write(text.slice(at, at + size));
+      at += size;
+      if (random() < 0.2) await Bun.sleep(1);
+    }
+    bench.write("\n");
+    await until("all lines", () => bench.log.nextSeq === 5000);
+    read();
+    expect(got).toEqual(numbered(0, 5000).map((line, n) => `${n} ${line}`));
+  });
+
+  test("that is slow reads from the file what memory has no more, and catches up", async () => {
+    const bench = new Bench({ bufferSize: 5 });
+    await bench.start();
+    const cursor = new LogCursor(bench.log, 0);
+    await bench.writeLines(numbered(0, 10_000));
+    const got: number[] = [];
+    for (let page = cursor.next(100); page.entries.length > 0; page = cursor.next(100)) got.push(...seqs(page.entries));
+    expect(got).toEqual([...Array(10_000).keys()]);
+    await bench.writeLines(["more"]);
+    expect(seqs(cursor.next(100).entries)).toEqual([10_000]);
+  });
+});
+
+describe("what a client asks for", () => {
+  const log = { nextSeq: 100, replaySeq: 90, firstSeq: 20 };
+
+  test("is the replay when it asks for nothing", () => {
+    expect(firstSeqFor(log, { after: null, tail: null })).toBe(90);
+  });
+
+  test("begins behind `after`, also where those lines are gone: that is a gap", () => {
+    expect(firstSeqFor(log, { after: 50, tail: null })).toBe(51);
+    expect(firstSeqFor(log, { after: 3, tail: null })).toBe(4);
+    expect(firstSeqFor(log, { after: -1, tail: null })).toBe(0);
+    expect(firstSeqFor(log, { after: 99, tail: null })).toBe(100);
+  });
+
+  test("is at most the last `tail` lines, older than memory too", () => {
+    expect(firstSeqFor(log, { after: null, tail: 30 })).toBe(70);
+    expect(firstSeqFor(log, { after: null, tail: 0 })).toBe(100);
+    expect(firstSeqFor(log, { after: null, tail: 1000 })).toBe(20);
+  });
+
+  test("is the last `tail` of what comes after `after`", () => {
+    expect(firstSeqFor(log, { after: 95, tail: 30 })).toBe(96);
+    expect(firstSeqFor(log, { after: 50, tail: 3 })).toBe(97);
+  });
+});
+
+describe("log files are capped", () => {
+  const line = (n: number): string => `${n} `.padEnd(99, "x");
+
+  test("in size: the head's blocks are given back while the writer goes on, and the numbers stay true", async () => {
+    const bench = new Bench({ maxBytes: 1024 * 1024, bufferSize: 10 });
+    await bench.start();
+    for (let round = 0; round < 60; round++) {
+      await bench.writeLines(Array.from({ length: 1000 }, (_, n) => line(round * 1000 + n)));
+      const held = statSync(bench.file).blocks * 512;
+      expect(held).toBeLessThan(2 * 1024 * 1024);
+    }
+    expect(statSync(bench.file).size).toBe(6_000_000);
+    const { firstSeq } = bench.log;
+    expect(firstSeq).toBeGreaterThan(45_000);
+    expect(60_000 - firstSeq).toBeGreaterThan(10_000);
+
+    const cursor = new LogCursor(bench.log, 1000);
+    const { gap, entries } = cursor.next(10);
+    expect(gap).toEqual({ from: 1000, to: firstSeq - 1 });
+    expect([entries[0]?.seq, entries[0]?.line]).toEqual([firstSeq, line(firstSeq)]);
+
+    await bench.comeBack();
+    expect([bench.log.firstSeq, bench.log.nextSeq]).toEqual([firstSeq, 60_000]);
+    const page = bench.all(firstSeq + 99);
+    expect(page.length).toBe(60_000 - firstSeq - 100);
+    expect(page.every((entry, n) => entry.seq === firstSeq + 100 + n && entry.line === line(entry.seq))).toBe(true);
+    await bench.writeLines(["next"]);
+    expect(bench.all(59_999).map(({ seq }) => seq)).toEqual([60_000]);
+    expect(bench.warnings).toEqual([]);
+  });
+
+  test("in size, but not under a reader who is a little behind", async () => {
+    const bench = new Bench({ maxBytes: 1024 * 1024, bufferSize: 10 });
+    await bench.start();
+    const cursor = new LogCursor(bench.log, 0);
+    bench.log.addReader(cursor);
+    for (let round = 0; round < 15; round++) {
+      await bench.writeLines(Array.from({ length: 1000 }, (_, n) => line(round * 1000 + n)));
+    }
+    expect(cursor.next(10).gap).toBeNull();
+  });
+
+  test("in size, under a reader who does not read at all too: one stalled viewer does not fill the disk", async () => {
+    const bench = new Bench({ maxBytes: 1024 * 1024, bufferSize: 10 });
+    await bench.start();
+    const cursor = new LogCursor(bench.log, 0);
+    bench.log.addReader(cursor);
+    for (let round = 0; round < 60; round++) {
+      await bench.writeLines(Array.from({ length: 1000 }, (_, n) => line(round * 1000 + n)));
+    }
+    expect(statSync(bench.file).blocks * 512).toBeLessThan(3 * 1024 * 1024);
+    expect(cursor.next(10).gap).toEqual({ from: 0, to: bench.log.firstSeq - 1 });
+  });
+
+  test("where the file system cannot free a head, nothing is lost and somebody is told once", async () => {
+    const bench = new Bench({ maxBytes: 100_000, freeHead: () => false });
+    await bench.start();
+    for (let round = 0; round < 6; round++) {
+      await bench.writeLines(Array.from({ length: 500 }, (_, n) => line(round * 500 + n)));
+    }
+    expect(bench.warnings).toHaveLength(1);
+    expect(bench.warnings[0]).toContain("grows over its cap");
+  });
+
+  test("in number, and only those of this instance: not another's whose alias begins alike", async () => {
+    const dir = temporaryFolder();
+    const other = new Bench({ keepFiles: 2 }, dir);
+    const mine = new Bench({ keepFiles: 2, bufferSize: 2 }, dir);
+    await other.start("a_b");
+    await other.writeLines(["other"]);
+    writeFileSync(join(mine.settings.dir, "a_1700000000.log"), "somebody's own");
+    for (let start = 0; start < 5; start++) {
+      await mine.start("a");
+      await mine.writeLines(numbered(start * 2, 2));
+    }
+    expect(existsSync(other.file)).toBe(true);
+    expect(existsSync(join(mine.settings.dir, "a_1700000000.log"))).toBe(true);
+    expect(readdirSync(mine.settings.dir)).toHaveLength(4);
+    expect(mine.saved.map(({ first_seq }) => first_seq)).toEqual([6, 8]);
+    expect(mine.log.firstSeq).toBe(6);
+    expect(seqs(mine.all())).toEqual([6, 7, 8, 9]);
+    expect(new LogCursor(mine.log, 0).next(10).gap).toEqual({ from: 0, to: 5 });
+    expect(shown(other.all())).toEqual(["0 other"]);
+    expect(readdirSync(mine.settings.indexDir)).toHaveLength(3);
+  });
+});
