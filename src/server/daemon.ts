@@ -15,6 +15,7 @@ import { createMemoryReader } from "../system/memory.ts";
 import { version } from "../version.ts";
 import { createApp } from "./app.ts";
 import { createKeyCheck } from "./auth.ts";
+import { leaveRecord } from "./daemon-record.ts";
 import { createJournal, type DaemonJournal, wantsColor } from "./journal.ts";
 import { isUpgrade, type SocketData, SocketHub } from "./websockets.ts";
 
@@ -192,12 +193,18 @@ const serve = async (flags: DaemonFlags): Promise<number> => {
   );
   await supervisor.adopt();
   const { server, hub } = await orLetGo(supervisor, () => listen(settings, key, supervisor, journal));
+  const removeRecord = leaveRecord(
+    { host: settings.HOST, port: server.port ?? settings.PORT, directory: dirname(configPath), key },
+    (problem) => journal.warn(problem),
+  );
   journal.info(`solar-host ${version} listens on http://${settings.HOST}:${server.port} (docs at /docs)`);
   supervisor.startWanted();
+  setTimeout(() => Bun.gc(true), 4000);
 
   await untilAskedToEnd(supervisor, journal, settings.KEEP_INSTANCES);
   hub.closeAll();
   await server.stop(true);
+  removeRecord();
   held.release();
   journal.info("ended");
   return 0;

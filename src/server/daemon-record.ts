@@ -1,0 +1,81 @@
+import { createHash } from "node:crypto";
+import { readdirSync, readFileSync, realpathSync, rmSync } from "node:fs";
+import { homedir } from "node:os";
+import { join } from "node:path";
+import { type DaemonRecord, daemonRecord, daemonRecordFolder } from "../contract/daemon-record.ts";
+import { identify, isSame } from "../process/identity.ts";
+import { replaceFileSync } from "../store/atomic-file.ts";
+import { version } from "../version.ts";
+
+/** The record by which `solar-host ctl` finds this daemon and its key without being told. */
+
+export interface RecordedDaemon {
+  host: string;
+  port: number;
+  directory: string;
+  key: string;
+}
+
+/** Where a client on this machine reaches a daemon that listens on `host`. */
+export const localUrl = (host: string, port: number): string => {
+  if (host === "0.0.0.0" || host === "") return `http://127.0.0.1:${port}`;
+  if (host === "::") return `http://[::1]:${port}`;
+  return `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
+};
+
+/** One directory has one daemon, so that the next one there takes the same name. */
+const fileName = (directory: string): string =>
+  `${createHash("sha256").update(directory).digest("hex").slice(0, 16)}.json`;
+
+/** Null for what is no record of ours. */
+const readRecord = (path: string): DaemonRecord | null => {
+  try {
+    return daemonRecord.safeParse(JSON.parse(readFileSync(path, "utf8"))).data ?? null;
+  } catch {
+    return null;
+  }
+};
+
+/** Removes what daemons that were killed could not. */
+const removeStale = (folder: string): void => {
+  for (const name of readdirSync(folder)) {
+    const path = join(folder, name);
+    const record = name.endsWith(".json") ? readRecord(path) : null;
+    if (record === null) continue;
+    const { pid, start_time: startTime, boot_id: bootId } = record;
+    if (!isSame({ pid, startTime, bootId })) rmSync(path, { force: true });
+  }
+};
+
+/**
+ * Leaves the record. The daemon does as well without one, so that a failure is only told.
+ * @returns how to remove it again
+ */
+export const leaveRecord = (daemon: RecordedDaemon, warn: (message: string) => void): (() => void) => {
+  const folder = daemonRecordFolder(process.env, homedir());
+  const path = join(folder, fileName(daemon.directory));
+  try {
+    const identity = identify(process.pid);
+    if (identity === null) throw new Error("the system does not tell when this process started");
+    const record: DaemonRecord = {
+      url: localUrl(daemon.host, daemon.port),
+      directory: realpathSync(daemon.directory),
+      key: daemon.key,
+      version,
+      pid: identity.pid,
+      start_time: identity.startTime,
+      boot_id: identity.bootId,
+    };
+    replaceFileSync(path, `${JSON.stringify(record, null, 2)}\n`, false);
+    removeStale(folder);
+  } catch (error) {
+    warn(`no record for local clients in ${folder}: ${(error as Error).message}`);
+  }
+  return () => {
+    try {
+      rmSync(path, { force: true });
+    } catch (error) {
+      warn(`cannot remove ${path}: ${(error as Error).message}`);
+    }
+  };
+};
