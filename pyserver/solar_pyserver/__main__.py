@@ -31,6 +31,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         settings = parse(sys.argv[1:] if argv is None else argv)
         # Code that a model brings, and processes that it starts, need not know the key.
         os.environ.pop(KEY_VARIABLE, None)
+        # Threads of a pass that wait for each other should sleep, not burn the core that the other one needs.
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         require_modules()
         from .server import run
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -95,6 +95,17 @@ def prepare_batching(model: Any, max_rows: int, budget_for: Any) -> tuple[BatchM
                 return batch, ""
             reason = f"a batch gives other logits (by {error_size:.2g})"
         return None, reason
+
+
+def try_pass(batch: BatchModel, rows: int = 8, length: int = 32) -> Callable[[], object]:
+    """A decoding step over some rows, to be timed. The pool is to be released afterwards."""
+    batch.pool.reserve(rows, length + 1)
+
+    def run() -> object:
+        with torch.inference_mode():
+            return batch.decode([1] * rows, [length - at % 2 for at in range(rows)])
+
+    return run
 
 
 def mask_kinds(attention: str) -> list[str]:

@@ -62,7 +62,7 @@ class GenerationRequest:
 
 
 class Row:
-    """One choice while it is decoded. `tokens` is prompt and answer; the first `cached` of them have their K/V stored."""
+    """One choice while it is decoded. `tokens` is prompt and answer; the first `cached` have K/V stored."""
 
     def __init__(
         self,

@@ -140,7 +140,7 @@ def _require_head(model: Any, missing: Iterable[str], settings: Settings) -> Non
         kind = "text generation" if settings.task == "causal" else "classification"
         raise StartupError(
             ExitCode.MODEL,
-            f"cannot load model {settings.model}: it is no {kind} model, for it has no weights for {', '.join(head[:3])}",
+            f"cannot load model {settings.model}: it is no {kind} model: it lacks {', '.join(head[:3])}",
         )
 
 

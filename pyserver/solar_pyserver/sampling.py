@@ -59,7 +59,7 @@ class RowSampler:
             self._seen[token] = True
 
     def penalise(self, logits: Tensor) -> Tensor:
-        """Repetition counts the prompt too, as in transformers; presence and frequency the answer alone, as OpenAI's."""
+        """Repetition counts the prompt too, as in transformers; the others the answer alone, as OpenAI's."""
         if self._seen is None or self._counts is None:
             self._counts = torch.zeros_like(logits)
             self._seen = torch.zeros_like(logits, dtype=torch.bool)

@@ -6,7 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from .batch_model import bytes_per_token, prepare_batching
+import torch
+
+from .batch_model import bytes_per_token, prepare_batching, try_pass
 from .choices import choose_activation, choose_kv_budget, choose_labels
 from .classification import ClassificationEngine, Scorer
 from .configuration import Settings
@@ -19,6 +21,7 @@ from .http.generate import GenerationRoutes
 from .inflight import InFlightEngine
 from .loading import Loaded
 from .metrics import Metrics
+from .threads import settle_threads
 from .tokenizing import TextTokenizer
 
 MAX_CLASSIFY_ROWS = 64
@@ -63,6 +66,9 @@ def build_causal(settings: Settings, loaded: Loaded, around: Surroundings) -> Se
         return budget
 
     batch, reason = prepare_batching(model, settings.max_batch, budget_for)
+    if batch is not None and loaded.device == "cpu":
+        settle_threads(try_pass(batch, rows=min(8, settings.max_batch)))
+        batch.pool.release()
     shared = (
         tokenizer,
         settings.max_queue,
@@ -96,9 +102,13 @@ def build_classification(settings: Settings, loaded: Loaded, around: Surrounding
     padded = getattr(tokenizer, "pad_token_id", None) is not None
     if padded and getattr(loaded.model.config, "pad_token_id", None) is None:
         loaded.model.config.pad_token_id = tokenizer.pad_token_id
+    scorer = Scorer(loaded.model, tokenizer, activation)
+    # Rows of unequal length need a padding token; without one they are taken singly.
+    max_rows = MAX_CLASSIFY_ROWS if padded else 1
+    warm_up(loaded, scorer, max_rows)
     engine = ClassificationEngine(
-        Scorer(loaded.model, tokenizer, activation),
-        max_rows=MAX_CLASSIFY_ROWS if padded else 1,
+        scorer,
+        max_rows=max_rows,
         max_cells=MAX_CLASSIFY_CELLS,
         max_queue=settings.max_queue,
         events=around.events,
@@ -107,7 +117,6 @@ def build_classification(settings: Settings, loaded: Loaded, around: Surrounding
         on_lost=around.on_lost,
     )
     routes = ClassifyRoutes(engine, tokenizer, settings.alias, labels, loaded.context)
-    warm_up(loaded, activation)
     return Service(
         engine, {"/v1/classify": routes.classify}, {**common_facts(settings, loaded), "labels": list(labels)}
     )
@@ -118,13 +127,18 @@ def class_labels(settings: Settings, config: Any) -> tuple[str, ...]:
     return choose_labels(settings.labels, own)
 
 
-def warm_up(loaded: Loaded, activation: str) -> None:
-    """One pass proves that the model answers, and pays for what the first one pays."""
-    import torch
+def warm_up(loaded: Loaded, scorer: Scorer, rows: int) -> None:
+    """A pass proves that the model answers, and pays for what the first one pays; on a CPU it settles the threads."""
+    batch = loaded.tokenizer(["are you ready to answer now"] * min(8, rows))
+    encodings = [{name: values[at] for name, values in batch.items()} for at in range(len(batch["input_ids"]))]
 
-    batch = loaded.tokenizer(["ready"])
-    with torch.inference_mode():
-        Scorer(loaded.model, loaded.tokenizer, activation)([{name: values[0] for name, values in batch.items()}])
+    def run() -> object:
+        with torch.inference_mode():
+            return scorer(encodings)
+
+    run()
+    if loaded.device == "cpu":
+        settle_threads(run)
 
 
 def common_facts(settings: Settings, loaded: Loaded) -> dict[str, object]:

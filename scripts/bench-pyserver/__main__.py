@@ -42,7 +42,7 @@ class Server:
 
     def __init__(self, *arguments: str) -> None:
         self.port = free_port()
-        self.log = tempfile.TemporaryFile("w+")
+        self.log = tempfile.TemporaryFile("w+")  # noqa: SIM115
         command = [sys.executable, *(part.replace("PORT", str(self.port)) for part in arguments)]
         started = time.perf_counter()
         self.process = subprocess.Popen(command, env=ENVIRONMENT, stdout=self.log)
@@ -89,7 +89,13 @@ def ours(task: str, folder: Path) -> Server:
 
 
 def compare(
-    title: str, unit: str, clients: int, requests: list[Any], servers: tuple[Server, Server], options: Any, target: float
+    title: str,
+    unit: str,
+    clients: int,
+    requests: list[Any],
+    servers: tuple[Server, Server],
+    options: Any,
+    target: float,
 ) -> None:
     ratios, speeds, health = [], [], []
     for _ in range(options.rounds):

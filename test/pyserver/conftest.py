@@ -42,8 +42,9 @@ def llama(llama_folder: Path) -> Any:
 
 @pytest.fixture(scope="session")
 def tokenizer(llama_folder: Path) -> Any:
-    from solar_pyserver.tokenizing import TextTokenizer
     from transformers import AutoTokenizer
+
+    from solar_pyserver.tokenizing import TextTokenizer
 
     return TextTokenizer(AutoTokenizer.from_pretrained(llama_folder), {1})
 

@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.cache_utils import DynamicCache
+
 from server_process import wait_for
 from solar_pyserver.batch_model import mask_kinds, prepare_batching
 from solar_pyserver.events import EventLog
@@ -18,8 +21,6 @@ from solar_pyserver.metrics import Metrics
 from solar_pyserver.sampling import SamplingParams
 from solar_pyserver.sequential import SequentialEngine
 from solar_pyserver.tokenizing import TextTokenizer
-from transformers import AutoModelForCausalLM, AutoTokenizer
-from transformers.cache_utils import DynamicCache
 
 
 def budget(shapes: Any) -> int:
@@ -45,10 +46,18 @@ def test_other_families_are_batched_only_where_the_logits_agree(family: str) -> 
 
     sizes: dict[str, Any] = {
         "GPT2": {"n_embd": 32, "n_layer": 2, "n_head": 2},
-        "OPT": {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "ffn_dim": 64, "word_embed_proj_dim": 32},
+        "OPT": {
+            "hidden_size": 32,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "ffn_dim": 64,
+            "word_embed_proj_dim": 32,
+        },
         "Bloom": {"hidden_size": 32, "n_layer": 2, "n_head": 2},
     }
-    size = sizes.get(family, {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64})
+    size = sizes.get(
+        family, {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+    )
     torch.manual_seed(0)
     config = getattr(transformers, f"{family}Config")(vocab_size=100, initializer_range=0.3, **size)
     model = getattr(transformers, f"{family}ForCausalLM" if family != "GPT2" else "GPT2LMHeadModel")(config).eval()
@@ -70,7 +79,12 @@ def test_llama_like_families_are_batched() -> None:
     from transformers import Qwen2Config, Qwen2ForCausalLM
 
     config = Qwen2Config(
-        vocab_size=100, hidden_size=32, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1, intermediate_size=64
+        vocab_size=100,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        intermediate_size=64,
     )
     batch, reason = prepare_batching(Qwen2ForCausalLM(config).eval(), 4, budget)
     assert batch is not None, reason
@@ -142,7 +156,9 @@ def test_one_row_at_a_time_gives_what_generate_gives(sequential: Any) -> None:
     engine, told, model, tokenizer = sequential
     prompt = [0, 50, 60, 70]
     requests = [ask(engine, prompt, 60, stream=True), ask(engine, prompt, 60)]
-    output = model.generate(torch.tensor([prompt]), max_new_tokens=60, do_sample=False, eos_token_id=None, pad_token_id=2)
+    output = model.generate(
+        torch.tensor([prompt]), max_new_tokens=60, do_sample=False, eos_token_id=None, pad_token_id=2
+    )
     expected = tokenizer.decode(output[0, 4:].tolist())
     assert [text_of(told, request) for request in requests] == [expected, expected]
 

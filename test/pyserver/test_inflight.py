@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+
 from server_process import wait_for
 from solar_pyserver.batch_model import prepare_batching
 from solar_pyserver.engine import Delivery, Engine
@@ -351,7 +352,7 @@ def test_events_tell_progress_without_prompt_text(bench: Callable[..., Bench], m
     one.text(request)
     wait_for(lambda: any("request-end" in line for line in one.lines()), "the end")
     lines = one.lines()
-    assert lines[0] == "solar: request-start task=%s slot=0 kind=completion prompt_tokens=101" % task_of(lines[0])
+    assert lines[0] == f"solar: request-start task={task_of(lines[0])} slot=0 kind=completion prompt_tokens=101"
     assert any(line.startswith(f"solar: prefill task={task_of(lines[0])} slot=0 done=") for line in lines)
     assert any(line.startswith(f"solar: generating task={task_of(lines[0])} slot=0 tokens=") for line in lines)
     assert "prompt_tokens=101 generated=20 tps=" in lines[-1]

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+
 from solar_pyserver import sampling
 from solar_pyserver.sampling import RowSampler, SamplingParams, choose, filter_sorted, logprobs_of
 

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import pytest
+from tokenizers import Tokenizer, decoders, models
+
 from solar_pyserver.text import Detokenizer, StopMatcher
 from tiny_models import byte_tokenizer
-from tokenizers import Tokenizer, decoders, models
 
 
 def pieces(detokenizer: Detokenizer, tokens: list[int]) -> list[str]:

@@ -1,0 +1,54 @@
+"""How many threads a CPU pass should use, found by trying.
+
+A small model gains nothing from a second thread, and loses much where another process wants that core: each of its
+many short operations then waits for a thread that is not running. A large one gains nearly twice.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+
+import torch
+
+# So much slower than the fastest a smaller number of threads may be, and still be chosen.
+ALLOWANCE = 1.25
+# A pass that takes longer is worth all threads; timing it again would only delay the start.
+LONG_PASS_S = 0.15
+TRIES = 5
+
+
+def choose_threads(seconds: Mapping[int, float]) -> int:
+    """The fewest threads that are about as fast as the best; `seconds` is the time of a pass by number of threads."""
+    best = min(seconds.values())
+    return min(count for count, time_s in seconds.items() if time_s <= ALLOWANCE * best)
+
+
+def candidates(most: int) -> list[int]:
+    """All, all but one (for the event loop), a half, and one."""
+    return sorted({most, max(1, most - 1), max(1, most // 2), 1}, reverse=True)
+
+
+def settle_threads(run: Callable[[], object], environ: Mapping[str, str] = os.environ) -> int:
+    """Times `run` and sets torch's number of threads for threads that are yet to start. OMP_NUM_THREADS is obeyed."""
+    most = torch.get_num_threads()
+    if most == 1 or environ.get("OMP_NUM_THREADS"):
+        return most
+    run()
+    if _time(run) > LONG_PASS_S:
+        return most
+    seconds: dict[int, float] = {}
+    for count in candidates(most):
+        torch.set_num_threads(count)
+        run()
+        seconds[count] = min(_time(run) for _ in range(TRIES))
+    chosen = choose_threads(seconds)
+    torch.set_num_threads(chosen)
+    return chosen
+
+
+def _time(run: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    run()
+    return time.perf_counter() - started
