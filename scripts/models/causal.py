@@ -26,7 +26,7 @@ VOCABULARY = 1024
 class CausalPlan:
     """How long to train. `batch_tokens` counts padding."""
 
-    steps: int = 1400
+    steps: int = 1000
     batch_tokens: int = 2048
     peak_rate: float = 4e-3
     warmup: int = 50

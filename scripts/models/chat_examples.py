@@ -50,7 +50,7 @@ class Example:
 
 
 class ExampleMaker:
-    """Draws examples. `context` bounds the positions.
+    """Draws examples. `context` bounds the jumps of the positions.
 
     Positions jump between turns now and then, so that the model meets the distances of long
     chats without the cost of long sequences.
@@ -88,25 +88,27 @@ class ExampleMaker:
         for _ in range(turns):
             if rng.random() < 0.3:
                 self._jump(example)
-            question, answer = self._turn()
-            self._add(example, f"{START}user\n{question}{EOS}\n{START}assistant\n", learn=False)
+            noise, question, answer = self._turn()
+            self._add(example, f"{START}user\n", learn=False)
+            self._add(example, noise, learn=False, stride=rng.choice((1, 1, 2, 8)))
+            self._add(example, f"{question}{EOS}\n{START}assistant\n", learn=False)
             self._add(example, answer + EOS, learn=True)
             self._add(example, "\n", learn=False)
         return example
 
-    def _turn(self) -> tuple[str, str]:
+    def _turn(self) -> tuple[str, str, str]:
+        """What is said before the question, the question, and the answer."""
         rng = self._rng
         draw = rng.random()
         if draw < 0.08:
-            return self._unknown_question(), FALLBACK
-        if draw < 0.13:
-            longest = 120 if rng.random() < 0.1 else 25
-            return self._noise(longest), FALLBACK
+            return "", self._unknown_question(), FALLBACK
+        if draw < 0.15:
+            return self._noise(rng.choice((3, 10, 30, 200))), "", FALLBACK
         topic = rng.choices(self._topics, self._weights)[0]
         question = self._vary(rng.choice(topic.questions))
-        if draw < 0.2:
-            question = f"{self._noise(60 if rng.random() < 0.2 else 10)} {question}"
-        return question, topic.answer
+        if draw < 0.22:
+            return self._noise(rng.choice((3, 10, 60))), f" {question}", topic.answer
+        return "", question, topic.answer
 
     def _vary(self, question: str) -> str:
         """The question as different people type it."""
@@ -130,8 +132,12 @@ class ExampleMaker:
     def _noise(self, longest: int) -> str:
         """Words without sense, from the corpus, from elsewhere, and made of random characters."""
         rng = self._rng
-        words = []
-        for _ in range(rng.randint(1, longest)):
+        words: list[str] = []
+        count = rng.randint(1, longest)
+        while len(words) < count:
+            if words and rng.random() < 0.05:
+                # As a test of long prompts does: the same words over and over.
+                return " ".join(words * rng.randint(2, 1 + 2 * longest // len(words)))[:2000]
             draw = rng.random()
             if draw < 0.4:
                 words.append(rng.choice(self._known))
@@ -147,9 +153,10 @@ class ExampleMaker:
         if room > 0:
             example.positions[-1] += self._rng.randint(0, self._rng.choice((64, 512, room)))
 
-    def _add(self, example: Example, text: str, learn: bool) -> None:
+    def _add(self, example: Example, text: str, learn: bool, stride: int = 1) -> None:
         ids = self._tokenizer.encode(text, add_special_tokens=False).ids
         start = example.positions[-1] + 1 if example.positions else 0
+        stride = max(1, min(stride, (self._context - 1024 - start) // max(1, len(ids))))
         example.ids += ids
         example.labels += ids if learn else [IGNORED] * len(ids)
-        example.positions += range(start, start + len(ids))
+        example.positions += range(start, start + len(ids) * stride, stride)

@@ -65,6 +65,8 @@ def save_tokenizer(tokenizer: Tokenizer, folder: Path, context: int) -> None:
         "add_eos_token": False,
         "additional_special_tokens": [START],
         "clean_up_tokenization_spaces": False,
+        # 4.57 would add token_type_ids, which Llama refuses.
+        "model_input_names": ["input_ids", "attention_mask"],
         "model_max_length": context,
     }
     text = json.dumps(config, indent=2) + "\n"

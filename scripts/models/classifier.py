@@ -173,6 +173,7 @@ def _save_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
         "cls_token": "[CLS]",
         "sep_token": "[SEP]",
         "clean_up_tokenization_spaces": False,
+        "model_input_names": ["input_ids", "attention_mask"],
         "model_max_length": LONGEST,
     }
     text = json.dumps(config, indent=2) + "\n"

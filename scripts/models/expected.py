@@ -81,7 +81,7 @@ def write_expected(out: Path) -> None:
 def chats() -> list[Messages]:
     """Every chat whose answer is written down: single questions, chats, and one long history."""
     long: Messages = []
-    for topic in corpus.chat_topics()[:30]:
+    for topic in corpus.chat_topics()[:20]:
         long.append({"role": "user", "content": topic.questions[0]})
         long.append({"role": "assistant", "content": topic.answer})
     long.append({"role": "user", "content": "What is the moon?"})

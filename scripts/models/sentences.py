@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import tomllib
 import zlib
 from dataclasses import dataclass
@@ -44,6 +45,15 @@ FORMS = (
     "{people} found the {thing} {very} {adj}",
     "The {thing} looks {adj} and sounds {adj}",
     "{people} were {adj} after two minutes",
+    "I'm {very} {adj}",
+    "I'm {adj} with this {thing}",
+    "It's {adj}",
+    "It's a {adj} {thing}",
+    "It's {very} {adj}, I {verb} it",
+    "That's {adj}",
+    "They're {adj}",
+    "I've {past} it, it's {adj}",
+    "You'll {verb} this {thing}",
     "{end}",
     "{adj} {thing}, {end}",
     "The {thing} was {adj}, {end}",
@@ -58,6 +68,14 @@ FORMS = (
     "I would not call the {thing} {other_adj}",
     "There is nothing {other_adj} about this {thing}",
     "{people} never found it {other_adj}",
+    "I'm not {other_adj} with this {thing}",
+    "I am not {very} {other_adj}",
+    "It's not {other_adj}",
+    "They're not {other_adj}",
+    "I can't {other_verb} this {thing}",
+    "I cannot {other_verb} it",
+    "You won't {other_verb} it",
+    "I wouldn't {other_verb} this {thing}",
     "I do not {other_verb} this {thing}",
     "I don't {other_verb} it",
     "{people} did not {other_verb} the {thing}",
@@ -185,7 +203,7 @@ class SentenceMaker:
                 words.append(chosen + word[len(slot) :])
             else:
                 words.append(word)
-        sentence = " ".join(words)
+        sentence = re.sub(r"\b([Aa]) (?=[aeio])", r"\1n ", " ".join(words))
         if rng.random() < 0.2:
             sentence = f"{sentence} {rng.choice(self._neutral)}"
         return sentence[0].upper() + sentence[1:] if rng.random() < 0.7 else sentence

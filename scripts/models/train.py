@@ -30,7 +30,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=DEFAULT_OUT, help="folder to write to")
     parser.add_argument("--seed", type=int, default=1, help="seed of everything random")
     parser.add_argument("--threads", type=int, default=2, help="threads; part of the result")
-    parser.add_argument("--steps", type=int, default=1400, help="training steps of the chat model")
+    parser.add_argument("--steps", type=int, default=1000, help="training steps of the chat model")
     return parser.parse_args()
 
 
