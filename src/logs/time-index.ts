@@ -59,12 +59,16 @@ export class TimeIndex {
     return this.newest;
   }
 
+  /**
+   * An entry that cannot be written (the disk is full) is left out: its lines then count as read with
+   * the next ones, while the log itself goes on.
+   */
   append(entry: IndexEntry): void {
     const bytes = Buffer.allocUnsafe(RECORD_BYTES);
     bytes.writeDoubleLE(entry.seq, 0);
     bytes.writeDoubleLE(entry.offset, 8);
     bytes.writeDoubleLE(entry.time, 16);
-    writeSync(this.fd, bytes);
+    if (!this.writeWhole(bytes)) return;
     this.count += 1;
     this.newest = entry;
   }
@@ -96,6 +100,16 @@ export class TimeIndex {
 
   close(): void {
     closeSync(this.fd);
+  }
+
+  private writeWhole(record: Buffer): boolean {
+    try {
+      if (writeSync(this.fd, record) === RECORD_BYTES) return true;
+    } catch {
+      // Nothing was written then.
+    }
+    ftruncateSync(this.fd, this.count * RECORD_BYTES);
+    return false;
   }
 
   private at(index: number): IndexEntry {

@@ -1,4 +1,4 @@
-import { closeSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, writeSync } from "node:fs";
+import { closeSync, fsyncSync, mkdirSync, openSync, realpathSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { link, open, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 
@@ -6,23 +6,34 @@ import { dirname } from "node:path";
 
 const temporary = (path: string): string => `${path}.${process.pid}.tmp`;
 
-export const backupPath = (path: string): string => `${path}.bak`;
+export const backupPath = (path: string): string => `${targetOf(path)}.bak`;
+
+/** What a link names is replaced, not the link. */
+const targetOf = (path: string): string => {
+  try {
+    return realpathSync(path);
+  } catch {
+    return path;
+  }
+};
 
 /**
  * Replaces a file: written beside, made durable, put in place. The one before it stays as the backup.
+ * @param file the file, or a link to it
  * @param mode permissions of the new file
  * @throws where the disk is full or read-only; the old file is untouched then
  */
-export const replaceFile = async (path: string, text: string, mode: number): Promise<void> => {
+export const replaceFile = async (file: string, text: string, mode: number): Promise<void> => {
+  const path = targetOf(file);
   const beside = temporary(path);
   try {
-    const file = await open(beside, "w", mode);
+    const handle = await open(beside, "w", mode);
     try {
-      await file.chmod(mode);
-      await file.writeFile(text);
-      await file.sync();
+      await handle.chmod(mode);
+      await handle.writeFile(text);
+      await handle.sync();
     } finally {
-      await file.close();
+      await handle.close();
     }
     await keepBackup(path);
     await rename(beside, path);
@@ -51,13 +62,15 @@ const keepBackup = async (path: string): Promise<void> => {
 };
 
 /** {@link replaceFile} at once and without a backup, for small records; `durable` survives a power cut too. */
-export const replaceFileSync = (path: string, text: string, durable: boolean): void => {
+export const replaceFileSync = (file: string, text: string, durable: boolean): void => {
+  const path = targetOf(file);
   const beside = temporary(path);
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
   try {
     const fd = openSync(beside, "w", 0o600);
     try {
-      writeSync(fd, text);
+      // Unlike a single write, it goes on where the disk took only a part.
+      writeFileSync(fd, text);
       if (durable) fsyncSync(fd);
     } finally {
       closeSync(fd);

@@ -37,7 +37,7 @@ export class RecordFolder<T> {
   ids(): string[] {
     return readdirSync(this.dir)
       .filter((name) => name.endsWith(this.suffix))
-      .map((name) => basename(name, this.suffix));
+      .map((name) => decodeURIComponent(basename(name, this.suffix)));
   }
 
   private path(id: string): string {

@@ -1,12 +1,21 @@
 import { afterEach, describe, expect, test } from "bun:test";
-import { closeSync, existsSync, readdirSync, statSync, unlinkSync, writeFileSync, writeSync } from "node:fs";
+import {
+  appendFileSync,
+  closeSync,
+  existsSync,
+  readdirSync,
+  statSync,
+  unlinkSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { join } from "node:path";
 import { firstSeqFor, LogCursor, readPage } from "../../src/logs/cursor.ts";
 import { InstanceLog, type LogSettings } from "../../src/logs/instance-log.ts";
 import type { LogEntry } from "../../src/logs/ring.ts";
 import type { SegmentRecord } from "../../src/logs/segment.ts";
 import { punchHead } from "../../src/process/punch.ts";
-import { removeFoldersAfterEach, temporaryFolder } from "../support/folder.ts";
+import { removeFoldersAfterEach, temporaryFolder, tinyDisk } from "../support/folder.ts";
 import { below, seeded } from "../support/random.ts";
 import { until } from "../support/until.ts";
 
@@ -272,6 +281,35 @@ describe("the lines of an instance", () => {
     await bench.start();
     await bench.writeLines(["after"]);
     expect(shown(bench.all(29))).toEqual(["30 after"]);
+  });
+});
+
+describe("a full disk", () => {
+  test("costs no line and no number, while it is full, after it and over the daemon's return", async () => {
+    const disk = tinyDisk();
+    if (disk === null) return console.warn("not root: no full disk to be had");
+    const bench = new Bench({ indexDir: disk, bufferSize: 5 });
+    await bench.start();
+    writeFileSync(join(disk, "filler"), "");
+    const filler = Buffer.alloc(4096);
+    try {
+      for (;;) appendFileSync(join(disk, "filler"), filler);
+    } catch (error) {
+      expect(String(error)).toContain("ENOSPC");
+    }
+    // A page of the index holds 170 records and a half.
+    for (let n = 0; n < 200; n++) await bench.writeLines([`line ${n}`]);
+    expect(shown(bench.all())).toEqual(numbered(0, 200).map((line, n) => `${n} ${line}`));
+    await bench.comeBack();
+    expect(bench.log.nextSeq).toBe(200);
+    unlinkSync(join(disk, "filler"));
+    for (let n = 200; n < 230; n++) await bench.writeLines([`line ${n}`]);
+    const before = timed(bench.all());
+    await bench.comeBack();
+    expect(bench.log.nextSeq).toBe(230);
+    expect(shown(bench.all())).toEqual(numbered(0, 230).map((line, n) => `${n} ${line}`));
+    const times = before.map(({ timestamp }) => timestamp);
+    expect(times).toEqual(times.toSorted());
   });
 });
 

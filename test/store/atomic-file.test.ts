@@ -1,0 +1,105 @@
+import { describe, expect, test } from "bun:test";
+import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { backupPath, replaceFile, replaceFileSync } from "../../src/store/atomic-file.ts";
+import { isRoot, removeFoldersAfterEach, temporaryFolder, tinyDisk } from "../support/folder.ts";
+
+removeFoldersAfterEach();
+
+/** A folder in which this user can make no file: read-only for all, and for root a file system that is. */
+const readOnlyFolder = (fill: (dir: string) => void): string | null => {
+  const dir = isRoot ? tinyDisk() : temporaryFolder();
+  if (dir === null) return null;
+  fill(dir);
+  if (isRoot) return Bun.spawnSync(["mount", "-o", "remount,ro", dir]).exitCode === 0 ? dir : null;
+  chmodSync(dir, 0o500);
+  return dir;
+};
+
+describe("replacing a file", () => {
+  test("writes it whole, with its permissions, and keeps the one before", async () => {
+    const path = join(temporaryFolder(), "config.json");
+    await replaceFile(path, "one", 0o600);
+    expect(readdirSync(join(path, ".."))).toEqual(["config.json"]);
+    await replaceFile(path, "two", 0o600);
+    await replaceFile(path, "three", 0o600);
+    expect(readFileSync(path, "utf8")).toBe("three");
+    expect(readFileSync(backupPath(path), "utf8")).toBe("two");
+    expect(statSync(path).mode & 0o777).toBe(0o600);
+    expect(readdirSync(join(path, "..")).sort()).toEqual(["config.json", "config.json.bak"]);
+  });
+
+  test("closes a file that others could read", async () => {
+    const path = join(temporaryFolder(), "config.json");
+    writeFileSync(path, "open to all", { mode: 0o644 });
+    await replaceFile(path, "closed", 0o600);
+    expect(statSync(path).mode & 0o777).toBe(0o600);
+  });
+
+  test("is never seen half done: whoever reads meanwhile has the old one or the new one", async () => {
+    const path = join(temporaryFolder(), "config.json");
+    const texts = ["a", "b"].map((letter) => letter.repeat(2_000_000));
+    await replaceFile(path, texts[0] ?? "", 0o600);
+    let writing = true;
+    const writer = (async () => {
+      for (let n = 1; n <= 12; n++) await replaceFile(path, texts[n % 2] ?? "", 0o600);
+      writing = false;
+    })();
+    let seen = 0;
+    while (writing) {
+      const text = readFileSync(path, "utf8");
+      expect(texts.includes(text)).toBe(true);
+      seen += 1;
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    await writer;
+    expect(seen).toBeGreaterThan(10);
+  });
+
+  test("on a full disk fails, says so, and leaves the old file and no rest", async () => {
+    const dir = tinyDisk();
+    if (dir === null) return console.warn("not root: no full disk to be had");
+    const path = join(dir, "config.json");
+    await replaceFile(path, "good", 0o600);
+    writeFileSync(join(dir, "filler"), Buffer.alloc(40 * 1024));
+    await expect(replaceFile(path, "x".repeat(60 * 1024), 0o600)).rejects.toThrow("ENOSPC");
+    expect(() => replaceFileSync(path, "x".repeat(60 * 1024), true)).toThrow();
+    expect(readFileSync(path, "utf8")).toBe("good");
+    expect(readdirSync(dir).sort()).toEqual(["config.json", "filler"]);
+  });
+
+  test("in a folder that cannot be written fails and leaves the old file", async () => {
+    const dir = readOnlyFolder((dir) => writeFileSync(join(dir, "config.json"), "good"));
+    if (dir === null) return console.warn("no read-only folder to be had");
+    const path = join(dir, "config.json");
+    await expect(replaceFile(path, "new", 0o600)).rejects.toThrow();
+    expect(() => replaceFileSync(path, "new", true)).toThrow();
+    expect(readFileSync(path, "utf8")).toBe("good");
+  });
+
+  test("fails in a folder that is not there, and makes none", async () => {
+    const path = join(temporaryFolder(), "gone/config.json");
+    await expect(replaceFile(path, "new", 0o600)).rejects.toThrow("ENOENT");
+  });
+});
+
+describe("replacing a small record at once", () => {
+  test("makes its folder, replaces the old one and keeps no backup", () => {
+    const path = join(temporaryFolder(), "made/record.json");
+    replaceFileSync(path, "one", false);
+    replaceFileSync(path, "two", true);
+    expect(readFileSync(path, "utf8")).toBe("two");
+    expect(readdirSync(join(path, ".."))).toEqual(["record.json"]);
+  });
+});
+
+describe("a file that is a link to another place", () => {
+  test("stays a link, and the file that it names is replaced", async () => {
+    const dir = temporaryFolder();
+    mkdirSync(join(dir, "elsewhere"));
+    writeFileSync(join(dir, "elsewhere/config.json"), "old");
+    symlinkSync(join(dir, "elsewhere/config.json"), join(dir, "config.json"));
+    await replaceFile(join(dir, "config.json"), "new", 0o600);
+    expect(readFileSync(join(dir, "elsewhere/config.json"), "utf8")).toBe("new");
+  });
+});

@@ -1,0 +1,134 @@
+import { describe, expect, test } from "bun:test";
+import { readFileSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import {
+  flagOf,
+  readEnvFile,
+  resolveSettings,
+  SettingsError,
+  settingSpecs,
+  writeFirstKey,
+} from "../../src/store/settings.ts";
+import { removeFoldersAfterEach, temporaryFolder } from "../support/folder.ts";
+
+removeFoldersAfterEach();
+
+const problemsOf = (...sources: Parameters<typeof resolveSettings>): string[] => {
+  try {
+    resolveSettings(...sources);
+  } catch (error) {
+    if (error instanceof SettingsError) return error.message.split("\n");
+    throw error;
+  }
+  return [];
+};
+
+describe("the settings", () => {
+  test("have the defaults of the contract", () => {
+    const { HOST, PORT, CONFIG_FILE, LOG_DIR, START_PORT, MAX_RETRIES, LOG_BUFFER_SIZE } = resolveSettings({}, {}, {});
+    expect({ HOST, PORT, CONFIG_FILE, LOG_DIR, START_PORT, MAX_RETRIES, LOG_BUFFER_SIZE }).toEqual({
+      HOST: "0.0.0.0",
+      PORT: 8001,
+      CONFIG_FILE: "config.json",
+      LOG_DIR: "logs",
+      START_PORT: 3500,
+      MAX_RETRIES: 2,
+      LOG_BUFFER_SIZE: 1000,
+    });
+  });
+
+  test("come from the command line before the environment, and from there before .env", () => {
+    const file = { PORT: "1", START_PORT: "1", LOG_DIR: "file" };
+    const env = { PORT: "2", START_PORT: "2" };
+    const { PORT, START_PORT, LOG_DIR } = resolveSettings({ PORT: "3" }, env, file);
+    expect([PORT, START_PORT, LOG_DIR]).toEqual([3, 2, "file"]);
+  });
+
+  test("are found whatever the case of their names, and unknown ones are ignored", () => {
+    const { PORT, MAX_RETRIES } = resolveSettings({}, { port: "9", SOMETHING: "else" }, { Max_Retries: "4" });
+    expect([PORT, MAX_RETRIES]).toEqual([9, 4]);
+  });
+
+  test("take the name in capitals where there are two", () => {
+    expect(resolveSettings({}, { port: "9", PORT: "10" }, {}).PORT).toBe(10);
+  });
+
+  test("that are empty mean their default", () => {
+    const { PORT, HOST, KEEP_INSTANCES } = resolveSettings({}, { PORT: "", HOST: "", KEEP_INSTANCES: "" }, {});
+    expect([PORT, HOST, KEEP_INSTANCES]).toEqual([8001, "0.0.0.0", false]);
+  });
+
+  test("that are wrong are all named at once, each with its value and where it came from", () => {
+    const flags = { MAX_RETRIES: "0" };
+    const env = { PORT: "70000", START_PORT: "many" };
+    const file = { LOG_FORMAT: "xml", KEEP_INSTANCES: "perhaps", LOG_MAX_MB: "1.5" };
+    expect(problemsOf(flags, env, file).sort()).toEqual(
+      [
+        "MAX_RETRIES should be at least 1, but is '0' (from the command line)",
+        "PORT should be at most 65535, but is '70000' (from the environment)",
+        "START_PORT should be a whole number, but is 'many' (from the environment)",
+        "LOG_FORMAT should be human or json, but is 'xml' (from .env)",
+        "KEEP_INSTANCES should be true or false, but is 'perhaps' (from .env)",
+        "LOG_MAX_MB should be a whole number, but is '1.5' (from .env)",
+      ].sort(),
+    );
+  });
+
+  test("never show the key in what is wrong", () => {
+    const problems = problemsOf({}, { API_KEY: "sesame", PORT: "x" }, { API_KEY: "sesame" });
+    expect(problems.join("\n")).not.toContain("sesame");
+  });
+
+  test("take yes and no in the words that people use", () => {
+    const read = (text: string) => resolveSettings({}, { KEEP_INSTANCES: text }, {}).KEEP_INSTANCES;
+    expect(["true", "1", "yes", "TRUE", " yes "].map(read)).toEqual([true, true, true, true, true]);
+    expect(["false", "0", "no", "False"].map(read)).toEqual([false, false, false, false]);
+  });
+
+  test("tell no key from an empty one, which means that none is needed", () => {
+    expect(resolveSettings({}, {}, {}).API_KEY).toBeNull();
+    expect(resolveSettings({}, { API_KEY: "" }, { API_KEY: "from the file" }).API_KEY).toBe("");
+    expect(resolveSettings({}, {}, { api_key: "k" }).API_KEY).toBe("k");
+  });
+
+  test("take no key from the command line, where everybody's ps shows it", () => {
+    expect(resolveSettings({ API_KEY: "seen by all" }, {}, {}).API_KEY).toBeNull();
+    expect(Object.keys(settingSpecs)).not.toContain("API_KEY");
+  });
+
+  test("are flags of the same name", () => {
+    expect(flagOf("LOG_KEEP_FILES")).toBe("--log-keep-files");
+  });
+});
+
+describe(".env", () => {
+  test("is read with comments, quotes and blanks; one that is not there is empty", () => {
+    const path = join(temporaryFolder(), ".env");
+    expect(readEnvFile(path)).toEqual({});
+    writeFileSync(
+      path,
+      "# a comment\nAPI_KEY=plain\nLOG_DIR=\"with blanks\"\nHOST='::1' # why\n\nEMPTY=\nexport PORT=9\n",
+    );
+    expect(readEnvFile(path)).toEqual({
+      API_KEY: "plain",
+      LOG_DIR: "with blanks",
+      HOST: "::1",
+      EMPTY: "",
+      PORT: "9",
+    });
+  });
+
+  test("that cannot be read is told", () => {
+    expect(() => readEnvFile(temporaryFolder())).toThrow(SettingsError);
+  });
+
+  test("gets the first key, is for its owner alone then, and keeps what stood there", () => {
+    const path = join(temporaryFolder(), ".env");
+    writeFileSync(path, "PORT=9", { mode: 0o644 });
+    const key = writeFirstKey(path);
+    expect(key).toMatch(/^[\w-]{32}$/);
+    expect(readFileSync(path, "utf8")).toBe(`PORT=9\nAPI_KEY=${key}\n`);
+    expect(statSync(path).mode & 0o777).toBe(0o600);
+    expect(writeFirstKey(join(temporaryFolder(), ".env"))).not.toBe(key);
+  });
+});
