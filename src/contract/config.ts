@@ -1,5 +1,6 @@
 import { z } from "zod";
 import {
+  answerSchema,
   choice,
   custom,
   type Fields,
@@ -64,7 +65,7 @@ const apiKey = custom(
 const port = optional(integer("Port; the next free one from START_PORT when unset", 1, 65_535));
 
 const backendType = <const T extends BackendType>(name: T) =>
-  custom(z.literal(name, { error: `Input should be '${name}'` }).meta({ description: "Backend type identifier" }));
+  custom(z.enum([name], { error: `Input should be '${name}'` }).meta({ description: "Backend type identifier" }));
 
 const listening = { host: withDefault(host, "0.0.0.0"), port, api_key: apiKey } as const;
 
@@ -133,10 +134,12 @@ export const configFields: Record<BackendType, Fields> = {
   huggingface_classification: huggingfaceClassificationFields,
 };
 
-export const llamacppConfig = requestSchema(llamacppFields).meta({ id: "LlamaCppConfig" });
-export const huggingfaceCausalConfig = requestSchema(huggingfaceCausalFields).meta({ id: "HuggingFaceCausalConfig" });
+export const llamacppConfig = requestSchema(llamacppFields).meta({ id: "LlamaCppConfigRequest" });
+export const huggingfaceCausalConfig = requestSchema(huggingfaceCausalFields).meta({
+  id: "HuggingFaceCausalConfigRequest",
+});
 export const huggingfaceClassificationConfig = requestSchema(huggingfaceClassificationFields).meta({
-  id: "HuggingFaceClassificationConfig",
+  id: "HuggingFaceClassificationConfigRequest",
 });
 
 export type LlamaCppConfig = z.output<typeof llamacppConfig>;
@@ -154,10 +157,26 @@ export const configSchemas = {
 export const configPatchSchema = (type: BackendType): z.ZodType<Record<string, unknown>> =>
   patchSchema(configFields[type]);
 
-/** The config as the API describes it. Parsing goes by {@link parseConfig}, which knows old configs too. */
-export const instanceConfig = z
+/** The config as a request has it. Parsing goes by {@link parseConfig}, which knows old configs too. */
+export const instanceConfigRequest = z
   .union([llamacppConfig, huggingfaceCausalConfig, huggingfaceClassificationConfig])
-  .meta({ id: "InstanceConfig", description: "One of the backends' configs, told apart by backend_type" });
+  .meta({
+    id: "InstanceConfigRequest",
+    description: [
+      "The config of one of the backends, told apart by `backend_type`. Without that, one with `model` is llamacpp;",
+      "with `model_id` and `labels` it is huggingface_classification, with `model_id` alone huggingface_causal.",
+      'A field with a default may be absent, null or `""`. Numbers and booleans may come as strings.',
+    ].join(" "),
+  });
+
+/** The config as the API answers with it. */
+export const instanceConfig = z
+  .discriminatedUnion("backend_type", [
+    answerSchema(llamacppFields).meta({ id: "LlamaCppConfig" }),
+    answerSchema(huggingfaceCausalFields).meta({ id: "HuggingFaceCausalConfig" }),
+    answerSchema(huggingfaceClassificationFields).meta({ id: "HuggingFaceClassificationConfig" }),
+  ])
+  .meta({ id: "InstanceConfig", description: "The config of one of the backends, told apart by backend_type" });
 
 const present = (value: unknown): boolean => value !== undefined && value !== null && value !== "";
 

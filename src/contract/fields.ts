@@ -134,3 +134,19 @@ export const patchSchema = <F extends Fields>(fields: F): z.ZodObject<PatchShape
       ]),
     ),
   ) as unknown as z.ZodObject<PatchShape<F>>;
+
+type AnswerSchema<F extends AnyField> =
+  F extends OptionalField<infer S> ? z.ZodNullable<S> : F extends Field<infer S> ? S : never;
+
+type AnswerShape<F extends Fields> = { [K in keyof F]: AnswerSchema<F[K]> };
+
+/** The schema of a whole config as the API answers with it: every field there, null where it is unset. */
+export const answerSchema = <F extends Fields>(fields: F): z.ZodObject<AnswerShape<F>> =>
+  z.object(
+    Object.fromEntries(
+      Object.entries(fields).map(([name, field]) => [
+        name,
+        "optional" in field ? (field.schema as z.ZodType).nullable() : field.schema,
+      ]),
+    ),
+  ) as unknown as z.ZodObject<AnswerShape<F>>;
