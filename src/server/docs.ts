@@ -18,6 +18,8 @@ const description = [
   "Starts, watches, restarts and stops model inference servers: llama.cpp's llama-server and a HuggingFace server.",
   "",
   "Every error is `{detail}`: a sentence, or for input that fails validation a list of `{type, loc, msg, input}`.",
+  "Beside what each route names: 404 `Not Found` for a path that is none, 405 `Method Not Allowed`, and 500",
+  "`Internal Server Error` for a fault of the daemon itself, which its log then tells more of.",
 ].join("\n");
 
 /** The OpenAPI 3.1 document. */
@@ -29,7 +31,7 @@ export const describeApi = (app: OpenAPIHono) =>
     tags: [
       { name: "Instances", description: "Create, edit, start and stop" },
       { name: "Observation", description: "Logs, live state and figures" },
-      { name: "System" },
+      { name: "System", description: "The daemon itself and its machine" },
     ],
   });
 

@@ -76,7 +76,7 @@ export const exampleState = {
   slot_id: 0,
   task_id: 7,
   phase: "generating",
-  prefill_progress: 1,
+  prefill_progress: null,
   prefill_prompt_tokens: 12,
   generated_tokens: 42,
   decode_tps: 55.3,
@@ -89,7 +89,7 @@ export const exampleState = {
       slot_id: 0,
       task_id: 7,
       phase: "generating",
-      prefill_progress: 1,
+      prefill_progress: null,
       prefill_prompt_tokens: 12,
       generated_tokens: 42,
       decode_tps: 55.3,
@@ -117,6 +117,21 @@ export const exampleLines = [
   { seq: 0, timestamp: time, line: "load_tensors: offloaded 33/33 layers to GPU" },
   { seq: 1, timestamp: time, line: "srv  llama_server: model loaded" },
 ];
+
+export const exampleLogFrames = {
+  line: { summary: "A line", value: exampleLines[0] },
+  gap: { summary: "Lines that are no longer there", value: { type: "gap", from: 0, to: 4095 } },
+  error: { summary: "The only frame where there is no such instance", value: { error: "Instance not found" } },
+};
+
+export const exampleStateFrames = {
+  first: { summary: "The first frame", value: { type: "instance_state", data: exampleState } },
+  change: {
+    summary: "Each change",
+    value: { seq: 12, timestamp: time, type: "instance_state", data: exampleState },
+  },
+  error: exampleLogFrames.error,
+};
 
 export const exampleMemory = {
   used_gb: 18.42,

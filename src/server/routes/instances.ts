@@ -20,6 +20,7 @@ import {
   shuttingDown,
   tooLarge,
 } from "./answers.ts";
+import { decimal } from "./query.ts";
 
 const tags = ["Instances"];
 export const idParam = z.object({
@@ -49,6 +50,7 @@ const active = (verb: string) =>
 
 const routes = {
   list: createRoute({
+    operationId: "listInstances",
     method: "get",
     path: "/instances",
     tags,
@@ -60,6 +62,7 @@ const routes = {
     },
   }),
   get: createRoute({
+    operationId: "getInstance",
     method: "get",
     path: "/instances/{id}",
     tags,
@@ -69,6 +72,7 @@ const routes = {
     responses: { 200: jsonAnswer(instance, "The instance", exampleInstance), ...guarded, 404: notFound },
   }),
   create: createRoute({
+    operationId: "createInstance",
     method: "post",
     path: "/instances",
     tags,
@@ -85,6 +89,7 @@ const routes = {
     },
   }),
   update: createRoute({
+    operationId: "updateInstance",
     method: "put",
     path: "/instances/{id}",
     tags,
@@ -103,6 +108,7 @@ const routes = {
     },
   }),
   remove: createRoute({
+    operationId: "deleteInstance",
     method: "delete",
     path: "/instances/{id}",
     tags,
@@ -122,12 +128,10 @@ const routes = {
 };
 
 const wait = z.object({
-  wait: z.coerce
-    .number({ error: "Input should be a number of seconds" })
-    .min(0, "Input should be greater than or equal to 0")
-    .max(600, "Input should be less than or equal to 600")
-    .optional()
-    .meta({ description: "Seconds to wait for the model to be ready; 20 by default" }),
+  wait: decimal(
+    { min: 0, max: 600 },
+    "Seconds to wait for the model to be ready; the setting START_WAIT (20) unless given",
+  ),
 });
 
 const startAnswers = (verb: "start" | "restart", past: string) => ({
@@ -149,6 +153,7 @@ const startAnswers = (verb: "start" | "restart", past: string) => ({
 
 const operations = {
   start: createRoute({
+    operationId: "startInstance",
     method: "post",
     path: "/instances/{id}/start",
     tags,
@@ -158,6 +163,7 @@ const operations = {
     responses: startAnswers("start", "started"),
   }),
   stop: createRoute({
+    operationId: "stopInstance",
     method: "post",
     path: "/instances/{id}/stop",
     tags,
@@ -176,6 +182,7 @@ const operations = {
     },
   }),
   restart: createRoute({
+    operationId: "restartInstance",
     method: "post",
     path: "/instances/{id}/restart",
     tags,

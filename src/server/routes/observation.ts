@@ -1,37 +1,20 @@
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
-import { generationMetrics, logFrame, logLine, runtimeState, stateFrame } from "../../contract/index.ts";
+import { errorFrame, generationMetrics, logFrame, logLine, runtimeState, stateFrame } from "../../contract/index.ts";
 import { readPage } from "../../logs/cursor.ts";
 import { selectGeneration } from "../../supervisor/generations.ts";
 import type { Supervisor } from "../../supervisor/supervisor.ts";
-import { exampleGeneration, exampleLines, exampleState } from "../examples.ts";
+import { exampleGeneration, exampleLines, exampleLogFrames, exampleState, exampleStateFrames } from "../examples.ts";
 import { errorAnswer, guarded, invalid, jsonAnswer, notFound, security } from "./answers.ts";
 import { idParam } from "./instances.ts";
+import { timestamp, whole } from "./query.ts";
 
 const tags = ["Observation"];
 const MAX_LIMIT = 10_000;
 const DEFAULT_LIMIT = 1000;
 
-const whole = (min: number, max: number, description: string) =>
-  z
-    .string()
-    .transform((text, context) => {
-      const value = Number(text);
-      if (/^-?\d+$/.test(text) && value >= min && value <= max) return value;
-      const range = max === Number.MAX_SAFE_INTEGER ? `of ${min} or more` : `from ${min} to ${max}`;
-      context.addIssue({ code: "custom", message: `Input should be a whole number ${range}` });
-      return z.NEVER;
-    })
-    .optional()
-    .openapi({
-      type: "integer",
-      minimum: min,
-      ...(max === Number.MAX_SAFE_INTEGER ? {} : { maximum: max }),
-      description,
-    });
-
 const rangeShape = {
-  after: whole(-1, Number.MAX_SAFE_INTEGER, "Only lines with a higher seq; -1 is all there are"),
-  tail: whole(0, Number.MAX_SAFE_INTEGER, "Only the last so many; with after, of those"),
+  after: whole({ min: -1 }, "Only lines with a higher seq; -1 is all there are"),
+  tail: whole({ min: 0 }, "Only the last so many; with after, of those"),
 };
 
 /** What both forms of the log take, REST and WebSocket. */
@@ -39,18 +22,19 @@ export const rangeQuery = z.object(rangeShape);
 
 const logsQuery = z.object({
   ...rangeShape,
-  limit: whole(1, MAX_LIMIT, `At most so many; ${DEFAULT_LIMIT} by default. Read on with after=<last seq>`),
+  limit: whole(
+    { min: 1, max: MAX_LIMIT },
+    `At most so many; ${DEFAULT_LIMIT} by default. Read on with after=<last seq>`,
+  ),
 });
 
 const lastGenerationQuery = z.object({
-  after: z.iso
-    .datetime({ offset: true, local: true, error: "Input should be an ISO 8601 time" })
-    .optional()
-    .meta({ description: "Only one that finished at or after this time (UTC where it names no zone)" }),
-  within_s: whole(0, Number.MAX_SAFE_INTEGER, "Only one that finished in the last so many seconds"),
+  after: timestamp("Only one that finished at or after this time (UTC where it names no zone)"),
+  within_s: whole({ min: 0 }, "Only one that finished in the last so many seconds"),
 });
 
 const logsRoute = createRoute({
+  operationId: "listLogLines",
   method: "get",
   path: "/instances/{id}/logs",
   tags,
@@ -68,7 +52,7 @@ const logsRoute = createRoute({
     200: jsonAnswer(z.array(logLine), "In order", exampleLines),
     101: {
       description: "WebSocket: frames",
-      content: { "application/json": { schema: logFrame, example: exampleLines[0] } },
+      content: { "application/json": { schema: logFrame, examples: exampleLogFrames } },
     },
     ...guarded,
     404: notFound,
@@ -77,6 +61,7 @@ const logsRoute = createRoute({
 });
 
 const stateRoute = createRoute({
+  operationId: "getInstanceState",
   method: "get",
   path: "/instances/{id}/state",
   tags,
@@ -90,7 +75,7 @@ const stateRoute = createRoute({
     101: {
       description: "WebSocket: frames",
       content: {
-        "application/json": { schema: stateFrame, example: { type: "instance_state", data: exampleState } },
+        "application/json": { schema: z.union([stateFrame, errorFrame]), examples: exampleStateFrames },
       },
     },
     ...guarded,
@@ -99,6 +84,7 @@ const stateRoute = createRoute({
 });
 
 const lastGenerationRoute = createRoute({
+  operationId: "getLastGeneration",
   method: "get",
   path: "/instances/{id}/last-generation",
   tags,
@@ -112,8 +98,6 @@ const lastGenerationRoute = createRoute({
     422: invalid,
   },
 });
-
-const timeOf = (text: string): number => Date.parse(/(?:Z|[+-]\d\d:?\d\d)$/i.test(text) ? text : `${text}Z`);
 
 export const addObservationRoutes = (app: OpenAPIHono, supervisor: Supervisor): void => {
   app.openapi(logsRoute, async (c) => {
@@ -133,7 +117,7 @@ export const addObservationRoutes = (app: OpenAPIHono, supervisor: Supervisor): 
     const instance = supervisor.get(c.req.valid("param").id);
     const { after, within_s } = c.req.valid("query");
     await instance.openLog();
-    const filter = { after: after === undefined ? undefined : timeOf(after), withinS: within_s };
+    const filter = { after, withinS: within_s };
     const answer = selectGeneration(instance.tracker.generations, filter, Date.now());
     return answer.found ? c.json(answer.generation, 200) : c.json({ detail: answer.detail }, 404);
   });

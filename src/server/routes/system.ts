@@ -9,6 +9,7 @@ const info = { service: "solar-host" as const, version, description, supported_b
 const healthy = { status: "healthy" as const, service: "solar-host" as const, version };
 
 const healthRoute = createRoute({
+  operationId: "getHealth",
   method: "get",
   path: "/health",
   tags: ["System"],
@@ -17,6 +18,7 @@ const healthRoute = createRoute({
 });
 
 const infoRoute = createRoute({
+  operationId: "getServiceInfo",
   method: "get",
   path: "/",
   tags: ["System"],
@@ -25,6 +27,7 @@ const infoRoute = createRoute({
 });
 
 const memoryRoute = createRoute({
+  operationId: "getMemory",
   method: "get",
   path: "/memory",
   tags: ["System"],

@@ -1,0 +1,49 @@
+import { z } from "@hono/zod-openapi";
+import { parseTimestamp } from "../../supervisor/generations.ts";
+
+/** Parameters of a query: text that stands for something else. */
+
+interface Bounds {
+  min: number;
+  /** No bound worth naming where it is absent. */
+  max?: number;
+}
+
+const rangeOf = ({ min, max }: Bounds): string => (max === undefined ? `of ${min} or more` : `from ${min} to ${max}`);
+
+const numeric = (kind: "integer" | "number", pattern: RegExp, bounds: Bounds, description: string) =>
+  z
+    .string()
+    .transform((text, context) => {
+      const value = Number(text);
+      const { min, max = Number.MAX_SAFE_INTEGER } = bounds;
+      if (pattern.test(text) && value >= min && value <= max) return value;
+      const name = kind === "integer" ? "a whole number" : "a number";
+      context.addIssue({ code: "custom", message: `Input should be ${name} ${rangeOf(bounds)}` });
+      return z.NEVER;
+    })
+    .optional()
+    .openapi({
+      type: kind,
+      minimum: bounds.min,
+      ...(bounds.max === undefined ? {} : { maximum: bounds.max }),
+      description,
+    });
+
+export const whole = (bounds: Bounds, description: string) => numeric("integer", /^-?\d+$/, bounds, description);
+
+export const decimal = (bounds: Bounds, description: string) =>
+  numeric("number", /^-?\d+(\.\d+)?$/, bounds, description);
+
+/** Milliseconds since 1970. */
+export const timestamp = (description: string) =>
+  z
+    .string()
+    .transform((text, context) => {
+      const time = parseTimestamp(text);
+      if (time !== null) return time;
+      context.addIssue({ code: "custom", message: "Input should be an ISO 8601 time" });
+      return z.NEVER;
+    })
+    .optional()
+    .openapi({ type: "string", format: "date-time", description });
