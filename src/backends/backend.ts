@@ -80,6 +80,8 @@ export interface Backend<C extends InstanceConfig = InstanceConfig> {
   /** Files that the config names and that must be there. */
   requiredFiles(config: C): RequiredFile[];
   launch(config: C, context: LaunchContext): Launch;
+  /** Why a server with this config could never be used, though each field by itself is right; null where it can. */
+  obstacle(config: C): string | null;
   /** Path of the health check; it needs no key and answers 200 once the model can answer. */
   healthPath: string;
   createLogReader(): LogReader;

@@ -48,6 +48,7 @@ const launchPyserver = (kind: string, flags: string[], config: Config, context: 
 const shared = {
   // A model may be an id on the Hub as well as a folder, so nothing must be there before a start.
   requiredFiles: () => [],
+  obstacle: () => null,
   healthPath: "/health",
   createLogReader: createPyserverLogReader,
   slotsProbe: () => null,

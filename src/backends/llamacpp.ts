@@ -43,11 +43,16 @@ const requiredFiles = (config: LlamaCppConfig): RequiredFile[] => [
   ...(config.chat_template_file === null ? [] : [{ field: "chat_template_file", path: config.chat_template_file }]),
 ];
 
+/** Newer builds split the key at commas, so that nobody could log in with the whole of it. */
+const obstacle = (config: LlamaCppConfig): string | null =>
+  config.api_key.includes(",") ? "api_key: llama-server takes a comma as the end of a key; choose one without" : null;
+
 export const llamacpp: Backend<LlamaCppConfig> = {
   type: "llamacpp",
   supportedEndpoints: ["/v1/chat/completions", "/v1/completions", "/v1/models"],
   requiredFiles,
   launch,
+  obstacle,
   healthPath: "/health",
   createLogReader: createLlamaLogReader,
   slotsProbe: (config) => slotsProbe(config.api_key),

@@ -59,6 +59,7 @@ const apiKey = custom(
     .min(1, "Input should not be empty")
     .max(1024, "Input should have at most 1024 characters")
     .regex(/^[\x20-\x7e]*$/, "Input should be printable ASCII: an HTTP header carries it")
+    .refine((key) => key.trim() === key, "Input should not begin or end with a space: an HTTP header loses it")
     .meta({ description: "API key of this instance" }),
 );
 

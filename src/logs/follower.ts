@@ -20,12 +20,30 @@ const CALM = { reads: 10, bytes: 16 * 1024 };
 /** One buffer for all: what is read is taken in before the next read. */
 const buffer = Buffer.allocUnsafe(CHUNK_BYTES);
 
+/** One timer for all, so that many quiet logs wake the daemon no more often than one does. */
+const slowlyChecked = new Set<() => void>();
+let slowCheck: Timer | null = null;
+
+const checkSlowly = (check: () => void): void => {
+  slowlyChecked.add(check);
+  slowCheck ??= setInterval(() => {
+    for (const each of [...slowlyChecked]) each();
+  }, SLOW_CHECK_MS);
+};
+
+const checkNoMore = (check: () => void): void => {
+  slowlyChecked.delete(check);
+  if (slowlyChecked.size > 0 || slowCheck === null) return;
+  clearInterval(slowCheck);
+  slowCheck = null;
+};
+
 export class FileFollower {
   private readonly fd: number;
   private watcher: FSWatcher | null = null;
   private poll: Timer | null = null;
-  private slowCheck: Timer | null = null;
-  private turn: Timer | NodeJS.Immediate | null = null;
+  private readonly check = (): void => this.readTurn();
+  private turn: NodeJS.Immediate | null = null;
   private windowStart = 0;
   private readsInWindow = 0;
   private bytesInWindow = 0;
@@ -59,7 +77,7 @@ export class FileFollower {
 
   /** Begins to follow; bytes already there come first. */
   start(): void {
-    this.slowCheck = setInterval(() => this.readTurn(), SLOW_CHECK_MS);
+    checkSlowly(this.check);
     this.armWatch();
     this.readTurn();
   }
@@ -74,8 +92,8 @@ export class FileFollower {
     this.closed = true;
     this.dropWatch();
     if (this.poll !== null) clearInterval(this.poll);
-    if (this.slowCheck !== null) clearInterval(this.slowCheck);
-    if (this.turn !== null) clearImmediate(this.turn as NodeJS.Immediate);
+    checkNoMore(this.check);
+    if (this.turn !== null) clearImmediate(this.turn);
     closeSync(this.fd);
   }
 

@@ -199,7 +199,6 @@ const serve = async (flags: DaemonFlags): Promise<number> => {
   );
   journal.info(`solar-host ${version} listens on http://${settings.HOST}:${server.port} (docs at /docs)`);
   supervisor.startWanted();
-  setTimeout(() => Bun.gc(true), 4000);
 
   await untilAskedToEnd(supervisor, journal, settings.KEEP_INSTANCES);
   hub.closeAll();
@@ -227,7 +226,8 @@ const untilAskedToEnd = (supervisor: Supervisor, journal: DaemonJournal, keepIns
     const end = (signal: NodeJS.Signals): void => {
       if (asked) {
         journal.warn(`${signal} again: ending at once`);
-        supervisor.hurryShutDown();
+        // What is left running needs no hurry: nothing is waited for then.
+        if (!keepInstances) supervisor.hurryShutDown();
         return;
       }
       asked = true;

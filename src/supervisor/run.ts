@@ -263,7 +263,12 @@ export class Run {
       this.process = null;
     }
     this.owner.tracker.end();
-    await this.owner.log.finish();
+    try {
+      await this.owner.log.finish();
+    } catch (error) {
+      // The process is gone all the same, and what of its log was read stays.
+      this.host.journal.warn(`cannot read the end of the log of ${this.owner.id}: ${String(error)}`);
+    }
     this.host.launches.remove(this.owner.id);
     if (this.port !== null) this.host.ports.release(this.port, this.owner.id);
     this.port = null;

@@ -58,6 +58,8 @@ export const startProcess = async (
   log: InstanceLog,
   counts: { crashes: number; retry_count: number },
 ): Promise<ServerProcess> => {
+  const obstacle = backend.obstacle(config);
+  if (obstacle !== null) throw new UnstartableError(obstacle);
   for (const file of backend.requiredFiles(config)) checkFile(file);
   const { argv, env, notFound } = backend.launch(withAbsolutePaths(backend, config), {
     port,

@@ -41,7 +41,7 @@ const killStragglers = (target: TerminationTarget): void => {
  * Resolves when nothing of the group is left, however long that takes.
  * @param graceMs from SIGTERM to SIGKILL
  * @param escalated turns true when nobody wants to wait for the grace time
- * @param onStuck told once that something outlives SIGKILL (it hangs in the kernel, or is not ours to signal)
+ * @param onStuck told that something outlives SIGKILL (it hangs in the kernel, or is not ours to signal)
  */
 export const terminate = async (
   target: TerminationTarget,
@@ -49,12 +49,20 @@ export const terminate = async (
   escalated: () => boolean,
   onStuck: (message: string) => void,
 ): Promise<void> => {
+  const send = (signal: NodeJS.Signals): void => {
+    try {
+      signalGroup(target.pid, signal);
+    } catch (error) {
+      // Not ours to signal (it changed its user, say): somebody else has to end it.
+      onStuck(`cannot send ${signal} to process group ${target.pid}: ${(error as Error).message}`);
+    }
+  };
   if (groupAlive(target.pid)) {
-    signalGroup(target.pid, "SIGTERM");
+    send("SIGTERM");
     // A stopped process does not see SIGTERM before it goes on.
-    signalGroup(target.pid, "SIGCONT");
+    send("SIGCONT");
     if (!(await waitUntilGone(target.pid, graceMs, escalated))) {
-      signalGroup(target.pid, "SIGKILL");
+      send("SIGKILL");
       if (!(await waitUntilGone(target.pid, KILL_WAIT_MS, () => false))) {
         onStuck(`process group ${target.pid} is still there ${KILL_WAIT_MS / 1000} s after SIGKILL`);
         while (groupAlive(target.pid)) await sleep(STUCK_POLL_MS);

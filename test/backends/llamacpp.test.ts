@@ -79,3 +79,8 @@ describe("starting llama-server", () => {
     });
   });
 });
+
+test("a key with a comma is an obstacle, since newer builds split it into several", () => {
+  expect(llamacpp.obstacle(config({ api_key: "ab,cd" }))).toContain("api_key");
+  expect(llamacpp.obstacle(config({ api_key: "ab-cd" }))).toBeNull();
+});
