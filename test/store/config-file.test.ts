@@ -1,0 +1,272 @@
+import { describe, expect, test } from "bun:test";
+import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { LlamaCppConfig } from "../../src/contract/index.ts";
+import { ConfigFile, ConfigFileError, loadConfig, type StoredInstance } from "../../src/store/config-file.ts";
+import { removeFoldersAfterEach, temporaryFolder } from "../support/folder.ts";
+
+removeFoldersAfterEach();
+
+const fileWith = (content: unknown): string => {
+  const path = join(temporaryFolder(), "config.json");
+  writeFileSync(path, typeof content === "string" ? content : JSON.stringify(content, null, 2));
+  return path;
+};
+
+const problemOf = async (content: string): Promise<string> => {
+  try {
+    await loadConfig(fileWith(content));
+  } catch (error) {
+    if (error instanceof ConfigFileError) return error.message.replaceAll(/\/\S*\/config/g, "config");
+    throw error;
+  }
+  return "none";
+};
+
+/** As the Python program writes it. */
+const pythonEntry = {
+  id: "2f0d5c53-6a0e-4f6c-9b52-4f6f1f1f0a01",
+  config: {
+    backend_type: "llamacpp",
+    model: "/models/llama-3-8b.gguf",
+    alias: "llama-3:8b",
+    threads: 4,
+    n_gpu_layers: 999,
+    temp: 0.7,
+    top_p: 0.9,
+    top_k: 40,
+    min_p: 0.05,
+    ctx_size: 8192,
+    chat_template_file: null,
+    special: false,
+    host: "0.0.0.0",
+    port: null,
+    api_key: "instance-key",
+  },
+  status: "running",
+  port: 3500,
+  pid: 4242,
+  created_at: "2025-10-01T08:30:00.123456+00:00",
+  started_at: "2025-10-02T09:00:00.654321+00:00",
+  error_message: null,
+  retry_count: 0,
+  supported_endpoints: ["/v1/chat/completions", "/v1/completions"],
+};
+
+const stored = (id: string, changes: Partial<StoredInstance> = {}): StoredInstance => ({
+  id,
+  config: pythonEntry.config as LlamaCppConfig,
+  status: "stopped",
+  desired: "stopped",
+  port: null,
+  pid: null,
+  created_at: "2025-11-24T00:00:00.000Z",
+  started_at: null,
+  error_message: null,
+  retry_count: 0,
+  supported_endpoints: [],
+  ...changes,
+});
+
+describe("a config.json of the Python program", () => {
+  test("loads unchanged: what ran should run again", async () => {
+    const { instances, unreadable, problems } = await loadConfig(fileWith({ instances: [pythonEntry] }));
+    expect([unreadable, problems]).toEqual([[], []]);
+    expect(instances).toHaveLength(1);
+    expect(instances[0]).toMatchObject({
+      id: pythonEntry.id,
+      config: pythonEntry.config as never,
+      status: "running",
+      desired: "running",
+      port: 3500,
+      pid: 4242,
+      created_at: "2025-10-01T08:30:00.123Z",
+      started_at: "2025-10-02T09:00:00.654Z",
+    });
+  });
+
+  test("from before there were backends loads as llamacpp, its defaults filled in", async () => {
+    const config = { model: "/m.gguf", alias: "old", api_key: "k", threads: 2 };
+    const { instances } = await loadConfig(fileWith({ instances: [{ ...pythonEntry, config }] }));
+    expect(instances[0]?.config).toEqual({
+      backend_type: "llamacpp",
+      model: "/m.gguf",
+      alias: "old",
+      threads: 2,
+      n_gpu_layers: 999,
+      temp: 1,
+      top_p: 1,
+      top_k: 0,
+      min_p: 0,
+      ctx_size: 131_072,
+      chat_template_file: null,
+      special: false,
+      host: "0.0.0.0",
+      port: null,
+      api_key: "k",
+    });
+  });
+
+  test("has times without a zone, which are UTC", async () => {
+    const entry = { ...pythonEntry, created_at: "2025-10-01T08:30:00.123456", started_at: "2025-10-02T09:00:00" };
+    const { instances } = await loadConfig(fileWith({ instances: [entry] }));
+    expect(instances[0]?.created_at).toBe("2025-10-01T08:30:00.123Z");
+    expect(instances[0]?.started_at).toBe("2025-10-02T09:00:00.000Z");
+  });
+
+  test("may lack all that the API shows besides id and config", async () => {
+    const { instances } = await loadConfig(fileWith({ instances: [{ id: "a", config: pythonEntry.config }] }));
+    expect(instances[0]).toMatchObject({ status: "stopped", desired: "stopped", port: null, retry_count: 0 });
+    expect(Number.isNaN(Date.parse(instances[0]?.created_at ?? ""))).toBe(false);
+  });
+
+  test("with statuses that were in between: what was starting should run, what was stopping should not", async () => {
+    const statuses = ["running", "starting", "stopping", "stopped", "failed", "what?"];
+    const entries = statuses.map((status) => ({ ...pythonEntry, id: status, status }));
+    const { instances } = await loadConfig(fileWith({ instances: entries }));
+    expect(instances.map(({ desired }) => desired)).toEqual([
+      "running",
+      "running",
+      "stopped",
+      "stopped",
+      "stopped",
+      "stopped",
+    ]);
+  });
+});
+
+describe("entries that cannot be understood", () => {
+  const broken = [
+    { ...pythonEntry, id: "other", config: { ...pythonEntry.config, backend_type: "tensorrt", secret: "kept" } },
+    { config: pythonEntry.config },
+    "a string",
+    null,
+    { ...pythonEntry, id: "threads", config: { ...pythonEntry.config, threads: "many", api_key: 17 } },
+    pythonEntry,
+  ];
+
+  test("are kept, told of with their place, and the others load", async () => {
+    const path = fileWith({ instances: [pythonEntry, ...broken] });
+    const { instances, unreadable, problems } = await loadConfig(path);
+    expect(instances.map(({ id }) => id)).toEqual([pythonEntry.id]);
+    expect(unreadable).toEqual(broken);
+    expect(problems.map((problem) => problem.replace(path, "").replace(/; it is kept.*/, ""))).toEqual([
+      ": instances[1] (id other) config.backend_type: Input should be one of 'llamacpp', 'huggingface_causal', 'huggingface_classification'",
+      ": instances[2] has no id",
+      ": instances[3] is not an object",
+      ": instances[4] is not an object",
+      ": instances[5] (id threads) config.threads: Input should be a whole number; config.api_key: Input should be a string",
+      `: instances[6] repeats id ${pythonEntry.id}`,
+    ]);
+  });
+
+  test("are still there, as they were, after a save", async () => {
+    const path = fileWith({ instances: [pythonEntry, ...broken] });
+    const { instances, unreadable } = await loadConfig(path);
+    await new ConfigFile(path, unreadable, () => instances).save();
+    const again = JSON.parse(readFileSync(path, "utf8"));
+    expect(again.instances.slice(1)).toEqual(broken);
+    expect((await loadConfig(path)).unreadable).toEqual(broken);
+  });
+});
+
+describe("a file that is no config", () => {
+  test("is empty only where it does not exist", async () => {
+    const loaded = await loadConfig(join(temporaryFolder(), "config.json"));
+    expect(loaded).toEqual({ instances: [], unreadable: [], problems: [] });
+    expect(await problemOf("")).toStartWith("config.json:1:1: the file is empty. Mend it, or take the last good copy");
+    expect(await problemOf(" \n")).toContain("the file is empty");
+  });
+
+  test("is refused with line and column, and without what stands there", async () => {
+    const text = '{\n  "instances": [\n    {"id": "a", "config": {"api_key": "secret"},,}\n  ]\n}\n';
+    const problem = await problemOf(text);
+    expect(problem).toMatch(/^config\.json:3:\d+: \w+: not valid JSON\. Mend it, or take/);
+    expect(problem).not.toContain("secret");
+  });
+
+  test("is refused where it was cut off", async () => {
+    const text = JSON.stringify({ instances: [pythonEntry] }, null, 2);
+    expect(await problemOf(text.slice(0, text.length / 2))).toMatch(/^config\.json:\d+:\d+: /);
+  });
+
+  test("is refused where it is JSON of another kind", async () => {
+    for (const text of ["[]", "null", '"x"', "{}", '{"instances": {}}', '{"instances": null}']) {
+      expect([text, await problemOf(text)]).toEqual([text, expect.stringContaining('expected {"instances": [...]}')]);
+    }
+  });
+
+  test("is refused where it cannot be read", async () => {
+    await expect(loadConfig(temporaryFolder())).rejects.toThrow(/^cannot read /);
+  });
+
+  test("is left as it is", async () => {
+    const path = fileWith("{broken");
+    await loadConfig(path).catch(() => undefined);
+    expect(readFileSync(path, "utf8")).toBe("{broken");
+  });
+});
+
+describe("saving", () => {
+  test("writes what the contract says: an object, two blanks, for its owner alone", async () => {
+    const path = join(temporaryFolder(), "config.json");
+    await new ConfigFile(path, [], () => [stored("a")]).save();
+    const text = readFileSync(path, "utf8");
+    expect(text).toStartWith('{\n  "instances": [\n    {\n      "id": "a",\n      "config": {\n');
+    expect(text).toEndWith("}\n");
+    expect(statSync(path).mode & 0o777).toBe(0o600);
+    expect(existsSync(`${path}.bak`)).toBe(false);
+  });
+
+  test("can be loaded again, with what should be", async () => {
+    const path = join(temporaryFolder(), "config.json");
+    const instances = [
+      stored("a", { status: "failed", error_message: "no", retry_count: 2, desired: "running" }),
+      stored("b", { status: "running", desired: "stopped", port: 1, pid: 2, started_at: "2025-11-24T00:00:01.000Z" }),
+    ];
+    await new ConfigFile(path, [], () => instances).save();
+    expect((await loadConfig(path)).instances).toEqual(instances);
+  });
+
+  test("asked for many times at once writes what is true at the end, and few times", async () => {
+    const path = join(temporaryFolder(), "config.json");
+    let n = 0;
+    let snapshots = 0;
+    const file = new ConfigFile(path, [], () => {
+      snapshots += 1;
+      return [stored(`instance-${n}`)];
+    });
+    await Promise.all(
+      Array.from({ length: 50 }, () => {
+        n += 1;
+        return file.save();
+      }),
+    );
+    expect((await loadConfig(path)).instances[0]?.id).toBe("instance-50");
+    expect(snapshots).toBeLessThanOrEqual(3);
+  });
+
+  test("resolves only when what was true at the call is on the disk", async () => {
+    const path = join(temporaryFolder(), "config.json");
+    let n = 0;
+    const file = new ConfigFile(path, [], () => [stored(String(n))]);
+    const saves = Array.from({ length: 20 }, (_, at) => {
+      n = at;
+      return file.save().then(async () => {
+        expect(Number((await loadConfig(path)).instances[0]?.id)).toBeGreaterThanOrEqual(at);
+      });
+    });
+    await Promise.all(saves);
+  });
+
+  test("that failed does not keep the next one from working", async () => {
+    const dir = join(temporaryFolder(), "later");
+    const path = join(dir, "config.json");
+    const file = new ConfigFile(path, [], () => [stored("a")]);
+    const [first, second] = await Promise.allSettled([file.save(), file.save()]);
+    expect([first?.status, second?.status]).toEqual(["rejected", "rejected"]);
+    await Bun.write(join(dir, "made"), "");
+    await file.save();
+    expect((await loadConfig(path)).instances[0]?.id).toBe("a");
+  });
+});

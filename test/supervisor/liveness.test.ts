@@ -1,0 +1,129 @@
+import { afterEach, describe, expect, test } from "bun:test";
+import { judgeLiveness, type LivenessFacts, watchLiveness } from "../../src/supervisor/liveness.ts";
+import { until } from "../support/until.ts";
+
+const facts = (changes: Partial<LivenessFacts>): LivenessFacts => ({
+  missed: 0,
+  busy: false,
+  silentFor: 0,
+  hangTimeout: 600_000,
+  ...changes,
+});
+
+const verdicts = (changes: Partial<LivenessFacts>): string => judgeLiveness(facts(changes)).type;
+
+describe("a model server that misses health checks", () => {
+  test("is well while it answers, whatever was before", () => {
+    expect(verdicts({ missed: 0, busy: true, silentFor: 9_999_999 })).toBe("well");
+  });
+
+  test("is given three", () => {
+    expect([1, 2, 3, 4].map((missed) => verdicts({ missed }))).toEqual(["missed", "missed", "hung", "hung"]);
+  });
+
+  test("is left alone while it is at work, for a limited time, and somebody is told", () => {
+    expect(verdicts({ missed: 3, busy: true, silentFor: 30_000 })).toBe("silent-at-work");
+    expect(verdicts({ missed: 300, busy: true, silentFor: 599_999 })).toBe("silent-at-work");
+    expect(verdicts({ missed: 300, busy: true, silentFor: 600_000 })).toBe("hung");
+  });
+
+  test("is described by what was seen", () => {
+    expect(judgeLiveness(facts({ missed: 3 }))).toEqual({
+      type: "hung",
+      message: "the model server does not answer any more: 3 health checks in a row missed",
+    });
+    expect(judgeLiveness(facts({ missed: 9, busy: true, silentFor: 601_000 }))).toEqual({
+      type: "hung",
+      message: "the model server has been at work without an answer for 601 s",
+    });
+    expect(judgeLiveness(facts({ missed: 4, busy: true, silentFor: 40_000 }))).toMatchObject({
+      message:
+        "the model server has not answered 4 health checks in a row, but is at work; it is left alone for at most 600 s",
+    });
+  });
+});
+
+describe("the watch over a model server", () => {
+  const endings: (() => void)[] = [];
+  afterEach(() => {
+    for (const end of endings.splice(0)) end();
+  });
+
+  /** A server that answers, or keeps its callers waiting. */
+  const serve = () => {
+    const behaviour = { silent: false, status: 200, asked: 0 };
+    const server = Bun.serve({
+      port: 0,
+      hostname: "127.0.0.1",
+      fetch: () => {
+        behaviour.asked += 1;
+        return behaviour.silent
+          ? new Promise<Response>(() => undefined)
+          : new Response("", { status: behaviour.status });
+      },
+    });
+    endings.push(() => void server.stop(true));
+    return { behaviour, endpoint: { host: "127.0.0.1", port: server.port ?? 0, healthPath: "/health" } };
+  };
+
+  const watch = (endpoint: Parameters<typeof watchLiveness>[1], tracker: { busy: boolean }, hangTimeout = 600_000) => {
+    const reports: (string | null)[] = [];
+    const liveness = watchLiveness({ healthInterval: 20, hangTimeout }, endpoint, tracker, (message) =>
+      reports.push(message),
+    );
+    endings.push(liveness.end);
+    let hung: string | null = null;
+    void liveness.hung.then((verdict) => {
+      hung = verdict.hung;
+    });
+    return { liveness, reports, hung: () => hung };
+  };
+
+  test("finds one that has gone silent", async () => {
+    const { behaviour, endpoint } = serve();
+    const { hung } = watch(endpoint, { busy: false });
+    await until("some answers", () => behaviour.asked > 3);
+    expect(hung()).toBeNull();
+    behaviour.silent = true;
+    expect(await until("the verdict", hung)).toContain("3 health checks in a row missed");
+  });
+
+  test("does not mind an answer that is not 200: something lives there", async () => {
+    const { behaviour, endpoint } = serve();
+    behaviour.status = 503;
+    const { hung, reports } = watch(endpoint, { busy: false });
+    await until("some answers", () => behaviour.asked > 8);
+    expect([hung(), reports]).toEqual([null, []]);
+  });
+
+  test("reports a busy one once, takes that back when it answers, and never calls it hung", async () => {
+    const { behaviour, endpoint } = serve();
+    behaviour.silent = true;
+    const { hung, reports } = watch(endpoint, { busy: true });
+    await until("some checks", () => behaviour.asked > 8);
+    expect([hung(), reports.length]).toEqual([null, 1]);
+    behaviour.silent = false;
+    await until("the report to be taken back", () => reports.length === 2);
+    expect(reports[1]).toBeNull();
+    expect(hung()).toBeNull();
+  });
+
+  test("gives up a busy one after the time it may be silent", async () => {
+    const { behaviour, endpoint } = serve();
+    behaviour.silent = true;
+    const { hung } = watch(endpoint, { busy: true }, 300);
+    expect(await until("the verdict", hung)).toContain("at work without an answer");
+  });
+
+  test("asks nobody any more once it has ended, nor where it is off", async () => {
+    const { behaviour, endpoint } = serve();
+    const { liveness } = watch(endpoint, { busy: false });
+    await until("one answer", () => behaviour.asked > 0);
+    liveness.end();
+    await Bun.sleep(30);
+    const { asked } = behaviour;
+    endings.push(watchLiveness({ healthInterval: 0, hangTimeout: 1 }, endpoint, { busy: false }, () => undefined).end);
+    await Bun.sleep(100);
+    expect(behaviour.asked).toBe(asked);
+  });
+});
