@@ -43,7 +43,9 @@ const typeOf = (issue: z.core.$ZodIssue, missing: boolean): string => {
  */
 export const toFieldError = (loc: (string | number)[], issue: z.core.$ZodIssue, input: unknown): FieldError => {
   const missing = input === undefined || (input === null && issue.code === "invalid_type");
-  const hidden = missing || loc.some(secretField) || (typeof input === "object" && input !== null);
+  // A config that a client encoded twice is a string with the key in it.
+  const whole = loc.at(-1) === "config";
+  const hidden = missing || whole || loc.some(secretField) || (typeof input === "object" && input !== null);
   return {
     type: typeOf(issue, missing),
     loc,
