@@ -85,6 +85,8 @@ export interface Backend<C extends InstanceConfig = InstanceConfig> {
   /** Path of the health check; it needs no key and answers 200 once the model can answer. */
   healthPath: string;
   createLogReader(): LogReader;
+  /** Whether this exit code says that another attempt would end in the same way. */
+  isFinalExit(code: number): boolean;
   /** Null where the log says it all. */
   slotsProbe(config: C): SlotsProbe | null;
   /** The lines of a dead process's last output that tell a person why it died; most telling first, at most 3. */

@@ -45,10 +45,14 @@ const launchPyserver = (kind: string, flags: string[], config: Config, context: 
   };
 };
 
+/** Of the Python server's exit codes: a bad setting, a missing module, labels that do not fit. */
+const FINAL_EXITS = [2, 3, 6];
+
 const shared = {
   // A model may be an id on the Hub as well as a folder, so nothing must be there before a start.
   requiredFiles: () => [],
   obstacle: () => null,
+  isFinalExit: (code: number) => FINAL_EXITS.includes(code),
   healthPath: "/health",
   createLogReader: createPyserverLogReader,
   slotsProbe: () => null,

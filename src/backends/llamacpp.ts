@@ -53,6 +53,8 @@ export const llamacpp: Backend<LlamaCppConfig> = {
   requiredFiles,
   launch,
   obstacle,
+  // It exits with 1 whatever the reason.
+  isFinalExit: () => false,
   healthPath: "/health",
   createLogReader: createLlamaLogReader,
   slotsProbe: (config) => slotsProbe(config.api_key),

@@ -228,7 +228,8 @@ export class Run {
   private async deathOf(code: Awaited<ServerProcess["exited"]>, ranFor: number | null): Promise<Failure> {
     await this.owner.log.settle();
     const lines = this.backend.reasonLines(this.owner.log.lastLines(REASON_LINES));
-    return { reason: reasonOfExit(code, lines), final: false, ranFor };
+    const final = typeof code?.code === "number" && this.backend.isFinalExit(code.code);
+    return { reason: reasonOfExit(code, lines), final, ranFor };
   }
 
   private async pause(verdict: Verdict, failure: Failure): Promise<void> {

@@ -109,3 +109,10 @@ describe("the Python that runs it", () => {
     expect(choose("", both)).toBe("/venv/bin/python");
   });
 });
+
+test("a missing module is not tried again, a model that could not be fetched is", () => {
+  expect(backends.huggingface_causal.isFinalExit(3)).toBe(true);
+  expect(backends.huggingface_classification.isFinalExit(6)).toBe(true);
+  expect(backends.huggingface_causal.isFinalExit(4)).toBe(false);
+  expect(backends.llamacpp.isFinalExit(1)).toBe(false);
+});
