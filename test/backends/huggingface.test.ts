@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { huggingfaceCausal, huggingfaceClassification } from "../../src/backends/huggingface.ts";
-import type { LaunchContext } from "../../src/backends/index.ts";
+import { backends, type LaunchContext } from "../../src/backends/index.ts";
 import { choosePython } from "../../src/backends/python.ts";
 import { huggingfaceCausalConfig, huggingfaceClassificationConfig } from "../../src/contract/index.ts";
 
