@@ -22,6 +22,8 @@ export function createRunner(limitMs: number, env: Record<string, string | undef
   return async (argv) => {
     if (stuck) return "timeout";
     const child = Bun.spawn(argv, {
+      // bun:ffi looks for a library in the working directory, too, when the loader does not find it.
+      cwd: "/",
       env: { ...passed, LC_ALL: "C" },
       stdin: "ignore",
       stdout: "pipe",

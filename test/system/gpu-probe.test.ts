@@ -122,6 +122,10 @@ describe("a program that is run", () => {
     expect(result.stdout).not.toContain("secret");
   });
 
+  test("does not run in the daemon's directory, where anyone's library may lie", async () => {
+    expect(await createRunner(5000)([program("pwd")])).toMatchObject({ stdout: "/\n" });
+  });
+
   test("holds up no other one once it has gone", async () => {
     const run = createRunner(500);
     expect(await run([program("exec sleep 60")])).toBe("timeout");
