@@ -1,19 +1,16 @@
 import { dlopen, type FFIFunction } from "bun:ffi";
 
-/** The system's C library, under the names that it has on the systems we run on. */
-const NAMES =
-  process.platform === "darwin"
-    ? ["libSystem.B.dylib"]
-    : ["libc.so.6", "libc.musl-x86_64.so.1", "libc.musl-aarch64.so.1"];
+/**
+ * The system's C library. Our binaries are made for these two alone; to try further names would be
+ * unsafe, since a library that the loader does not find is looked for in the working directory.
+ */
+const NAME = process.platform === "darwin" ? "libSystem.B.dylib" : "libc.so.6";
 
-/** Its functions, or null where none of the names is there or one of the functions is not. */
+/** Its functions, or null where it has not all of them. */
 export const openLibc = <const F extends Record<string, FFIFunction>>(functions: F) => {
-  for (const name of NAMES) {
-    try {
-      return dlopen(name, functions).symbols;
-    } catch {
-      // The next name, then none.
-    }
+  try {
+    return dlopen(NAME, functions).symbols;
+  } catch {
+    return null;
   }
-  return null;
 };
