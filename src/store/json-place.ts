@@ -1,11 +1,19 @@
-/** Where a text stops being JSON, counted from 1; null where it parses. The text itself is not repeated: it may hold secrets. */
+/**
+ * Where a text stops being JSON, counted from 1; null where it parses, or is nested too deeply to tell. The text
+ * itself is not repeated: it may hold secrets.
+ */
 export const placeOfJsonError = async (
   text: string,
 ): Promise<{ line: number; column: number; problem: string } | null> => {
   // Only a broken text needs it.
   const { parse, printParseErrorCode } = await import("jsonc-parser");
   const errors: import("jsonc-parser").ParseError[] = [];
-  parse(text, errors, { disallowComments: true });
+  try {
+    parse(text, errors, { disallowComments: true });
+  } catch {
+    // Nested too deeply for a parser that goes down by itself.
+    return null;
+  }
   const first = errors[0];
   if (first === undefined) return null;
   const before = text.slice(0, first.offset).split("\n");
