@@ -15,7 +15,6 @@ from tokenizers import (
     normalizers,
     pre_tokenizers,
     processors,
-    trainers,
 )
 from transformers import BertConfig, BertForSequenceClassification
 
@@ -26,6 +25,7 @@ NAME = "solar-sentiment"
 LONGEST = 512
 LEAST_ACCURACY = 0.95
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
+ENDINGS = ("s", "d", "ed", "ing", "ly", "er", "ful", "less")
 
 
 def train_classifier(out: Path, seed: int, steps: int = 1200, rows: int = 64) -> None:
@@ -96,20 +96,37 @@ def _config(tokenizer: Tokenizer) -> BertConfig:
 
 
 def _tokenizer(texts: list[str]) -> Tokenizer:
+    """Whole words and endings; any other word is unknown, which training makes neutral.
+
+    The vocabulary is counted here because WordPieceTrainer (tokenizers 0.23) breaks ties
+    differently in each run.
+    """
     tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True, strip_accents=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece()
-    trainer = trainers.WordPieceTrainer(
-        vocab_size=1600, special_tokens=SPECIAL, show_progress=False, min_frequency=2
-    )
-    tokenizer.train_from_iterator(texts, trainer)
+    pieces = SPECIAL + [f"##{ending}" for ending in ENDINGS] + _words(tokenizer, texts)
+    vocabulary = {piece: index for index, piece in enumerate(pieces)}
+    tokenizer.model = models.WordPiece(vocabulary, unk_token="[UNK]")
+    tokenizer.add_special_tokens(SPECIAL)
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]",
         pair="[CLS] $A [SEP] $B [SEP]",
         special_tokens=[(token, tokenizer.token_to_id(token)) for token in ("[CLS]", "[SEP]")],
     )
     return tokenizer
+
+
+def _words(tokenizer: Tokenizer, texts: list[str]) -> list[str]:
+    """The words of `texts` in order, less those that another one and an ending make."""
+    found: set[str] = set()
+    for text in texts:
+        normal = tokenizer.normalizer.normalize_str(text)
+        found.update(word for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(normal))
+    made = {
+        stem + ending for stem in found if len(stem) > 2 for ending in ENDINGS if stem.isalpha()
+    }
+    return sorted(found - made)
 
 
 def _loss(
