@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sized
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +38,7 @@ class Loaded:
 def load(settings: Settings, progress: Progress) -> Loaded:
     """Raises `StartupError` with MISSING_MODULE, MODEL or USAGE; never loads the weights twice."""
     progress("import", 0.0)
+    check_folder(settings.model)
     try:
         return _load(settings, progress)
     except StartupError:
@@ -45,6 +48,15 @@ def load(settings: Settings, progress: Progress) -> Loaded:
     except Exception as error:
         what = "it does not fit into memory" if is_out_of_memory(error) else one_line(error)
         raise StartupError(ExitCode.MODEL, f"cannot load model {settings.model}: {what}") from error
+
+
+def check_folder(model: str) -> None:
+    """A path that holds no model, said before anything is imported. An id of the hub is left to transformers."""
+    if os.path.isdir(model):
+        if not os.path.isfile(os.path.join(model, "config.json")):
+            raise StartupError(ExitCode.MODEL, f"cannot load model {model}: the folder has no config.json")
+    elif model.startswith((".", "~", os.sep)) or model.count("/") > 1:
+        raise StartupError(ExitCode.MODEL, f"cannot load model {model}: there is no such folder")
 
 
 def _load(settings: Settings, progress: Progress) -> Loaded:
@@ -145,13 +157,17 @@ def _require_head(model: Any, missing: Iterable[str], settings: Settings) -> Non
 
 
 def missing_module(error: ImportError) -> StartupError:
-    """Names the module and the command that installs it."""
-    name = error.name.split(".")[0] if isinstance(error, ModuleNotFoundError) and error.name else ""
-    if name:
-        return StartupError(
-            ExitCode.MISSING_MODULE, f"Python module {name} is missing; install it with: pip install {name}"
-        )
-    return StartupError(ExitCode.MISSING_MODULE, f"a Python module is missing or broken: {one_line(error)}")
+    """Names the module and the command that installs it. transformers' own checks name it in the text only."""
+    name = error.name if isinstance(error, ModuleNotFoundError) else None
+    if name is None and (match := re.search(r"requires the (\w+) library", str(error))):
+        name = match[1]
+    if name is None:
+        return StartupError(ExitCode.MISSING_MODULE, f"a Python module is missing or broken: {one_line(error)}")
+    name = name.split(".")[0]
+    return StartupError(
+        ExitCode.MISSING_MODULE,
+        f"Python module {name} is missing; install it with: {sys.executable} -m pip install {name}",
+    )
 
 
 def _checkpoint_dtype(config: Any) -> str | None:

@@ -122,6 +122,8 @@ class Process:
 
     def _load(self) -> None:
         """Runs in its own thread; the event loop answers /health meanwhile."""
+        # Importing makes a million objects that stay: looking through them again and again costs a second.
+        gc.disable()
         try:
             from .loading import load
 
@@ -146,9 +148,10 @@ class Process:
         self._engine = built.engine
         built.engine.start()
         self._app.serve(built.handlers)
-        # What importing and loading made stays for good: the collector need not look at it again.
+        # From here on the collector works, but need not look at what is there for good.
         gc.collect()
         gc.freeze()
+        gc.enable()
         self._state.set_ready(built.facts)
         self._metrics.ready = True
         self._events.emit("loading", stage="ready-check", progress=1.0)

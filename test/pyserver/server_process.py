@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 PACKAGE = Path(__file__).resolve().parents[2] / "pyserver"
+PATHS = [str(PACKAGE), *filter(None, [os.environ.get("PYTHONPATH")])]
 PATIENCE_S = 120.0
 
 
@@ -39,7 +40,7 @@ class ServerProcess:
     def __init__(self, *arguments: str, key: str | None = None, port: int | None = None, **environment: str) -> None:
         self.port = port or free_port()
         self.key = key
-        environ = {**os.environ, "PYTHONPATH": str(PACKAGE), **environment}
+        environ = {**os.environ, "PYTHONPATH": os.pathsep.join(PATHS), **environment}
         if key is not None:
             environ["SOLAR_PYSERVER_API_KEY"] = key
         self.arguments = [*arguments, "--port", str(self.port)]

@@ -117,7 +117,7 @@ def test_a_module_that_the_model_needs_is_named(start_server: Start, llama_folde
     (package / "__init__.py").write_text("import sentencepiece_of_a_model\n")
     server = start_server("causal", "--model", str(llama_folder), PYTHONPATH=f"{tmp_path}:{PACKAGE}")
     assert server.wait_exit() == 3
-    assert "pip install sentencepiece_of_a_model" in server.errors[-1]
+    assert "-m pip install sentencepiece_of_a_model" in server.errors[-1]
 
 
 @pytest.mark.parametrize("kind", ["absent", "empty", "broken", "other"])
@@ -140,6 +140,15 @@ def test_a_model_that_cannot_be_loaded_ends_with_its_code_and_one_line(
     assert "Traceback" not in "".join(server.errors)
     assert [line for line in server.lines if line.startswith("solar: error message=")]
     assert server.lines[-1] == "solar: stopped"
+
+
+def test_a_module_that_transformers_names_in_its_text_is_named_too() -> None:
+    from solar_pyserver.errors import ExitCode
+    from solar_pyserver.loading import missing_module
+
+    error = missing_module(ImportError("LlamaTokenizer requires the SentencePiece library but it was not found"))
+    assert error.code is ExitCode.MISSING_MODULE
+    assert "pip install SentencePiece" in str(error)
 
 
 def test_an_absent_device_ends_with_a_line_that_says_so(start_server: Start, llama_folder: Path) -> None:
