@@ -156,7 +156,7 @@ export class ManagedInstance implements RunOwner {
   /** Replaces the config. @throws InstanceActiveError, NotSavedError */
   update(config: InstanceConfig): Promise<void> {
     return this.enqueue(async () => {
-      if (!isAtRest(this.status) || this.run !== null) throw new InstanceActiveError("update");
+      await this.atRest("update");
       const before = this.config;
       this.config = config;
       try {
@@ -172,17 +172,23 @@ export class ManagedInstance implements RunOwner {
   /** Runs `remove` with nothing else going on. @throws InstanceActiveError */
   remove(remove: () => Promise<void>): Promise<void> {
     return this.enqueue(async () => {
-      if (!isAtRest(this.status) || this.run !== null) throw new InstanceActiveError("delete");
+      await this.atRest("delete");
       await remove();
       this.log.close();
     });
+  }
+
+  /** One that has failed is at rest, but what it left behind may still have to be cleared away. */
+  private async atRest(verb: "update" | "delete"): Promise<void> {
+    if (isAtRest(this.status)) await this.run?.done;
+    if (!isAtRest(this.status)) throw new InstanceActiveError(verb);
   }
 
   /** At the end of the daemon: it should run again later, so `desired` stays. */
   async shutDown(): Promise<void> {
     this.stops += 1;
     // One that failed stays failed: why is still of interest to whoever looks after the next boot.
-    if (this.run !== null) this.requestStop(true);
+    if (this.run !== null && !isAtRest(this.status)) this.requestStop(true);
     await this.run?.done;
     this.log.close();
   }

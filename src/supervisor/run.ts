@@ -99,7 +99,8 @@ export class Run {
       const verdict = judge(this.tally, failure, this.host.policy, Math.random());
       this.tally = verdict.tally;
       await Promise.all([this.clear(LEFTOVER_GRACE_MS), this.pause(verdict, failure)]);
-      if (verdict.type === "give-up") return;
+      // A stop may have come while what it left behind was cleared away.
+      if (verdict.type === "give-up" && !this.over) return;
     }
     if (this.detached) return;
     await this.clear(this.host.stopTimeout);
