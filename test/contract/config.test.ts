@@ -47,9 +47,17 @@ describe("a config", () => {
       special: false,
       host: "0.0.0.0",
       port: null,
+      priority: 0,
     });
     const model = { model_id: "org/model", alias: "a", api_key: "k" };
-    const shared = { device: "auto", dtype: "auto", trust_remote_code: false, host: "0.0.0.0", port: null };
+    const shared = {
+      device: "auto",
+      dtype: "auto",
+      trust_remote_code: false,
+      host: "0.0.0.0",
+      port: null,
+      priority: 0,
+    };
     expect(accepted({ backend_type: "huggingface_causal", ...model })).toEqual({
       backend_type: "huggingface_causal",
       ...model,

@@ -14,12 +14,14 @@ const minimal = { model: "/models/m.gguf", alias: "llama-3:8b", api_key: "instan
 
 const create = (config: unknown) => daemon.request<InstanceAnswer>("POST", "/instances", { config });
 
+type Body = string | Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array>;
+
 interface Invalid {
   detail: { type: string; loc: (string | number)[]; msg: string; input: unknown }[];
 }
 
 /** Raw, since some of these are no JSON. */
-const post = async (body: BodyInit | null, headers: Record<string, string> = {}) => {
+const post = async (body: Body | null, headers: Record<string, string> = {}) => {
   const answer = await fetch(`${daemon.url}/instances`, {
     method: "POST",
     headers: { "X-API-Key": KEY, ...headers },
@@ -52,6 +54,7 @@ describe("creating an instance", () => {
           host: "0.0.0.0",
           port: null,
           api_key: "instance-key",
+          priority: 0,
         },
         status: "stopped",
         port: null,
@@ -155,7 +158,7 @@ describe("what is wrong with a body", () => {
   });
 
   test("is never an error of the server's: no body, no object, no end, noise, depth, a config in a string", async () => {
-    const bodies: [string, BodyInit | null][] = [
+    const bodies: [string, Body | null][] = [
       ["nothing", null],
       ["empty", ""],
       ["null", "null"],

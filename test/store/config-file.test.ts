@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { LlamaCppConfig } from "../../src/contract/index.ts";
+import { llamacppConfig } from "../../src/contract/index.ts";
 import { ConfigFile, ConfigFileError, loadConfig, type StoredInstance } from "../../src/store/config-file.ts";
 import { removeFoldersAfterEach, temporaryFolder } from "../support/folder.ts";
 
@@ -55,7 +55,7 @@ const pythonEntry = {
 
 const stored = (id: string, changes: Partial<StoredInstance> = {}): StoredInstance => ({
   id,
-  config: pythonEntry.config as LlamaCppConfig,
+  config: llamacppConfig.parse(pythonEntry.config),
   status: "stopped",
   desired: "stopped",
   port: null,
@@ -88,7 +88,7 @@ describe("a config.json of the Python program", () => {
   test("from before there were backends loads as llamacpp, its defaults filled in", async () => {
     const config = { model: "/m.gguf", alias: "old", api_key: "k", threads: 2 };
     const { instances } = await loadConfig(fileWith({ instances: [{ ...pythonEntry, config }] }));
-    expect(instances[0]?.config).toEqual({
+    expect(instances[0]?.config).toMatchObject({
       backend_type: "llamacpp",
       model: "/m.gguf",
       alias: "old",
@@ -174,15 +174,25 @@ describe("a file that is no config", () => {
   test("is empty only where it does not exist", async () => {
     const loaded = await loadConfig(join(temporaryFolder(), "config.json"));
     expect(loaded).toEqual({ instances: [], unreadable: [], problems: [] });
-    expect(await problemOf("")).toStartWith("config.json:1:1: the file is empty. Mend it, or take the last good copy");
+    expect(await problemOf("")).toStartWith("config.json:1:1: the file is empty. Mend it");
     expect(await problemOf(" \n")).toContain("the file is empty");
   });
 
   test("is refused with line and column, and without what stands there", async () => {
     const text = '{\n  "instances": [\n    {"id": "a", "config": {"api_key": "secret"},,}\n  ]\n}\n';
     const problem = await problemOf(text);
-    expect(problem).toMatch(/^config\.json:3:\d+: \w+: not valid JSON\. Mend it, or take/);
+    expect(problem).toMatch(/^config\.json:3:\d+: \w+: not valid JSON\. Mend it/);
     expect(problem).not.toContain("secret");
+  });
+
+  test("is refused with the way back to the last good copy, where there is one", async () => {
+    const path = fileWith({ instances: [pythonEntry] });
+    const { instances } = await loadConfig(path);
+    await new ConfigFile(path, [], () => instances).save();
+    writeFileSync(path, "");
+    await expect(loadConfig(path)).rejects.toThrow(`cp '${path}.bak' '${path}'`);
+    writeFileSync(path, readFileSync(`${path}.bak`));
+    expect((await loadConfig(path)).instances).toHaveLength(1);
   });
 
   test("is refused where it was cut off", async () => {
