@@ -163,7 +163,6 @@ class InFlightEngine(Engine):
         while self._active() > 1 and self._active() * self._longest() > self._budget:
             row = self._prefilling or max(self._decoding, key=lambda row: row.task)
             self._remove(row)
-            row.cached = 0
             self._put_back(row)
 
     def _decode_failed(self, error: Exception) -> None:

@@ -169,6 +169,20 @@ def test_a_long_prompt_is_prefilled_in_chunks_while_others_go_on(bench: Callable
     assert one.end(first).generated == 200
 
 
+def test_a_row_that_leaves_during_a_prefill_does_not_disturb_it(bench: Callable[..., Bench]) -> None:
+    long = [0, *range(100, 250)]
+    alone = bench(prefill_chunk=1000)
+    expected = alone.text(alone.ask(long, tokens=30))
+    one = bench(prefill_chunk=16)
+    one.model.gate.clear()
+    # they leave while the long prompt is read, first from the middle of the batch and then from its end
+    short = [one.ask(prompt, tokens=tokens) for prompt, tokens in zip(PROMPTS[:3], (6, 4, 40), strict=True)]
+    request = one.ask(long, tokens=30)
+    one.model.gate.set()
+    assert one.text(request) == expected
+    assert [one.end(row).generated for row in short] == [6, 4, 40]
+
+
 def test_the_choices_of_a_request_share_the_prompts_prefill(bench: Callable[..., Bench]) -> None:
     one = bench()
     prompt = [0, *range(60, 110)]
@@ -310,10 +324,12 @@ def test_a_lost_device_is_reported(bench: Callable[..., Bench]) -> None:
 def test_a_small_budget_makes_rows_wait_or_start_again_and_changes_no_answer(bench: Callable[..., Bench]) -> None:
     one = bench()
     expected = [one.text(one.ask(prompt, tokens=300)) for prompt in PROMPTS[:4]]
-    small = bench(budget=520)
+    small = bench(budget=540)
     requests = [small.ask(prompt, tokens=300) for prompt in PROMPTS[:4]]
     assert [small.text(request) for request in requests] == expected
-    assert small.metrics.kv_cells <= 520
+    assert small.metrics.kv_cells <= 540
+    # a row that made room is prefilled again with what it had said so far
+    assert max(width for _, width in small.model.batches) > 50
     starts = [line for line in small.lines() if "request-start" in line]
     ends = [line for line in small.lines() if "request-end" in line]
     assert (len(starts), len(ends)) == (4, 4)
