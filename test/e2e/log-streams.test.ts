@@ -1,4 +1,4 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
@@ -7,6 +7,8 @@ import { KEY, TestDaemon, type TestSocket } from "../support/daemon.ts";
 import { until } from "../support/until.ts";
 
 /** Logs from a child's write to a client, on the built binary. */
+
+setDefaultTimeout(60_000);
 
 interface Written {
   first: number;
@@ -214,7 +216,7 @@ describe("200,000 lines at full speed", () => {
     const received: Buffer[] = [];
     let bytes = 0;
     socket.on("data", (chunk) => {
-      received.push(chunk);
+      received.push(Buffer.from(chunk));
       bytes += chunk.length;
       // Reads on only after a pause, so that the daemon finds it full again and again.
       if (received.length % 20 === 0) {
