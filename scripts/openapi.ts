@@ -3,15 +3,15 @@ import { join } from "node:path";
 import { createApp } from "../src/server/app.ts";
 import { describeApi } from "../src/server/docs.ts";
 import type { Supervisor } from "../src/supervisor/supervisor.ts";
+import { readReadme, withTables } from "./readme-tables.ts";
 
-/** The description of the API as a file. Run by scripts/openapi. */
+/** Writes what the code says of itself into files. Run by scripts/openapi. */
 
 export const file = "src/server/openapi.json";
 
 /** As the file has it. No route runs for it, so nothing stands behind them. */
 export const openapiText = (): string => {
   const app = createApp({
-    apiKey: "",
     supervisor: {} as Supervisor,
     readMemory: () => Promise.reject(new Error("nothing is asked")),
     startWaitMs: 0,
@@ -21,6 +21,8 @@ export const openapiText = (): string => {
 };
 
 if (import.meta.main) {
-  writeFileSync(join(import.meta.dir, "..", file), openapiText());
-  console.error(`==> ${file}`);
+  const root = join(import.meta.dir, "..");
+  writeFileSync(join(root, file), openapiText());
+  writeFileSync(join(root, "README.md"), withTables(readReadme(), JSON.parse(openapiText())));
+  console.error(`==> ${file}, and the tables of README.md`);
 }

@@ -1,8 +1,10 @@
 import { accessSync, constants, mkdirSync, readFileSync, statSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
+import { getPath } from "hono/utils/url";
 import { LockedError, takeLock } from "../process/lock.ts";
 import { PortRegistry } from "../process/ports.ts";
 import { punchHead } from "../process/punch.ts";
+import { removeRests } from "../store/atomic-file.ts";
 import { ConfigFile, ConfigFileError, loadConfig } from "../store/config-file.ts";
 import { unpackPyserver } from "../store/pyserver-package.ts";
 import { RecordFolder } from "../store/records.ts";
@@ -13,11 +15,12 @@ import { StartGate } from "../supervisor/start-gate.ts";
 import { Supervisor } from "../supervisor/supervisor.ts";
 import { createMemoryReader } from "../system/memory.ts";
 import { version } from "../version.ts";
-import { createApp } from "./app.ts";
 import { createKeyCheck } from "./auth.ts";
 import { leaveRecord } from "./daemon-record.ts";
+import { createFront } from "./front.ts";
+import { healthy } from "./healthy.ts";
 import { createJournal, type DaemonJournal, wantsColor } from "./journal.ts";
-import { isUpgrade, type SocketData, SocketHub } from "./websockets.ts";
+import { requestedSocket, type SocketData, SocketHub } from "./websockets.ts";
 
 /** Puts the daemon together: settings, store, adoption, listening, starting; and takes it apart at the end. */
 
@@ -131,14 +134,26 @@ const createHost = (settings: Settings, stateDir: string, journal: DaemonJournal
 
 const listen = (settings: Settings, key: string, supervisor: Supervisor, journal: DaemonJournal) => {
   const report = (error: Error): void => journal.error(`unexpected error: ${error.message}`, { stack: error.stack });
-  const app = createApp({
-    apiKey: key,
-    supervisor,
-    readMemory: createMemoryReader(),
-    startWaitMs: settings.START_WAIT * 1000,
-    report,
+  // The routes and their schemas take longer to build than to say that the daemon is well.
+  const loading = import("./app.ts").then(({ createApp }) =>
+    createApp({
+      supervisor,
+      readMemory: createMemoryReader(),
+      startWaitMs: settings.START_WAIT * 1000,
+      report,
+    }),
+  );
+  let app: Awaited<typeof loading> | null = null;
+  void loading.then((loaded) => {
+    app = loaded;
   });
-  const hub = new SocketHub(supervisor, createKeyCheck(key), report);
+  const mayEnter = createKeyCheck(key);
+  const front = createFront(mayEnter, (request) => {
+    if (app !== null) return app.fetch(request);
+    if (request.method === "GET" && getPath(request) === "/health") return Response.json(healthy);
+    return loading.then((loaded) => loaded.fetch(request));
+  });
+  const hub = new SocketHub(supervisor, mayEnter, report);
   supervisor.onRemoved = (id) => hub.closeFor(id);
   try {
     const server = Bun.serve<SocketData>({
@@ -147,13 +162,11 @@ const listen = (settings: Settings, key: string, supervisor: Supervisor, journal
       idleTimeout: IDLE_SECONDS,
       development: false,
       fetch(request, self) {
-        if (isUpgrade(request)) {
-          const answer = hub.upgrade(request, self);
-          if (answer !== null) return answer;
-        }
+        const socket = requestedSocket(request);
+        if (socket !== null) return hub.upgrade(request, socket, self);
         // Starts and stops wait as long as they need to.
         if (request.method === "POST") self.timeout(request, 0);
-        return app.fetch(request);
+        return front(request);
       },
       websocket: hub.handler,
     });
@@ -182,6 +195,7 @@ const serve = async (flags: DaemonFlags): Promise<number> => {
   const stateDir = join(dirname(configPath), ".solar-host");
   const held = lock(stateDir);
   const key = obtainKey(settings, flags, envPath);
+  removeRests(configPath);
   const loaded = await loadConfig(configPath);
   for (const problem of loaded.problems) journal.warn(problem);
 

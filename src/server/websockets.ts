@@ -1,12 +1,11 @@
 import type { Server, ServerWebSocket, WebSocketHandler } from "bun";
-import { type FieldError, toFieldError } from "../contract/index.ts";
+import type { FieldError } from "../contract/index.ts";
 import type { LogRange } from "../logs/cursor.ts";
 import { InstanceNotFoundError } from "../supervisor/errors.ts";
 import type { ManagedInstance } from "../supervisor/instance.ts";
 import type { Supervisor } from "../supervisor/supervisor.ts";
 import { type KeyCheck, offeredSocketKey, selectedProtocol, UNAUTHORIZED } from "./auth.ts";
 import { LogStream } from "./log-stream.ts";
-import { rangeQuery } from "./routes/observation.ts";
 import { StateStream } from "./state-stream.ts";
 
 /** The two WebSockets: who may open one, and what is attached to it. */
@@ -24,20 +23,31 @@ export interface SocketData {
 
 type Socket = ServerWebSocket<SocketData>;
 
-export const isUpgrade = (request: Request): boolean => request.headers.get("upgrade")?.toLowerCase() === "websocket";
-
 const refuse = (status: number, detail: string | FieldError[]): Response =>
   Response.json({ detail }, { status, headers: { "access-control-allow-origin": "*" } });
 
-const parseRange = (params: URLSearchParams): LogRange | FieldError[] => {
+const EVERYTHING: LogRange = { after: null, tail: null };
+
+/** By the rules of the REST form, which are loaded only where there is something to judge. */
+const parseRange = async (params: URLSearchParams): Promise<LogRange | FieldError[]> => {
   const given = Object.fromEntries(
     ["after", "tail"].flatMap((name) => (params.has(name) ? [[name, params.get(name)]] : [])),
   );
+  if (Object.keys(given).length === 0) return EVERYTHING;
+  const { rangeQuery } = await import("./routes/observation.ts");
   const parsed = rangeQuery.safeParse(given);
   if (parsed.success) return { after: parsed.data.after ?? null, tail: parsed.data.tail ?? null };
+  const { toFieldError } = await import("../contract/errors.ts");
   return parsed.error.issues.map((issue) =>
     toFieldError(["query", ...issue.path.map(String)], issue, given[String(issue.path[0])]),
   );
+};
+
+/** Which socket a request asks to open; null where it asks for none of ours. */
+export const requestedSocket = (request: Request): Pick<SocketData, "kind" | "id"> | null => {
+  if (request.headers.get("upgrade")?.toLowerCase() !== "websocket") return null;
+  const match = /^\/instances\/([^/]+)\/(logs|state)$/.exec(new URL(request.url).pathname);
+  return match === null ? null : { kind: match[2] as SocketData["kind"], id: match[1] ?? "" };
 };
 
 export class SocketHub {
@@ -49,17 +59,18 @@ export class SocketHub {
     private readonly report: (error: Error) => void,
   ) {}
 
-  /** Answers an upgrade request; null where the path is none of ours, undefined where the socket is open. */
-  upgrade(request: Request, server: Server<SocketData>): Response | null | undefined {
-    const url = new URL(request.url);
-    const match = /^\/instances\/([^/]+)\/(logs|state)$/.exec(url.pathname);
-    if (match === null) return null;
+  /** Answers a request for a socket; undefined where it is open. */
+  async upgrade(
+    request: Request,
+    requested: Pick<SocketData, "kind" | "id">,
+    server: Server<SocketData>,
+  ): Promise<Response | undefined> {
     if (!this.mayEnter(offeredSocketKey(request.headers))) return refuse(401, UNAUTHORIZED);
-    const range = parseRange(url.searchParams);
+    const range = await parseRange(new URL(request.url).searchParams);
     if (Array.isArray(range)) return refuse(422, range);
     const protocol = selectedProtocol(request.headers);
     const opened = server.upgrade(request, {
-      data: { kind: match[2] as SocketData["kind"], id: match[1] ?? "", range, stream: null },
+      data: { ...requested, range, stream: null },
       ...(protocol === null ? {} : { headers: { "Sec-WebSocket-Protocol": protocol } }),
     });
     return opened ? undefined : refuse(400, "Not a valid WebSocket handshake");

@@ -1,6 +1,16 @@
-import { closeSync, fsyncSync, mkdirSync, openSync, realpathSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { link, open, rename, rm } from "node:fs/promises";
-import { dirname } from "node:path";
+import {
+  closeSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { copyFile, link, open, rename, rm } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
 
 /** Files that are either the old or the new one, whatever happens in between. */
 
@@ -21,27 +31,52 @@ const targetOf = (path: string): string => {
  * Replaces a file: written beside, made durable, put in place. The one before it stays as the backup.
  * @param file the file, or a link to it
  * @param mode permissions of the new file
- * @throws where the disk is full or read-only; the old file is untouched then
+ * @throws where the disk is full, read-only or failing; the old file stands there then
  */
 export const replaceFile = async (file: string, text: string, mode: number): Promise<void> => {
   const path = targetOf(file);
   const beside = temporary(path);
+  const old = `${beside}.old`;
   try {
-    const handle = await open(beside, "w", mode);
-    try {
-      await handle.chmod(mode);
-      await handle.writeFile(text);
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-    await keepBackup(path);
+    await writeDurably(beside, text, mode);
+    const kept = await linkTo(path, old);
     await rename(beside, path);
+    try {
+      await syncFolder(dirname(path));
+    } catch (error) {
+      await putBack(path, kept ? old : null);
+      throw error;
+    }
+    // Last of all: at no moment are the file and its backup one and the same, so that whoever
+    // breaks the one in an editor never breaks the other.
+    if (kept) await rename(old, backupPath(path)).catch(() => rm(old, { force: true }));
   } catch (error) {
-    await rm(beside, { force: true }).catch(() => undefined);
+    for (const rest of [beside, old]) await rm(rest, { force: true }).catch(() => undefined);
     throw error;
   }
-  const dir = await open(dirname(path), "r");
+};
+
+/** Removes what daemons that were killed in the middle left beside the file. Nobody else may be writing it. */
+export const removeRests = (file: string): void => {
+  const path = targetOf(file);
+  const isRest = (name: string): boolean =>
+    name.startsWith(`${basename(path)}.`) && /^\d+\.tmp(\.old)?$/.test(name.slice(basename(path).length + 1));
+  for (const name of readdirSync(dirname(path)).filter(isRest)) rmSync(join(dirname(path), name), { force: true });
+};
+
+const writeDurably = async (path: string, text: string, mode: number): Promise<void> => {
+  const handle = await open(path, "w", mode);
+  try {
+    await handle.chmod(mode);
+    await handle.writeFile(text);
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+};
+
+const syncFolder = async (path: string): Promise<void> => {
+  const dir = await open(path, "r");
   try {
     await dir.sync();
   } finally {
@@ -49,16 +84,25 @@ export const replaceFile = async (file: string, text: string, mode: number): Pro
   }
 };
 
-const keepBackup = async (path: string): Promise<void> => {
-  const beside = `${temporary(path)}.bak`;
-  await rm(beside, { force: true });
+/** A second name for the file, or a copy where the file system has no links; false where there is no file yet. */
+const linkTo = async (path: string, name: string): Promise<boolean> => {
+  await rm(name, { force: true });
   try {
-    await link(path, beside);
-  } catch {
-    // There is none yet, or the file system has no links: then there is no backup.
-    return;
+    await link(path, name);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return false;
+    await copyFile(path, name);
   }
-  await rename(beside, backupPath(path));
+  return true;
+};
+
+/** What was refused must not be there after a crash, as far as such a disk can still be told. */
+const putBack = async (path: string, old: string | null): Promise<void> => {
+  try {
+    await (old === null ? rm(path, { force: true }) : rename(old, path));
+  } catch {
+    // The error that led here says what is wrong with the disk.
+  }
 };
 
 /** {@link replaceFile} at once and without a backup, for small records; `durable` survives a power cut too. */

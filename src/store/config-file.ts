@@ -1,5 +1,6 @@
-import { readFileSync } from "node:fs";
-import { type InstanceConfig, type InstanceStatus, instanceStatuses, parseConfig } from "../contract/index.ts";
+import { existsSync, readFileSync } from "node:fs";
+import type { InstanceConfig, InstanceStatus, parseConfig } from "../contract/index.ts";
+import { instanceStatuses } from "../contract/instance-facts.ts";
 import { backupPath, replaceFile } from "./atomic-file.ts";
 import { placeOfJsonError } from "./json-place.ts";
 
@@ -47,10 +48,10 @@ const asUtc = (time: string): string => {
   return Number.isNaN(parsed.getTime()) ? time : parsed.toISOString();
 };
 
-const parseEntry = (entry: unknown): StoredInstance | string => {
+const parseEntry = (entry: unknown, parse: typeof parseConfig): StoredInstance | string => {
   if (!isRecord(entry)) return "is not an object";
   if (typeof entry.id !== "string" || entry.id === "") return "has no id";
-  const parsed = parseConfig(entry.config);
+  const parsed = parse(entry.config);
   if (!parsed.success) {
     const fields = parsed.issues.map(({ path, issue }) => `config.${path.join(".")}: ${issue.message}`);
     return `(id ${entry.id}) ${fields.join("; ")}`;
@@ -72,13 +73,22 @@ const parseEntry = (entry: unknown): StoredInstance | string => {
   };
 };
 
+/** Ids of entries that could not be understood, as far as they have one. */
+export const idsOf = (entries: readonly unknown[]): Set<string> =>
+  new Set(entries.flatMap((entry) => (isRecord(entry) && typeof entry.id === "string" ? [entry.id] : [])));
+
 const describePlace = async (path: string, text: string): Promise<string> => {
   const place = await placeOfJsonError(text);
   return place === null ? path : `${path}:${place.line}:${place.column}: ${place.problem}`;
 };
 
+/** As the shell reads it back. */
+const quoted = (path: string): string => `'${path.replaceAll("'", "'\\''")}'`;
+
 const restoreHint = (path: string): string =>
-  `Mend it, or take the last good copy back: cp '${backupPath(path)}' '${path}'`;
+  existsSync(backupPath(path))
+    ? `Mend it, or take the last good copy back: cp ${quoted(backupPath(path))} ${quoted(path)}`
+    : "Mend it; there is no earlier copy of it";
 
 /**
  * Loads the file; one that does not exist is empty.
@@ -103,14 +113,17 @@ export const loadConfig = async (path: string): Promise<LoadedConfig> => {
   if (!Array.isArray(entries)) {
     throw new ConfigFileError(`${path}:1:1: expected {"instances": [...]}. ${restoreHint(path)}`);
   }
-  return sortEntries(path, entries);
+  if (entries.length === 0) return { instances: [], unreadable: [], problems: [] };
+  // The schemas of the configs take longer to build than a daemon without instances needs to be there.
+  const { parseConfig } = await import("../contract/config.ts");
+  return sortEntries(path, entries, parseConfig);
 };
 
-const sortEntries = (path: string, entries: unknown[]): LoadedConfig => {
+const sortEntries = (path: string, entries: unknown[], parse: typeof parseConfig): LoadedConfig => {
   const loaded: LoadedConfig = { instances: [], unreadable: [], problems: [] };
   const seen = new Set<string>();
   for (const [index, entry] of entries.entries()) {
-    const parsed = parseEntry(entry);
+    const parsed = parseEntry(entry, parse);
     const problem = typeof parsed === "string" ? parsed : seen.has(parsed.id) ? `repeats id ${parsed.id}` : null;
     if (typeof parsed !== "string" && problem === null) {
       seen.add(parsed.id);
@@ -141,7 +154,8 @@ export class ConfigFile {
       return this.current;
     }
     this.next ??= this.current
-      .catch(() => undefined)
+      // Whoever could not save takes back what was not saved before it is written all the same.
+      .catch(() => new Promise<void>((resolve) => setImmediate(resolve)))
       .then(() => {
         this.next = null;
         this.current = this.write();

@@ -1,4 +1,5 @@
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
+import { bodyLimit } from "hono/body-limit";
 import { instance, instanceAnswer, instanceRequest } from "../../contract/index.ts";
 import type { Supervisor } from "../../supervisor/supervisor.ts";
 import { readConfigBody } from "../body.ts";
@@ -23,6 +24,13 @@ import {
 import { decimal } from "./query.ts";
 
 const tags = ["Instances"];
+
+const MAX_BODY_BYTES = 1024 * 1024;
+const limitBody = bodyLimit({
+  maxSize: MAX_BODY_BYTES,
+  onError: (c) => c.json({ detail: "Request body is larger than 1 MiB" }, 413),
+});
+
 export const idParam = z.object({
   id: z.string().meta({ description: "Id of the instance", example: exampleInstance.id }),
 });
@@ -209,7 +217,7 @@ export const addInstanceRoutes = (app: OpenAPIHono, supervisor: Supervisor, defa
   app.openapi(routes.list, () => jsonText(supervisor.listJson) as never);
   app.openapi(routes.get, (c) => jsonText(supervisor.get(c.req.valid("param").id).viewJson) as never);
 
-  app.openapi({ ...routes.create, hide: true }, async (c) => {
+  app.openapi({ ...routes.create, middleware: limitBody, hide: true }, async (c) => {
     const read = await readConfigBody(c);
     if ("invalid" in read) return c.json({ detail: read.invalid }, 422);
     const created = await supervisor.create(read.config);
@@ -217,7 +225,7 @@ export const addInstanceRoutes = (app: OpenAPIHono, supervisor: Supervisor, defa
     return c.json({ instance: created, message, ...warningsOf(read.warnings) }, 200);
   });
 
-  app.openapi({ ...routes.update, hide: true }, async (c) => {
+  app.openapi({ ...routes.update, middleware: limitBody, hide: true }, async (c) => {
     const { id } = c.req.valid("param");
     const target = supervisor.get(id);
     const read = await readConfigBody(c);

@@ -2,11 +2,11 @@ import { createRoute, type OpenAPIHono } from "@hono/zod-openapi";
 import { backendTypes, health, type Memory, memory, serviceInfo } from "../../contract/index.ts";
 import { version } from "../../version.ts";
 import { exampleMemory } from "../examples.ts";
+import { healthy } from "../healthy.ts";
 import { guarded, jsonAnswer, security } from "./answers.ts";
 
 const description = "Process manager for model inference servers";
 const info = { service: "solar-host" as const, version, description, supported_backends: [...backendTypes] };
-const healthy = { status: "healthy" as const, service: "solar-host" as const, version };
 
 const healthRoute = createRoute({
   operationId: "getHealth",
