@@ -1,6 +1,5 @@
 import { accessSync, constants, mkdirSync, readFileSync, statSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
-import { getPath } from "hono/utils/url";
 import { LockedError, takeLock } from "../process/lock.ts";
 import { PortRegistry } from "../process/ports.ts";
 import { punchHead } from "../process/punch.ts";
@@ -18,8 +17,8 @@ import { version } from "../version.ts";
 import { createKeyCheck } from "./auth.ts";
 import { leaveRecord } from "./daemon-record.ts";
 import { createFront } from "./front.ts";
-import { healthy } from "./healthy.ts";
 import { createJournal, type DaemonJournal, wantsColor } from "./journal.ts";
+import { lazyRoutes } from "./lazy-routes.ts";
 import { requestedSocket, type SocketData, SocketHub } from "./websockets.ts";
 
 /** Puts the daemon together: settings, store, adoption, listening, starting; and takes it apart at the end. */
@@ -134,25 +133,14 @@ const createHost = (settings: Settings, stateDir: string, journal: DaemonJournal
 
 const listen = (settings: Settings, key: string, supervisor: Supervisor, journal: DaemonJournal) => {
   const report = (error: Error): void => journal.error(`unexpected error: ${error.message}`, { stack: error.stack });
-  // The routes and their schemas take longer to build than to say that the daemon is well.
-  const loading = import("./app.ts").then(({ createApp }) =>
-    createApp({
-      supervisor,
-      readMemory: createMemoryReader(),
-      startWaitMs: settings.START_WAIT * 1000,
-      report,
-    }),
-  );
-  let app: Awaited<typeof loading> | null = null;
-  void loading.then((loaded) => {
-    app = loaded;
+  const routes = lazyRoutes({
+    supervisor,
+    readMemory: createMemoryReader(),
+    startWaitMs: settings.START_WAIT * 1000,
+    report,
   });
   const mayEnter = createKeyCheck(key);
-  const front = createFront(mayEnter, (request) => {
-    if (app !== null) return app.fetch(request);
-    if (request.method === "GET" && getPath(request) === "/health") return Response.json(healthy);
-    return loading.then((loaded) => loaded.fetch(request));
-  });
+  const front = createFront(mayEnter, routes.answer);
   const hub = new SocketHub(supervisor, mayEnter, report);
   supervisor.onRemoved = (id) => hub.closeFor(id);
   try {
@@ -170,6 +158,7 @@ const listen = (settings: Settings, key: string, supervisor: Supervisor, journal
       },
       websocket: hub.handler,
     });
+    routes.loadSoon();
     return { server, hub };
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
