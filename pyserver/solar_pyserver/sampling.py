@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -87,8 +88,9 @@ def choose(logits: Tensor, samplers: Sequence[RowSampler]) -> list[int | None]:
         uniforms = [samplers[at].uniform() for at in sampled]
         rows = logits if len(sampled) == len(samplers) else logits[sampled]
         tokens[sampled] = _sample(rows, params, uniforms)
-    finite = torch.isfinite(best).tolist()
-    chosen: list[int | None] = [token if good else None for token, good in zip(tokens.tolist(), finite, strict=True)]
+    chosen: list[int | None] = [
+        token if math.isfinite(value) else None for token, value in zip(tokens.tolist(), best.tolist(), strict=True)
+    ]
     for sampler, token in zip(samplers, chosen, strict=True):
         if token is not None and sampler.params.penalised:
             sampler.record(token)

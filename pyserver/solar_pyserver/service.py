@@ -19,6 +19,7 @@ from .http.app import Handler
 from .http.classify import ClassifyRoutes
 from .http.generate import GenerationRoutes
 from .inflight import InFlightEngine
+from .lean import make_lean
 from .loading import Loaded
 from .metrics import Metrics
 from .threads import settle_threads
@@ -65,6 +66,7 @@ def build_causal(settings: Settings, loaded: Loaded, around: Surroundings) -> Se
         )
         return budget
 
+    _make_lean_causal(model)
     batch, reason = prepare_batching(model, settings.max_batch, budget_for)
     if batch is not None and loaded.device == "cpu":
         settle_threads(try_pass(batch, rows=min(8, settings.max_batch)))
@@ -93,6 +95,17 @@ def build_causal(settings: Settings, loaded: Loaded, around: Surroundings) -> Se
         "chat_template": tokenizer.has_chat_template,
     }
     return Service(engine, {"/v1/chat/completions": routes.chat, "/v1/completions": routes.complete}, facts)
+
+
+def _make_lean_causal(model: Any) -> None:
+    ids = torch.tensor([[1, 2, 3]], device=model.get_input_embeddings().weight.device)
+
+    def run() -> torch.Tensor:
+        with torch.inference_mode():
+            logits: torch.Tensor = model(input_ids=ids).logits
+        return logits
+
+    make_lean(model, run)
 
 
 def build_classification(settings: Settings, loaded: Loaded, around: Surroundings) -> Service:
@@ -132,11 +145,11 @@ def warm_up(loaded: Loaded, scorer: Scorer, rows: int) -> None:
     batch = loaded.tokenizer(["are you ready to answer now"] * min(8, rows))
     encodings = [{name: values[at] for name, values in batch.items()} for at in range(len(batch["input_ids"]))]
 
-    def run() -> object:
+    def run() -> torch.Tensor:
         with torch.inference_mode():
-            return scorer(encodings)
+            return torch.tensor(scorer(encodings))
 
-    run()
+    make_lean(loaded.model, run)
     if loaded.device == "cpu":
         settle_threads(run)
 
