@@ -15,6 +15,14 @@ export interface SegmentRecord {
   held_seq: number;
 }
 
+const isSegment = (value: unknown): value is SegmentRecord => {
+  const { file, first_seq, started_at, held_offset, held_seq } = (value ?? {}) as Record<string, unknown>;
+  const numbers = [first_seq, held_offset, held_seq].every((number) => Number.isSafeInteger(number));
+  return typeof file === "string" && typeof started_at === "string" && numbers;
+};
+
+export const areSegments = (value: unknown): value is SegmentRecord[] => Array.isArray(value) && value.every(isSegment);
+
 export const indexPath = (indexDir: string, file: string): string => join(indexDir, `${basename(file)}.idx`);
 
 /** Where a reader stands in a file. */

@@ -1,5 +1,6 @@
 import { accessSync, constants, mkdirSync, readFileSync, statSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
+import { areSegments } from "../logs/segment.ts";
 import { LockedError, takeLock } from "../process/lock.ts";
 import { PortRegistry } from "../process/ports.ts";
 import { punchHead } from "../process/punch.ts";
@@ -8,7 +9,7 @@ import { ConfigFile, ConfigFileError, loadConfig } from "../store/config-file.ts
 import { unpackPyserver } from "../store/pyserver-package.ts";
 import { RecordFolder } from "../store/records.ts";
 import { readEnvFile, resolveSettings, type Settings, SettingsError, writeFirstKey } from "../store/settings.ts";
-import type { Host } from "../supervisor/host.ts";
+import { type Host, isLaunchRecord } from "../supervisor/host.ts";
 import { defaultPolicy } from "../supervisor/restart-policy.ts";
 import { StartGate } from "../supervisor/start-gate.ts";
 import { Supervisor } from "../supervisor/supervisor.ts";
@@ -119,8 +120,8 @@ const createHost = (settings: Settings, stateDir: string, journal: DaemonJournal
       keepFiles: settings.LOG_KEEP_FILES,
       freeHead: punchHead,
     },
-    segments: new RecordFolder(join(stateDir, "instances"), ".log.json", true),
-    launches: new RecordFolder(join(stateDir, "instances"), ".launch.json", false),
+    segments: new RecordFolder(join(stateDir, "instances"), ".log.json", true, areSegments),
+    launches: new RecordFolder(join(stateDir, "instances"), ".launch.json", false, isLaunchRecord),
     env,
     llamaServer: settings.LLAMA_SERVER,
     python: settings.PYTHON,

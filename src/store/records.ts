@@ -7,19 +7,22 @@ export class RecordFolder<T> {
   /**
    * @param suffix ends the name of each file, so that several kinds share a folder
    * @param durable whether a record survives a power cut, not only the daemon's death
+   * @param isRecord whether what stands in a file is such a record
    */
   constructor(
     private readonly dir: string,
     private readonly suffix: string,
     private readonly durable: boolean,
+    private readonly isRecord: (value: unknown) => value is T,
   ) {
     mkdirSync(dir, { recursive: true, mode: 0o700 });
   }
 
-  /** Null where there is none, or none that parses: each record is written whole, so that is damage from outside. */
+  /** Null where there is none, or what is there is none: each record is written whole, so that is damage from outside. */
   read(id: string): T | null {
     try {
-      return JSON.parse(readFileSync(this.path(id), "utf8")) as T;
+      const record: unknown = JSON.parse(readFileSync(this.path(id), "utf8"));
+      return this.isRecord(record) ? record : null;
     } catch {
       return null;
     }
@@ -37,10 +40,19 @@ export class RecordFolder<T> {
   ids(): string[] {
     return readdirSync(this.dir)
       .filter((name) => name.endsWith(this.suffix))
-      .map((name) => decodeURIComponent(basename(name, this.suffix)));
+      .flatMap((name) => decoded(basename(name, this.suffix)));
   }
 
   private path(id: string): string {
     return join(this.dir, `${encodeURIComponent(id)}${this.suffix}`);
   }
 }
+
+/** The id of a file's name; none where nobody here has written it. */
+const decoded = (name: string): string[] => {
+  try {
+    return [decodeURIComponent(name)];
+  } catch {
+    return [];
+  }
+};

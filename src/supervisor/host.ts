@@ -29,6 +29,13 @@ export interface LaunchRecord {
   retry_count: number;
 }
 
+export const isLaunchRecord = (value: unknown): value is LaunchRecord => {
+  const { mark, port, status, started_at, process } = (value ?? {}) as Record<string, unknown>;
+  const texts = [mark, status, started_at].every((text) => typeof text === "string" && text !== "");
+  const known = process === null || Number.isSafeInteger((process as { pid?: unknown } | undefined)?.pid);
+  return texts && Number.isSafeInteger(port) && known;
+};
+
 /** What all instances of one daemon share. */
 export interface Host {
   readonly ports: PortRegistry;

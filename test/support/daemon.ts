@@ -58,11 +58,12 @@ export class TestDaemon {
     });
     const daemon = new TestDaemon(dir, child, options, 0);
     void daemon.collect();
-    daemon.port = await until("the daemon to listen", () => {
-      if (child.exitCode !== null) throw new Error(`the daemon exited with ${child.exitCode}: ${daemon.stderr}`);
+    const port = await until("the daemon to listen", () => {
       const match = /listens on http:\/\/\S+:(\d+)/.exec(daemon.stderr);
-      return match === null ? null : Number(match[1]);
+      return match !== null ? Number(match[1]) : child.exitCode !== null ? "none" : null;
     });
+    if (port === "none") throw new Error(`the daemon exited with ${child.exitCode}: ${daemon.stderr}`);
+    daemon.port = port;
     return daemon;
   }
 
