@@ -1,0 +1,337 @@
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Instance, LogLine } from "../../src/contract/index.ts";
+import { bootId, identify } from "../../src/process/identity.ts";
+import type { LaunchRecord } from "../../src/supervisor/host.ts";
+import { TestDaemon, type TestSocket } from "../support/daemon.ts";
+import { fakeServer } from "../support/paths.ts";
+import { until } from "../support/until.ts";
+
+/** A daemon that was killed, and the next one that finds what it had left. */
+
+setDefaultTimeout(60_000);
+
+const isAlive = (pid: number | null): boolean => {
+  try {
+    process.kill(pid ?? 0, 0);
+    return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
+  } catch {
+    return false;
+  }
+};
+
+const startFake = async (daemon: TestDaemon, fault: Record<string, unknown> = {}): Promise<Instance> => {
+  const { id } = await daemon.createFake(fault);
+  const { status, body } = await daemon.start(id);
+  expect(status).toBe(200);
+  return body.instance;
+};
+
+const recordPath = (daemon: TestDaemon, id: string): string =>
+  join(daemon.dir, ".solar-host/instances", `${id}.launch.json`);
+
+const readRecord = (daemon: TestDaemon, id: string): LaunchRecord =>
+  JSON.parse(readFileSync(recordPath(daemon, id), "utf8"));
+
+const changeRecord = (daemon: TestDaemon, id: string, changes: Partial<LaunchRecord>): void =>
+  writeFileSync(recordPath(daemon, id), JSON.stringify({ ...readRecord(daemon, id), ...changes }));
+
+const pidInLog = async (daemon: TestDaemon, id: string, name: string): Promise<number> =>
+  until(`the pid of the ${name}`, async () => {
+    const line = (await daemon.logs(id, "?after=-1")).find((entry) => entry.line.includes(`fake: ${name} pid `));
+    return line === undefined ? null : Number(/pid (\d+)/.exec(line.line)?.[1]);
+  });
+
+const linesOf = (socket: TestSocket): LogLine[] =>
+  socket.frames.filter((frame) => "seq" in frame) as unknown as LogLine[];
+
+/** A process that has nothing to do with any daemon. */
+const bystander = () => {
+  const child = Bun.spawn(["sleep", "600"], { detached: true, stdin: "ignore", stdout: "ignore", stderr: "ignore" });
+  return {
+    pid: child.pid,
+    [Symbol.asyncDispose]: async () => {
+      child.kill("SIGKILL");
+      await child.exited;
+    },
+  };
+};
+
+describe.concurrent("a model server whose daemon was killed", () => {
+  test("goes on serving, and is taken over as it was: process, port, start and log", async () => {
+    await using daemon = await TestDaemon.start();
+    const instance = await startFake(daemon);
+    const { id, pid, port, started_at } = instance;
+    const before = await daemon.logs(id, "?after=-1");
+    await daemon.kill();
+    expect((await fetch(`http://127.0.0.1:${port}/health`)).status).toBe(200);
+    await using next = await daemon.again();
+    expect(await next.get(id)).toEqual(instance);
+    expect(started_at).toBeString();
+    const after = await next.logs(id, "?after=-1");
+    expect(after.slice(0, before.length)).toEqual(before);
+    // What it is asked for from here on works as ever.
+    expect((await next.start(id)).body.instance.pid).toBe(pid);
+    const { body } = await next.stop(id);
+    expect(body.instance).toMatchObject({ status: "stopped", pid: null, port: null });
+    expect(isAlive(pid)).toBe(false);
+    expect(existsSync(recordPath(next, id))).toBe(false);
+    expect((await next.start(id)).body.instance.status).toBe("running");
+  });
+
+  test("loses no line to a follower that resumes: each once, those of the time between too", async () => {
+    await using daemon = await TestDaemon.start({ env: { LOG_BUFFER_SIZE: "50" } });
+    const { id } = await startFake(daemon, { lines: 6000, rate: 1500 });
+    const first = daemon.socket(`/instances/${id}/logs?after=-1`);
+    await until("some lines", () => first.frames.length > 500);
+    await daemon.kill();
+    await first.closed;
+    const seen = linesOf(first);
+    const last = seen.at(-1)?.seq ?? 0;
+    // It writes on meanwhile.
+    const file = readdirSync(join(daemon.dir, "logs"))[0] ?? "";
+    const lengthNow = readFileSync(join(daemon.dir, "logs", file)).length;
+    await until(
+      "lines that nobody follows",
+      () => readFileSync(join(daemon.dir, "logs", file)).length > lengthNow + 20_000,
+    );
+    await using next = await daemon.again();
+    const second = next.socket(`/instances/${id}/logs?after=${last}`);
+    await until("the last line", () => String(second.frames.at(-1)?.line).startsWith("line 006000"));
+    const all = [...seen, ...linesOf(second)];
+    expect(second.frames.every((frame) => "seq" in frame)).toBe(true);
+    expect(all.findIndex(({ seq }, n) => seq !== n)).toBe(-1);
+    const numbers = all.filter(({ line }) => line.startsWith("line ")).map(({ line }) => Number(line.slice(5, 11)));
+    expect(numbers.findIndex((number, n) => number !== n + 1)).toBe(-1);
+    expect(numbers).toHaveLength(6000);
+    const times = all.map(({ timestamp }) => timestamp);
+    expect(times).toEqual(times.toSorted());
+    // A log that was read over REST says the same.
+    const rest = await next.logs(id, "?after=-1&limit=10000");
+    expect(rest).toEqual(all);
+  });
+
+  test("while it was loading is taken over too, and becomes running", async () => {
+    await using daemon = await TestDaemon.start();
+    const { id } = await daemon.createFake({ readyAfterMs: 2500 });
+    await daemon.start(id, 0);
+    const { pid } = await until("a process", async () => {
+      const instance = await daemon.get(id);
+      return instance.pid === null ? null : instance;
+    });
+    await daemon.kill();
+    await using next = await daemon.again();
+    expect(await next.get(id)).toMatchObject({ status: "starting", pid });
+    expect(await next.whenStatus(id, "running")).toMatchObject({ pid, error_message: null });
+  });
+
+  test("and that died meanwhile is started again", async () => {
+    await using daemon = await TestDaemon.start();
+    const { id, pid } = await startFake(daemon);
+    await daemon.kill();
+    process.kill(pid ?? 0, "SIGKILL");
+    await until("it to be gone", () => !isAlive(pid));
+    await using next = await daemon.again();
+    const again = await next.whenStatus(id, "running");
+    expect(again.pid).not.toBe(pid);
+  });
+
+  test("and that dies after it was taken over is known as a crash", async () => {
+    await using daemon = await TestDaemon.start();
+    const { id, pid, config } = await startFake(daemon);
+    await daemon.kill();
+    await using next = await daemon.again();
+    expect((await next.get(id)).pid).toBe(pid);
+    if ("model" in config) writeFileSync(config.model, '{"readyAfterMs": 2000}');
+    process.kill(pid ?? 0, "SIGKILL");
+    const told = await until("the crash", async () => {
+      const instance = await next.get(id);
+      return instance.error_message === null ? null : instance;
+    });
+    expect(told.error_message).toStartWith("crash 1 of 5 in a row: the model server ended (its exit code went to an");
+    expect((await next.whenStatus(id, "running")).pid).not.toBe(pid);
+  });
+
+  test("and of which only a grandchild is left is cleared away before another is started", async () => {
+    await using daemon = await TestDaemon.start({ env: { STOP_TIMEOUT: "1" } });
+    const { id, pid } = await startFake(daemon, { grandchild: true, grandchildNewSession: true });
+    const left = [await pidInLog(daemon, id, "grandchild"), await pidInLog(daemon, id, "grandchild in a new session")];
+    await daemon.kill();
+    process.kill(pid ?? 0, "SIGKILL");
+    await until("the leader to be gone", () => !isAlive(pid));
+    expect(left.map(isAlive)).toEqual([true, true]);
+    await using next = await daemon.again();
+    await next.whenStatus(id, "running");
+    await until("what the old one had forked to be gone", () => !left.some(isAlive));
+    await next.stop(id);
+  });
+
+  test("in the middle of a stop is stopped by the next one, and stays so", async () => {
+    await using daemon = await TestDaemon.start({ env: { STOP_TIMEOUT: "60" } });
+    const { id, pid } = await startFake(daemon, { ignoreSigterm: true });
+    void daemon.stop(id).catch(() => undefined);
+    await until("the signal", async () => (await daemon.logs(id)).some(({ line }) => line.includes("SIGTERM ignored")));
+    await daemon.kill();
+    expect(isAlive(pid)).toBe(true);
+    await using next = await daemon.again({ env: { STOP_TIMEOUT: "1" } });
+    expect(["stopping", "stopped"]).toContain((await next.get(id)).status);
+    await next.whenStatus(id, "stopped");
+    expect(isAlive(pid)).toBe(false);
+  });
+
+  test("in the middle of a restart runs again afterwards", async () => {
+    await using daemon = await TestDaemon.start({ env: { STOP_TIMEOUT: "60" } });
+    const { id, pid } = await startFake(daemon, { ignoreSigterm: true });
+    void daemon.request("POST", `/instances/${id}/restart`).catch(() => undefined);
+    await until("the signal", async () => (await daemon.logs(id)).some(({ line }) => line.includes("SIGTERM ignored")));
+    await daemon.kill();
+    await using next = await daemon.again({ env: { STOP_TIMEOUT: "1" } });
+    const again = await until("another process", async () => {
+      const instance = await next.get(id);
+      return instance.status === "running" && instance.pid !== pid ? instance : null;
+    });
+    expect(isAlive(pid)).toBe(false);
+    expect(isAlive(again.pid)).toBe(true);
+    await next.stop(id);
+  });
+
+  test("of an instance that somebody took out of the config is ended", async () => {
+    await using daemon = await TestDaemon.start({ env: { STOP_TIMEOUT: "1" } });
+    const { id, pid } = await startFake(daemon);
+    await daemon.kill();
+    writeFileSync(join(daemon.dir, "config.json"), '{"instances": []}');
+    await using next = await daemon.again();
+    await until("it to be ended", () => !isAlive(pid));
+    await until("its record to be gone", () => !existsSync(recordPath(next, id)));
+    expect((await next.request<unknown[]>("GET", "/instances")).body).toEqual([]);
+  });
+
+  test("keeps its port: an instance that starts next to it gets another", async () => {
+    await using daemon = await TestDaemon.start();
+    const { port } = await startFake(daemon);
+    await daemon.kill();
+    await using next = await daemon.again({ env: { START_PORT: String(port) } });
+    const other = await startFake(next);
+    expect(other.port).toBeGreaterThan(port ?? 0);
+  });
+
+  test("has figures of what it had done before: the last generation is still known", async () => {
+    await using daemon = await TestDaemon.start();
+    const { id, port } = await startFake(daemon, { tokens: 5 });
+    const chat = await fetch(`http://127.0.0.1:${port}/v1/chat/completions`, {
+      method: "POST",
+      headers: { Authorization: "Bearer instance-key" },
+      body: JSON.stringify({ messages: [{ role: "user", content: "x" }] }),
+    });
+    await chat.json();
+    const before = await until("the figures", async () => {
+      const answer = await daemon.lastGeneration(id);
+      return answer.status === 200 ? answer.body : null;
+    });
+    expect(before).toMatchObject({ prompt_tokens: 12, generated_tokens: 5 });
+    await daemon.kill();
+    await using next = await daemon.again();
+    const after = await until("the figures", async () => {
+      const answer = await next.lastGeneration(id);
+      return answer.status === 200 ? answer.body : null;
+    });
+    expect(after).toEqual(before);
+  });
+});
+
+describe.concurrent("a record", () => {
+  test("of a start that was recorded but whose process was not: the process is found by its mark", async () => {
+    await using daemon = await TestDaemon.start();
+    const { id, pid } = await startFake(daemon);
+    await daemon.kill();
+    changeRecord(daemon, id, { process: null, status: "starting" });
+    await using next = await daemon.again();
+    expect(await next.whenStatus(id, "running")).toMatchObject({ pid });
+    await next.stop(id);
+    expect(isAlive(pid)).toBe(false);
+  });
+
+  test("of a start whose process never came is nothing: it is started", async () => {
+    await using daemon = await TestDaemon.start();
+    const { id, pid } = await startFake(daemon);
+    const record = readRecord(daemon, id);
+    await daemon.kill();
+    process.kill(pid ?? 0, "SIGKILL");
+    await until("it to be gone", () => !isAlive(pid));
+    changeRecord(daemon, id, { process: null, mark: "00000000-0000-4000-8000-000000000000" });
+    await using next = await daemon.again();
+    const again = await next.whenStatus(id, "running");
+    expect(again.pid).not.toBe(pid);
+    expect(readRecord(next, id).mark).not.toBe(record.mark);
+  });
+
+  test("with a pid that is another process by now: that one is neither taken over nor signalled", async () => {
+    await using stranger = bystander();
+    await using daemon = await TestDaemon.start({ env: { STOP_TIMEOUT: "1" } });
+    const { id, pid } = await startFake(daemon);
+    await daemon.kill();
+    process.kill(pid ?? 0, "SIGKILL");
+    await until("it to be gone", () => !isAlive(pid));
+    const was = readRecord(daemon, id).process;
+    changeRecord(daemon, id, {
+      process: { ...was, pid: stranger.pid, startTime: was?.startTime ?? "", bootId: bootId() },
+    });
+    await using next = await daemon.again();
+    const again = await next.whenStatus(id, "running");
+    expect(again.pid).not.toBe(stranger.pid);
+    await next.stop(id);
+    expect(isAlive(stranger.pid)).toBe(true);
+  });
+
+  test("of another run of the machine is nobody's, though pid and start time agree", async () => {
+    await using stranger = bystander();
+    await using daemon = await TestDaemon.start({ env: { STOP_TIMEOUT: "1" } });
+    const { id, pid } = await startFake(daemon);
+    await daemon.kill();
+    process.kill(pid ?? 0, "SIGKILL");
+    const identity = identify(stranger.pid);
+    if (identity === null) throw new Error("the stranger has gone");
+    changeRecord(daemon, id, { process: { ...identity, bootId: "another-boot" }, status: "stopping" });
+    await using next = await daemon.again();
+    await until(
+      "the daemon to have decided",
+      async () => !existsSync(recordPath(next, id)) || (await next.get(id)).pid,
+    );
+    expect(isAlive(stranger.pid)).toBe(true);
+    await next.stop(id);
+    expect(isAlive(stranger.pid)).toBe(true);
+  });
+
+  test("that is damaged, or of an instance that never was, does not keep the daemon from starting", async () => {
+    await using daemon = await TestDaemon.start();
+    const { id } = await daemon.createFake();
+    await daemon.kill();
+    const dir = join(daemon.dir, ".solar-host/instances");
+    mkdirSync(dir, { recursive: true });
+    for (const [name, text] of Object.entries({
+      [`${id}.launch.json`]: '{"half": ',
+      "never-was.launch.json": "{}",
+      "empty.launch.json": "",
+      "null.launch.json": "null",
+      "list.launch.json": "[]",
+      "bad-pid.launch.json": JSON.stringify({ mark: "x", process: { pid: -1, startTime: "1", bootId: bootId() } }),
+      "all.launch.json": JSON.stringify({ mark: "", process: { pid: 0, startTime: "", bootId: bootId() } }),
+      "%zz.launch.json": "{}",
+      [`${id}.log.json`]: "{}",
+    })) {
+      writeFileSync(join(dir, name), text);
+    }
+    await using next = await daemon.again();
+    expect((await next.start(id)).body.instance?.status).toBe("running");
+  });
+
+  test("of what an older daemon left with another llama-server is taken over all the same", async () => {
+    await using daemon = await TestDaemon.start();
+    const { id, pid } = await startFake(daemon);
+    await daemon.kill();
+    await using next = await daemon.again({ llamaServer: "/no/such/llama-server" });
+    expect(await next.get(id)).toMatchObject({ status: "running", pid });
+    expect(readRecord(next, id).command[0]).toBe(fakeServer);
+  });
+});
