@@ -68,7 +68,12 @@ const port = optional(integer("Port; the next free one from START_PORT when unse
 const backendType = <const T extends BackendType>(name: T) =>
   custom(z.enum([name], { error: `Input should be '${name}'` }).meta({ description: "Backend type identifier" }));
 
-const listening = { host: withDefault(host, "0.0.0.0"), port, api_key: apiKey } as const;
+const priority = withDefault(
+  integer("With MAX_PARALLEL_STARTS, which instance starts first: the higher one", -1000, 1000),
+  0,
+);
+
+const common = { host: withDefault(host, "0.0.0.0"), port, api_key: apiKey, priority } as const;
 
 export const llamacppFields = {
   backend_type: withDefault(backendType("llamacpp"), "llamacpp"),
@@ -83,7 +88,7 @@ export const llamacppFields = {
   ctx_size: withDefault(integer("Context size in tokens; 0 takes the model's own", 0, MAX_INT), 131_072),
   chat_template_file: optional(plainText("Path to a Jinja chat template")),
   special: withDefault(flag("Print special tokens too"), false),
-  ...listening,
+  ...common,
 } as const satisfies Fields;
 
 const devices = ["auto", "cuda", "mps", "cpu"] as const;
@@ -110,7 +115,7 @@ export const huggingfaceCausalFields = {
   max_length: withDefault(integer("Maximum sequence length in tokens", 1, MAX_INT), 4096),
   trust_remote_code: withDefault(flag("Run code that comes with the model"), false),
   use_flash_attention: withDefault(flag("Use Flash Attention 2 if it is available"), true),
-  ...listening,
+  ...common,
 } as const satisfies Fields;
 
 export const huggingfaceClassificationFields = {
@@ -126,7 +131,7 @@ export const huggingfaceClassificationFields = {
     ),
   ),
   trust_remote_code: withDefault(flag("Run code that comes with the model"), false),
-  ...listening,
+  ...common,
 } as const satisfies Fields;
 
 export const configFields: Record<BackendType, Fields> = {

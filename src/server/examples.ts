@@ -16,6 +16,7 @@ export const exampleConfig = {
   host: "0.0.0.0",
   port: null,
   api_key: "instance-key",
+  priority: 0,
 };
 
 export const exampleCausalConfig = {
@@ -30,6 +31,7 @@ export const exampleCausalConfig = {
   host: "0.0.0.0",
   port: null,
   api_key: "instance-key",
+  priority: 0,
 };
 
 export const exampleClassificationConfig = {
@@ -44,6 +46,7 @@ export const exampleClassificationConfig = {
   host: "0.0.0.0",
   port: null,
   api_key: "instance-key",
+  priority: 0,
 };
 
 const id = "6f1c2d0e-6a52-4b54-9a5c-0f6f3c1e7d11";

@@ -23,6 +23,8 @@ export interface LaunchRecord {
   command: string[];
   started_at: string;
   status: "starting" | "running" | "stopping";
+  /** While it is stopping: whether it is to be started again after that. Absent in records of older versions. */
+  restart?: boolean;
   /** Null until it is spawned; a daemon that died in between leaves it so. */
   process: ProcessIdentity | null;
   crashes: number;

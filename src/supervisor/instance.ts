@@ -9,7 +9,7 @@ import {
   type OperationVerb,
   OvertakenError,
 } from "./errors.ts";
-import type { Host } from "./host.ts";
+import type { Host, LaunchRecord } from "./host.ts";
 import { isAtRest, nextStatus, type Transition } from "./machine.ts";
 import { type Observed, Run, type RunOwner } from "./run.ts";
 import { RuntimeTracker } from "./runtime-tracker.ts";
@@ -110,8 +110,16 @@ export class ManagedInstance implements RunOwner {
     return { ...view, desired: this.desired };
   }
 
-  /** Takes over what an earlier daemon left: `finishStop` where a stop was under way or nothing should run. */
-  adopt(server: ServerProcess, finishStop: boolean): void {
+  /**
+   * What an earlier daemon had begun is finished, though it may not have come to save what it was
+   * asked for: it records a start before it spawns, and a stop before it signals.
+   */
+  recall({ status, restart = this.shouldRun }: Pick<LaunchRecord, "status" | "restart">): void {
+    this.desired = status !== "stopping" || restart ? "running" : "stopped";
+  }
+
+  /** Takes over what an earlier daemon left running. */
+  adopt(server: ServerProcess): void {
     this.change("start", `process ${server.pid} was left by an earlier daemon`, {
       port: server.port,
       pid: server.pid,
@@ -121,7 +129,7 @@ export class ManagedInstance implements RunOwner {
     });
     if (server.record.status === "running") this.change("adopt-running", "it was running", {});
     this.beginRun(server);
-    if (!finishStop) return;
+    if (server.record.status !== "stopping") return;
     this.change("stop", "a stop was under way", {});
     this.run?.stop();
   }

@@ -1,6 +1,5 @@
 import type { Host } from "./host.ts";
 import { askHealth, type Endpoint } from "./readiness.ts";
-import type { RuntimeTracker } from "./runtime-tracker.ts";
 
 /**
  * Whether a running model server still answers. A server that is at work may be too busy to answer,
@@ -16,9 +15,18 @@ export type LivenessVerdict =
   | { type: "silent-at-work"; message: string }
   | { type: "hung"; message: string };
 
+/** What tells of a server that it is at work, though it does not answer. */
+export interface SignsOfWork {
+  /** Whether a slot is at work. */
+  readonly busy: boolean;
+  /** Grows with each line of its log. */
+  readonly lines: number;
+}
+
 export interface LivenessFacts {
   /** Health checks without an answer, in a row. */
   missed: number;
+  /** Whether a slot is at work, or its log has grown of late. */
   busy: boolean;
   /** Milliseconds since the last answer. */
   silentFor: number;
@@ -51,11 +59,13 @@ export const judgeLiveness = ({ missed, busy, silentFor, hangTimeout }: Liveness
 export const watchLiveness = (
   host: Pick<Host, "healthInterval" | "hangTimeout">,
   endpoint: Endpoint,
-  tracker: Pick<RuntimeTracker, "busy">,
+  signs: SignsOfWork,
   report: (message: string | null) => void,
 ): { hung: Promise<{ hung: string }>; end(): void } => {
   let missed = 0;
   let lastAnswer = Date.now();
+  /** Of the log, at the last checks, oldest first. */
+  const lines = [signs.lines];
   let reported = false;
   let timer: Timer | null = null;
   let ended = false;
@@ -66,8 +76,10 @@ export const watchLiveness = (
     if (ended) return;
     missed = status === null ? missed + 1 : 0;
     if (status !== null) lastAnswer = Date.now();
-    const facts = { missed, busy: tracker.busy, silentFor: Date.now() - lastAnswer, hangTimeout: host.hangTimeout };
-    const verdict = judgeLiveness(facts);
+    const busy = signs.busy || signs.lines !== lines[0];
+    lines.push(signs.lines);
+    if (lines.length > MISSED_IN_A_ROW) lines.shift();
+    const verdict = judgeLiveness({ missed, busy, silentFor: Date.now() - lastAnswer, hangTimeout: host.hangTimeout });
     if (verdict.type === "hung") return resolve({ hung: verdict.message });
     if (verdict.type === "silent-at-work" && !reported) report(verdict.message);
     if (verdict.type === "well" && reported) report(null);

@@ -3,7 +3,7 @@ import type { InstanceConfig, LoadingProgress } from "../contract/index.ts";
 import type { InstanceLog } from "../logs/instance-log.ts";
 import { PortBusyError } from "../process/ports.ts";
 import type { Host } from "./host.ts";
-import { watchLiveness } from "./liveness.ts";
+import { type SignsOfWork, watchLiveness } from "./liveness.ts";
 import type { Transition } from "./machine.ts";
 import { ReadyHint, waitUntilReady } from "./readiness.ts";
 import { reasonOfExit } from "./reason.ts";
@@ -27,6 +27,8 @@ export interface RunOwner {
   readonly config: InstanceConfig;
   readonly log: InstanceLog;
   readonly tracker: RuntimeTracker;
+  /** Whether it should run, once what is under way is done. */
+  readonly shouldRun: boolean;
   change(transition: Transition | null, reason: string, observed: Partial<Observed>): void;
 }
 
@@ -34,6 +36,15 @@ export interface RunOwner {
 const REASON_LINES = 400;
 /** What a dead leader left behind is not asked for long. */
 const LEFTOVER_GRACE_MS = 2000;
+
+const signsOfWork = ({ tracker, log }: Pick<RunOwner, "tracker" | "log">): SignsOfWork => ({
+  get busy() {
+    return tracker.busy;
+  },
+  get lines() {
+    return log.nextSeq;
+  },
+});
 
 const IDLE_PROCESS: Partial<Observed> = { port: null, pid: null, started_at: null, loading: null };
 
@@ -111,7 +122,7 @@ export class Run {
   private async attempt(): Promise<Failure | null> {
     // What runs already loads nothing.
     const loads = this.process?.record.status !== "running";
-    const leave = loads ? await this.host.gate.enter(this.ended.signal) : () => undefined;
+    const leave = loads ? await this.host.gate.enter(this.ended.signal, this.owner.config.priority) : () => undefined;
     if (leave === null) return null;
     try {
       const server = await this.obtain();
@@ -149,6 +160,7 @@ export class Run {
     const counts = { crashes: this.tally.crashes, retry_count: this.tally.failedAttempts };
     const server = await startProcess(host, owner.id, this.backend, owner.config, this.port, owner.log, counts);
     this.process = server;
+    if (this.over && !this.detached) this.markStopping();
     owner.log.follow();
     owner.change(null, `process ${server.pid} started on port ${server.port}`, {
       port: server.port,
@@ -195,7 +207,7 @@ export class Run {
     const liveness = watchLiveness(
       host,
       { host: owner.config.host, port: server.port, healthPath: this.backend.healthPath },
-      owner.tracker,
+      signsOfWork(owner),
       (message) => owner.change(null, message ?? "it answers again", { error_message: message }),
     );
     try {
@@ -271,17 +283,26 @@ export class Run {
       // The process is gone all the same, and what of its log was read stays.
       this.host.journal.warn(`cannot read the end of the log of ${this.owner.id}: ${String(error)}`);
     }
-    this.host.launches.remove(this.owner.id);
+    this.forget();
     if (this.port !== null) this.host.ports.release(this.port, this.owner.id);
     this.port = null;
   }
 
   private record(server: ServerProcess, status: "running" | "stopping"): void {
-    server.record = { ...server.record, status, crashes: this.tally.crashes };
+    server.record = { ...server.record, status, restart: this.owner.shouldRun, crashes: this.tally.crashes };
     try {
       this.host.launches.write(this.owner.id, server.record);
     } catch (error) {
       this.host.journal.warn(`cannot record the state of ${this.owner.id}: ${String(error)}`);
+    }
+  }
+
+  /** A record that cannot be removed is of a process that is gone, which the next daemon sees. */
+  private forget(): void {
+    try {
+      this.host.launches.remove(this.owner.id);
+    } catch (error) {
+      this.host.journal.warn(`cannot remove the record of ${this.owner.id}: ${String(error)}`);
     }
   }
 }

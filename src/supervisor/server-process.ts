@@ -4,7 +4,7 @@ import { resolve } from "node:path";
 import type { Backend, RequiredFile } from "../backends/index.ts";
 import type { InstanceConfig } from "../contract/index.ts";
 import type { InstanceLog } from "../logs/instance-log.ts";
-import { processesWithEnv } from "../process/group.ts";
+import { groupMembers, processesWithEnv } from "../process/group.ts";
 import { bootId, identify, isSame, type ProcessIdentity } from "../process/identity.ts";
 import { type ChildExit, findProgram, LAUNCH_MARK, spawnDetached } from "../process/spawn.ts";
 import type { Host, LaunchRecord } from "./host.ts";
@@ -86,7 +86,12 @@ export const startProcess = async (
     host.launches.write(id, record);
     const child = spawnDetached(record.command, host.env, env, record.mark, file.fd);
     record.process = identify(child.pid);
-    host.launches.write(id, record);
+    try {
+      host.launches.write(id, record);
+    } catch (error) {
+      // It runs now, and is found by its mark as well.
+      host.journal.warn(`cannot record process ${child.pid}: ${String(error)}`, { instance: id });
+    }
     return { pid: child.pid, port, record, exited: child.exited };
   } finally {
     closeSync(file.fd);
@@ -94,8 +99,8 @@ export const startProcess = async (
 };
 
 const findByMark = (record: LaunchRecord): ProcessIdentity | null => {
-  // The leader has the lowest pid, but for a wrap-around; a group is signalled by its leader's.
-  const [pid] = processesWithEnv(LAUNCH_MARK, record.mark).sort((a, b) => a - b);
+  // Only what leads its group: where that is gone, what is left of it serves nobody.
+  const pid = processesWithEnv(LAUNCH_MARK, record.mark).find((pid) => groupMembers(pid).includes(pid));
   return pid === undefined ? null : identify(pid);
 };
 

@@ -1,16 +1,24 @@
-/** Bounds how many models load at the same time; those that wait go in the order in which they came. */
+interface Waiting {
+  priority: number;
+  admit: () => void;
+}
+
+/** Bounds how many models load at the same time; of those that wait, the most urgent goes first, then who came first. */
 export class StartGate {
   private inside = 0;
-  private readonly waiting: (() => void)[] = [];
+  private readonly waiting: Waiting[] = [];
 
   /** @param limit 0 is none */
   constructor(private readonly limit: number) {}
 
-  /** Resolves with how to leave, or with null where `signal` ended the wait. */
-  async enter(signal: AbortSignal): Promise<(() => void) | null> {
+  /**
+   * Resolves with how to leave, or with null where `signal` ended the wait.
+   * @param priority higher goes first
+   */
+  async enter(signal: AbortSignal, priority = 0): Promise<(() => void) | null> {
     if (signal.aborted) return null;
     if (this.limit > 0 && this.inside >= this.limit) {
-      const admitted = await this.waitForTurn(signal);
+      const admitted = await this.waitForTurn(signal, priority);
       if (!admitted) return null;
     } else {
       this.inside += 1;
@@ -23,25 +31,27 @@ export class StartGate {
     };
   }
 
-  private waitForTurn(signal: AbortSignal): Promise<boolean> {
+  private waitForTurn(signal: AbortSignal, priority: number): Promise<boolean> {
     return new Promise((resolve) => {
-      const turn = (): void => {
+      const admit = (): void => {
         signal.removeEventListener("abort", giveUp);
         resolve(true);
       };
+      const turn: Waiting = { priority, admit };
       const giveUp = (): void => {
         this.waiting.splice(this.waiting.indexOf(turn), 1);
         resolve(false);
       };
       signal.addEventListener("abort", giveUp, { once: true });
-      this.waiting.push(turn);
+      const behind = this.waiting.findIndex((other) => other.priority < priority);
+      this.waiting.splice(behind === -1 ? this.waiting.length : behind, 0, turn);
     });
   }
 
-  /** The place goes to whoever waits longest, so that nobody slips in between. */
+  /** The place goes to whoever is next, so that nobody slips in between. */
   private leave(): void {
     const next = this.waiting.shift();
     if (next === undefined) this.inside -= 1;
-    else next();
+    else next.admit();
   }
 }

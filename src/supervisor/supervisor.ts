@@ -1,11 +1,12 @@
 import { randomUUID } from "node:crypto";
 import type { Instance, InstanceConfig } from "../contract/index.ts";
-import type { ConfigFile, LoadedConfig, StoredInstance } from "../store/config-file.ts";
+import { bootId } from "../process/identity.ts";
+import { type ConfigFile, idsOf, type LoadedConfig, type StoredInstance } from "../store/config-file.ts";
 import { InstanceNotFoundError, NotSavedError, ShuttingDownError } from "./errors.ts";
 import type { Host } from "./host.ts";
 import { type InstanceOwner, ManagedInstance } from "./instance.ts";
 import { findProcess, type ServerProcess } from "./server-process.ts";
-import { terminate } from "./termination.ts";
+import { killStragglers, terminate } from "./termination.ts";
 
 /** All instances of the daemon: which there are, what happens to them at boot and at its end. */
 export class Supervisor implements InstanceOwner {
@@ -22,10 +23,12 @@ export class Supervisor implements InstanceOwner {
     private readonly file: (snapshot: () => StoredInstance[]) => ConfigFile,
   ) {
     for (const stored of loaded.instances) this.add(stored);
+    this.unreadable = idsOf(loaded.unreadable);
     this.store = this.file(() => [...this.instances.values()].map((instance) => instance.stored));
   }
 
   private readonly store: ConfigFile;
+  private readonly unreadable: ReadonlySet<string>;
 
   /** Takes over what an earlier daemon left running. To be done before anything else. */
   async adopt(): Promise<void> {
@@ -34,11 +37,10 @@ export class Supervisor implements InstanceOwner {
 
   /** Starts what should run and does not. */
   startWanted(): void {
-    for (const instance of this.instances.values()) {
-      if (instance.shouldRun && instance.currentStatus !== "starting" && instance.currentStatus !== "running") {
-        instance.startAtBoot();
-      }
-    }
+    const wanted = this.list().filter(
+      ({ shouldRun, currentStatus }) => shouldRun && currentStatus !== "starting" && currentStatus !== "running",
+    );
+    for (const instance of wanted.sort((a, b) => b.config.priority - a.config.priority)) instance.startAtBoot();
   }
 
   list(): ManagedInstance[] {
@@ -143,14 +145,18 @@ export class Supervisor implements InstanceOwner {
     const record = this.host.launches.read(id);
     const server = record === null ? null : findProcess(record);
     const instance = this.instances.get(id);
+    // An entry that somebody has to mend: what it says may be what runs.
+    if (instance === undefined && this.unreadable.has(id)) return;
+    if (record?.process?.bootId === bootId()) instance?.recall(record);
     if (server === null) {
+      if (record !== null) killStragglers(record.mark);
       this.host.launches.remove(id);
       return;
     }
     if (instance === undefined) return this.endOrphan(id, server);
     await instance.log.open();
     instance.log.follow();
-    instance.adopt(server, server.record.status === "stopping" || !instance.shouldRun);
+    instance.adopt(server);
   }
 
   /** A process of an instance that is no longer in the configuration. */

@@ -26,9 +26,9 @@ const waitUntilGone = async (pid: number, ms: number, cut: () => boolean): Promi
   return true;
 };
 
-/** What left the group (a daemon of its own, say) still bears the mark of the start. */
-const killStragglers = (target: TerminationTarget): void => {
-  for (const pid of processesWithEnv(LAUNCH_MARK, target.mark)) {
+/** Ends what still bears the mark of a start: what left its group (a daemon of its own, say), or outlived its leader. */
+export const killStragglers = (mark: string): void => {
+  for (const pid of processesWithEnv(LAUNCH_MARK, mark)) {
     try {
       process.kill(pid, "SIGKILL");
     } catch {
@@ -69,5 +69,5 @@ export const terminate = async (
       }
     }
   }
-  killStragglers(target);
+  killStragglers(target.mark);
 };

@@ -42,6 +42,7 @@ const pythonEntry = {
     host: "0.0.0.0",
     port: null,
     api_key: "instance-key",
+    priority: 0,
   },
   status: "running",
   port: 3500,
@@ -104,6 +105,7 @@ describe("a config.json of the Python program", () => {
       host: "0.0.0.0",
       port: null,
       api_key: "k",
+      priority: 0,
     });
   });
 

@@ -66,9 +66,13 @@ describe("the watch over a model server", () => {
     return { behaviour, endpoint: { host: "127.0.0.1", port: server.port ?? 0, healthPath: "/health" } };
   };
 
-  const watch = (endpoint: Parameters<typeof watchLiveness>[1], tracker: { busy: boolean }, hangTimeout = 600_000) => {
+  const watch = (
+    endpoint: Parameters<typeof watchLiveness>[1],
+    signs: { busy: boolean; lines?: number },
+    hangTimeout = 600_000,
+  ) => {
     const reports: (string | null)[] = [];
-    const liveness = watchLiveness({ healthInterval: 20, hangTimeout }, endpoint, tracker, (message) =>
+    const liveness = watchLiveness({ healthInterval: 20, hangTimeout }, endpoint, { lines: 0, ...signs }, (message) =>
       reports.push(message),
     );
     endings.push(liveness.end);
@@ -108,6 +112,42 @@ describe("the watch over a model server", () => {
     expect(hung()).toBeNull();
   });
 
+  test("takes a log that grows for work: told, left alone, and called hung once the log stands still", async () => {
+    const { behaviour, endpoint } = serve();
+    behaviour.silent = true;
+    const signs = { busy: false, lines: 0 };
+    // Another number each time that it is asked for: some lines came.
+    let writing = true;
+    const growing = {
+      busy: false,
+      get lines() {
+        if (writing) signs.lines += 1;
+        return signs.lines;
+      },
+    };
+    const reports: (string | null)[] = [];
+    const liveness = watchLiveness({ healthInterval: 20, hangTimeout: 600_000 }, endpoint, growing, (message) =>
+      reports.push(message),
+    );
+    endings.push(liveness.end);
+    let hung: string | null = null;
+    void liveness.hung.then((verdict) => {
+      hung = verdict.hung;
+    });
+    await until("some checks", () => behaviour.asked > 8);
+    expect([hung, reports.length]).toEqual([null, 1]);
+    writing = false;
+    expect(await until("the verdict", () => hung)).toContain("does not answer any more");
+  });
+
+  test("does not take for work what was logged before it went silent", async () => {
+    const { behaviour, endpoint } = serve();
+    behaviour.silent = true;
+    const { hung, reports } = watch(endpoint, { busy: false, lines: 4711 });
+    await until("the verdict", hung);
+    expect([behaviour.asked, reports]).toEqual([3, []]);
+  });
+
   test("gives up a busy one after the time it may be silent", async () => {
     const { behaviour, endpoint } = serve();
     behaviour.silent = true;
@@ -122,7 +162,9 @@ describe("the watch over a model server", () => {
     liveness.end();
     await Bun.sleep(30);
     const { asked } = behaviour;
-    endings.push(watchLiveness({ healthInterval: 0, hangTimeout: 1 }, endpoint, { busy: false }, () => undefined).end);
+    endings.push(
+      watchLiveness({ healthInterval: 0, hangTimeout: 1 }, endpoint, { busy: false, lines: 0 }, () => undefined).end,
+    );
     await Bun.sleep(100);
     expect(behaviour.asked).toBe(asked);
   });

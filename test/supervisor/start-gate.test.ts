@@ -7,12 +7,12 @@ const never = new AbortController().signal;
 const settle = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 /** Asks for entry; tells how that stands. */
-const ask = (gate: StartGate, signal: AbortSignal = never) => {
+const ask = (gate: StartGate, signal: AbortSignal = never, priority = 0) => {
   const visitor: { state: "waiting" | "inside" | "refused"; leave: () => void } = {
     state: "waiting",
     leave: () => undefined,
   };
-  void gate.enter(signal).then((leave) => {
+  void gate.enter(signal, priority).then((leave) => {
     visitor.state = leave === null ? "refused" : "inside";
     if (leave !== null) visitor.leave = leave;
   });
@@ -40,6 +40,22 @@ describe("the gate that bounds how many models load at once", () => {
     visitors[2]?.leave();
     await settle();
     expect(states()).toEqual([true, true, true, true, true]);
+  });
+
+  test("lets the most urgent in first, and equals in the order in which they came", async () => {
+    const gate = new StartGate(1);
+    const order: number[] = [];
+    const first = ask(gate, never, 0);
+    const waiting = [0, 5, -1, 5, 1].map((priority) => ask(gate, never, priority));
+    await settle();
+    for (let inside: ReturnType<typeof ask> | undefined = first; inside !== undefined; ) {
+      inside.leave();
+      inside.state = "refused";
+      await settle();
+      inside = waiting.find(({ state }) => state === "inside");
+      if (inside !== undefined) order.push(waiting.indexOf(inside));
+    }
+    expect(order).toEqual([1, 3, 4, 0, 2]);
   });
 
   test("counts nobody out twice who leaves twice", async () => {
