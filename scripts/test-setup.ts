@@ -42,6 +42,7 @@ const packages: Record<string, string[]> = {
   chromium: ["chromium", "chromium-browser", "google-chrome"],
   curl: ["curl"],
   shellcheck: ["shellcheck"],
+  strace: ["strace"],
   tmux: ["tmux"],
 };
 

@@ -118,6 +118,7 @@ export class InstanceLog {
       this.live = this.openLive(segment, TimeIndex.open(indexPath(this.settings.indexDir, segment.file)), 0);
     } catch (error) {
       closeSync(file.fd);
+      unlinkSync(file.path);
       throw error;
     }
     return file;

@@ -16,6 +16,10 @@ export class RecordFolder<T> {
     private readonly isRecord: (value: unknown) => value is T,
   ) {
     mkdirSync(dir, { recursive: true, mode: 0o700 });
+    // Of daemons that were killed while they wrote one.
+    for (const name of readdirSync(dir)) {
+      if (/\.\d+\.tmp$/.test(name)) rmSync(join(dir, name), { force: true });
+    }
   }
 
   /** Null where there is none, or what is there is none: each record is written whole, so that is damage from outside. */

@@ -1,7 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { backupPath, replaceFile, replaceFileSync } from "../../src/store/atomic-file.ts";
+import { backupPath, removeRests, replaceFile, replaceFileSync } from "../../src/store/atomic-file.ts";
+import { requireStrace } from "../support/crash.ts";
 import { isRoot, removeFoldersAfterEach, temporaryFolder, tinyDisk } from "../support/folder.ts";
 
 removeFoldersAfterEach();
@@ -80,6 +81,47 @@ describe("replacing a file", () => {
   test("fails in a folder that is not there, and makes none", async () => {
     const path = join(temporaryFolder(), "gone/config.json");
     await expect(replaceFile(path, "new", 0o600)).rejects.toThrow("ENOENT");
+  });
+});
+
+describe("a folder that cannot be made durable", () => {
+  /** strace makes fsync of the folder fail; of the file itself it works. */
+  const replaceWithFailingFolder = async (path: string, text: string): Promise<string> => {
+    const code = `import { replaceFile } from ${JSON.stringify(join(import.meta.dir, "../../src/store/atomic-file.ts"))};
+      await replaceFile(${JSON.stringify(path)}, ${JSON.stringify(text)}, 0o600)
+        .catch((error) => console.log(error.code));`;
+    const program = [process.execPath, "--no-env-file", "-e", code];
+    const inject = ["-f", "-qq", "-o", "/dev/null", "-P", join(path, ".."), "-e", "inject=fsync:error=EIO"];
+    const run = Bun.spawnSync([requireStrace(), ...inject, ...program], { stderr: "pipe" });
+    if (run.exitCode !== 0) throw new Error(run.stderr.toString());
+    return run.stdout.toString().trim();
+  };
+
+  test.skipIf(process.platform !== "linux")("leaves the old file there, not the one that was refused", async () => {
+    const path = join(temporaryFolder(), "config.json");
+    await replaceFile(path, "older", 0o600);
+    await replaceFile(path, "old", 0o600);
+    expect(await replaceWithFailingFolder(path, "new")).toBe("EIO");
+    expect(readFileSync(path, "utf8")).toBe("old");
+    expect(readFileSync(backupPath(path), "utf8")).toBe("older");
+    expect(readdirSync(join(path, "..")).sort()).toEqual(["config.json", "config.json.bak"]);
+  });
+
+  test.skipIf(process.platform !== "linux")("leaves no file where there was none", async () => {
+    const path = join(temporaryFolder(), "config.json");
+    expect(await replaceWithFailingFolder(path, "new")).toBe("EIO");
+    expect(readdirSync(join(path, ".."))).toEqual([]);
+  });
+});
+
+describe("what was left in the middle", () => {
+  test("is removed, and nothing else", () => {
+    const dir = temporaryFolder();
+    const left = ["config.json.123.tmp", "config.json.123.tmp.old"];
+    const others = ["config.json", "config.json.bak", "config.json.tmp", "other.json.12.tmp", "config.json.x.tmp"];
+    for (const name of [...left, ...others]) writeFileSync(join(dir, name), "");
+    removeRests(join(dir, "config.json"));
+    expect(readdirSync(dir).sort()).toEqual(others.sort());
   });
 });
 

@@ -4,7 +4,8 @@ import { join } from "node:path";
 /** Where the parts are that tests run. */
 
 export const root = join(import.meta.dir, "../..");
-export const binary = join(root, "dist/solar-host");
+/** Another one is given to see a test fail whose mechanism was taken out. */
+export const binary = process.env.SOLAR_HOST_BINARY ?? join(root, "dist/solar-host");
 export const tinyModel = join(root, "test/fixtures/models/solar-tiny.gguf");
 export const fakeServer = join(root, "test/fixtures/fake-llama-server");
 
