@@ -20,7 +20,8 @@ const cpuSeconds = (pid: number): number => {
 export const benchIdle = async (): Promise<void> => {
   await using daemon = await TestDaemon.start({ llamaServer: realServer() });
   for (let i = 0; i < INSTANCES; i++) await startInstance(daemon, { model: tinyModel, alias: `m${i}` });
-  await Bun.sleep(2000);
+  // The boot is over, and what only it needed is let go of.
+  await Bun.sleep(10_000);
   const { pid } = daemon.process;
   const before = cpuSeconds(pid);
   await Bun.sleep(WATCH_MS);

@@ -4,6 +4,7 @@ import { areSegments } from "../logs/segment.ts";
 import { LockedError, takeLock } from "../process/lock.ts";
 import { PortRegistry } from "../process/ports.ts";
 import { punchHead } from "../process/punch.ts";
+import { releaseBootCode } from "../process/trim.ts";
 import { removeRests } from "../store/atomic-file.ts";
 import { ConfigFile, ConfigFileError, loadConfig } from "../store/config-file.ts";
 import { unpackPyserver } from "../store/pyserver-package.ts";
@@ -41,6 +42,8 @@ export interface DaemonFlags {
 }
 
 const MIB = 1024 * 1024;
+/** When the boot's own code is let go of. */
+const BOOT_OVER_MS = 5000;
 /** Longer than any request waits by itself; those that wait for a model set their own. */
 const IDLE_SECONDS = 60;
 
@@ -203,6 +206,7 @@ const serve = async (flags: DaemonFlags): Promise<number> => {
   );
   journal.info(`solar-host ${version} listens on http://${settings.HOST}:${server.port} (docs at /docs)`);
   supervisor.startWanted();
+  setTimeout(releaseBootCode, BOOT_OVER_MS).unref();
 
   await untilAskedToEnd(supervisor, journal, settings.KEEP_INSTANCES);
   hub.closeAll();
