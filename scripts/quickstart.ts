@@ -22,7 +22,7 @@ const llamaDemo: Demo = {
     temp: 0,
   },
   identity: ["backend_type", "model"],
-  question: "What is the sun?",
+  question: "What is Solar Host?",
 };
 
 const say = (text: string): void => console.log(`==> ${text}`);
