@@ -40,6 +40,7 @@ export class ManagedInstance implements RunOwner {
   private observed: Observed;
   private run: Run | null = null;
   private queue: Promise<unknown> = Promise.resolve();
+  private saving: Promise<unknown> = Promise.resolve();
   /** Grows with each stop, so that an operation knows that one came after it. */
   private stops = 0;
   private json: string | null = null;
@@ -223,6 +224,10 @@ export class ManagedInstance implements RunOwner {
     this.start(0).catch(() => undefined);
   }
 
+  saved(): Promise<unknown> {
+    return this.saving;
+  }
+
   change(transition: Transition | null, reason: string, observed: Partial<Observed>): void {
     const before = this.status;
     const next = transition === null ? before : nextStatus(before, transition);
@@ -335,12 +340,12 @@ export class ManagedInstance implements RunOwner {
       throw new OperationFailedError(verb, this.observed.error_message ?? `it has not ended within ${limit / 1000} s`);
   }
 
-  private async save(): Promise<void> {
-    try {
-      await this.owner.save();
-    } catch (error) {
+  private save(): Promise<void> {
+    const saving = this.owner.save().catch((error: unknown) => {
       throw new NotSavedError(error);
-    }
+    });
+    this.saving = saving.catch(() => undefined);
+    return saving;
   }
 
   private enqueue<T>(operation: () => Promise<T>): Promise<T> {

@@ -29,6 +29,8 @@ export interface RunOwner {
   readonly tracker: RuntimeTracker;
   /** Whether it should run, once what is under way is done. */
   readonly shouldRun: boolean;
+  /** Resolves when what was last asked of it is stored, or could not be. */
+  saved(): Promise<unknown>;
   change(transition: Transition | null, reason: string, observed: Partial<Observed>): void;
 }
 
@@ -114,7 +116,7 @@ export class Run {
       if (verdict.type === "give-up" && !this.over) return;
     }
     if (this.detached) return;
-    await this.clear(this.host.stopTimeout);
+    await this.clear(this.host.stopTimeout, this.owner.saved());
     this.owner.change("ended", "stopped", { ...IDLE_PROCESS, error_message: null, retry_count: 0 });
   }
 
@@ -263,8 +265,11 @@ export class Run {
     await Promise.race([new Promise((resolve) => setTimeout(resolve, verdict.delay)), this.whenOver()]);
   }
 
-  /** Ends what is left of the process and gives back what it held. */
-  private async clear(graceMs: number): Promise<void> {
+  /**
+   * Ends what is left of the process and gives back what it held.
+   * @param saved the wish that led here: until that is stored, the record tells of it
+   */
+  private async clear(graceMs: number, saved?: Promise<unknown>): Promise<void> {
     const server = this.process;
     if (server !== null) {
       // Its record stays until nothing of it is left, so that no daemon's death leaves an orphan.
@@ -283,6 +288,7 @@ export class Run {
       // The process is gone all the same, and what of its log was read stays.
       this.host.journal.warn(`cannot read the end of the log of ${this.owner.id}: ${String(error)}`);
     }
+    await saved;
     this.forget();
     if (this.port !== null) this.host.ports.release(this.port, this.owner.id);
     this.port = null;

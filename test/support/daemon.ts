@@ -16,6 +16,8 @@ export interface DaemonOptions {
   args?: string[];
   /** llama-server of its instances; the fake one unless given. */
   llamaServer?: string;
+  /** What stands before the binary's name on the command line. */
+  under?: string[];
 }
 
 export interface Answer<T> {
@@ -39,7 +41,7 @@ export class TestDaemon {
   static async start(options: DaemonOptions = {}): Promise<TestDaemon> {
     const dir = options.dir ?? mkdtempSync(join(tmpdir(), "solar-host-test-"));
     nextStartPort += 20;
-    const child = Bun.spawn([requireBinary(), "serve", ...(options.args ?? [])], {
+    const child = Bun.spawn([...(options.under ?? []), requireBinary(), "serve", ...(options.args ?? [])], {
       cwd: dir,
       stdin: "ignore",
       stdout: "pipe",
@@ -60,9 +62,10 @@ export class TestDaemon {
     void daemon.collect();
     const port = await until("the daemon to listen", () => {
       const match = /listens on http:\/\/\S+:(\d+)/.exec(daemon.stderr);
-      return match !== null ? Number(match[1]) : child.exitCode !== null ? "none" : null;
+      return match !== null ? Number(match[1]) : child.exitCode !== null || child.signalCode !== null ? "none" : null;
     });
-    if (port === "none") throw new Error(`the daemon exited with ${child.exitCode}: ${daemon.stderr}`);
+    if (port === "none")
+      throw new Error(`the daemon exited with ${child.signalCode ?? child.exitCode}: ${daemon.stderr}`);
     daemon.port = port;
     return daemon;
   }
