@@ -18,7 +18,9 @@ const createProgram = (): Command =>
 Examples:
   $ solar-host serve                      run the daemon in this directory
   $ solar-host serve --port 9001          on another port
-  $ curl localhost:8001/health            ask it whether it is well`,
+  $ curl localhost:8001/health            ask it whether it is well
+  $ solar-host ctl ls                     list the instances of the daemon on this machine
+  $ solar-host ctl --help                 all that the client can do`,
     );
 
 /** The flags of `serve` are its settings, so that they are read from there and not written again. */
@@ -32,6 +34,16 @@ const addServe = async (program: Command, argv: readonly string[]): Promise<void
   });
 };
 
+/** The client's verbs are loaded one at a time: `ctl ls` is over before all of them could be. */
+const addCtl = async (program: Command, argv: readonly string[]): Promise<void> => {
+  const ctl = program
+    .command("ctl")
+    .description("the client: create, start, watch and follow instances, here or elsewhere");
+  if (argv[2] !== "ctl" && argv[3] !== "ctl") return;
+  const { addVerbs } = await import("./ctl/index.ts");
+  await addVerbs(ctl, argv.slice(argv[2] === "ctl" ? 3 : 4));
+};
+
 const main = async (argv: string[]): Promise<void> => {
   if (argv[2] === "__nvml") {
     const { runNvmlProbe } = await import("./system/nvml.ts");
@@ -39,6 +51,7 @@ const main = async (argv: string[]): Promise<void> => {
   }
   const program = createProgram();
   await addServe(program, argv);
+  await addCtl(program, argv);
   if (argv.length <= 2) program.help({ error: true });
   await program.parseAsync(argv);
 };

@@ -19,7 +19,7 @@ const rooms: Record<string, { rooms: string[]; packages: RegExp }> = {
     packages: /^(node:|bun$|hono(\/|$)|@hono\/|zod$|commander$|chalk$|swagger-ui-dist\/)/,
   },
   // The client is to know nothing of the daemon but what travels.
-  ctl: { rooms: ["contract", "version"], packages: /^(node:|bun$|zod$|commander$|chalk$|jsonc-parser$)/ },
+  ctl: { rooms: ["contract", "version"], packages: /^(node:|bun$|zod$|commander$|chalk$|jsonc-parser$|yaml$)/ },
 };
 
 interface Import {

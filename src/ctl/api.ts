@@ -1,0 +1,226 @@
+import type { z } from "zod";
+import { CtlError, exitCodes } from "./errors.ts";
+import type { Target } from "./target.ts";
+
+/** Speaks to one daemon: requests, its refusals as errors, and proof that the answer is what the contract says. */
+
+/** Longer than a daemon that is well takes for anything that does not wait for a model. */
+const ANSWER_MS = 10_000;
+
+export interface RequestOptions {
+  method?: "GET" | "POST" | "PUT" | "DELETE";
+  query?: Record<string, string | number | undefined>;
+  body?: unknown;
+  /** Null: as long as it takes, since it waits for a model server. */
+  timeoutMs?: number | null;
+  signal?: AbortSignal;
+}
+
+export interface Answer<T> {
+  /** As the contract knows it. */
+  value: T;
+  /** As it came, with what the contract does not know. */
+  raw: unknown;
+}
+
+/** The daemon refused with a status code; `detail` as it put it. */
+export class RefusedError extends CtlError {
+  constructor(
+    readonly status: number,
+    readonly detail: unknown,
+    exitCode: ConstructorParameters<typeof CtlError>[0],
+    message: string,
+    hints: readonly string[] = [],
+  ) {
+    super(exitCode, message, hints);
+  }
+}
+
+/** Neither proxies nor their operators have to do with a daemon on this very machine. */
+const isLoopback = (url: string): boolean => /^https?:\/\/(?:localhost|127\.[\d.]+|\[::1\])(?::|\/|$)/i.test(url);
+
+const withoutProxies = (): void => {
+  for (const name of Object.keys(process.env)) {
+    if (/^(?:https?|all)_proxy$/i.test(name)) delete process.env[name];
+  }
+};
+
+interface FieldProblem {
+  loc: (string | number)[];
+  msg: string;
+}
+
+const isFieldProblem = (value: unknown): value is FieldProblem =>
+  typeof value === "object" && value !== null && "msg" in value && "loc" in value && Array.isArray(value.loc);
+
+/** `config.temp: Input should be…`, by the name that the user knows the field by. */
+const fieldLines = (detail: unknown): string[] =>
+  (Array.isArray(detail) ? detail : []).filter(isFieldProblem).map(({ loc, msg }) => {
+    const place = loc.filter((part, at) => !(at === 0 && (part === "body" || part === "query" || part === "path")));
+    const field = place[0] === "config" && place.length > 1 ? place.slice(1) : place;
+    return field.length === 0 ? msg : `${field.join(".")}: ${msg}`;
+  });
+
+const detailOf = (text: string): unknown => {
+  try {
+    const body: unknown = JSON.parse(text);
+    return typeof body === "object" && body !== null && "detail" in body ? body.detail : undefined;
+  } catch {
+    return undefined;
+  }
+};
+
+const whyUnreachable = (error: unknown): string => {
+  const { code, message } = error as NodeJS.ErrnoException;
+  switch (code) {
+    case "ConnectionRefused":
+    case "ECONNREFUSED":
+      return "nothing listens there";
+    case "ENOTFOUND":
+    case "EAI_AGAIN":
+      return "the host name is not known";
+    case "ConnectionClosed":
+    case "ECONNRESET":
+      return "the connection was closed";
+    case "FailedToOpenSocket":
+      return "there is no way to this host, or its name is not known";
+    default:
+      return message ?? String(error);
+  }
+};
+
+export class Api {
+  constructor(readonly target: Target) {
+    if (isLoopback(target.url)) withoutProxies();
+  }
+
+  get headers(): Record<string, string> {
+    return this.target.key === "" ? {} : { "X-API-Key": this.target.key };
+  }
+
+  /** Where its WebSockets are. */
+  socketUrl(path: string): string {
+    return `${this.target.url.replace(/^http/i, "ws")}${path}`;
+  }
+
+  /**
+   * One request.
+   * @throws CtlError: unreachable, refused key, not found, or the daemon's own words
+   */
+  async request<T>(path: string, schema: z.ZodType<T>, options: RequestOptions = {}): Promise<Answer<T>> {
+    const { method = "GET", body } = options;
+    const { status, text } = await this.exchange(path, options);
+    if (status < 200 || status > 299) throw await this.refusal(status, text, `${method} ${path}`);
+    let raw: unknown;
+    try {
+      raw = JSON.parse(text);
+    } catch {
+      throw await this.incompatible(`${method} ${path}`, "no JSON");
+    }
+    const parsed = schema.safeParse(raw);
+    if (parsed.success) return { value: parsed.data, raw };
+    const issue = parsed.error.issues[0];
+    const place = issue === undefined || issue.path.length === 0 ? "the answer" : issue.path.map(String).join(".");
+    throw await this.incompatible(`${method} ${path}`, `${place}: ${issue?.message ?? "?"}`, body !== undefined);
+  }
+
+  unreachable(error: unknown): CtlError {
+    const { name, url } = this.target;
+    const where = name === url ? url : `${name} (${url})`;
+    return new CtlError(exitCodes.unreachable, `cannot reach ${where}: ${whyUnreachable(error)}`, [
+      "is the daemon running there, and is this its address? (solar-host serve)",
+    ]);
+  }
+
+  private async exchange(path: string, options: RequestOptions): Promise<{ status: number; text: string }> {
+    const { method = "GET", query = {}, body, timeoutMs = ANSWER_MS, signal } = options;
+    const given = Object.entries(query).flatMap(([name, value]): [string, string][] =>
+      value === undefined ? [] : [[name, String(value)]],
+    );
+    const search = given.length === 0 ? "" : `?${new URLSearchParams(given)}`;
+    const signals = [
+      ...(signal === undefined ? [] : [signal]),
+      ...(timeoutMs === null ? [] : [AbortSignal.timeout(timeoutMs)]),
+    ];
+    try {
+      const answer = await fetch(`${this.target.url}${path}${search}`, {
+        method,
+        headers: body === undefined ? this.headers : { ...this.headers, "content-type": "application/json" },
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+        ...(signals.length === 0
+          ? {}
+          : { signal: signals.length === 1 && signals[0] ? signals[0] : AbortSignal.any(signals) }),
+        // Bun's own limit, five minutes, is shorter than some models take to load.
+        timeout: false,
+        redirect: "manual",
+      } as RequestInit);
+      return { status: answer.status, text: await answer.text() };
+    } catch (error) {
+      if (signal?.aborted === true) throw error;
+      if ((error as Error).name === "TimeoutError") {
+        throw this.unreachable(new Error(`no answer within ${(timeoutMs ?? 0) / 1000} s`));
+      }
+      throw this.unreachable(error);
+    }
+  }
+
+  private async refusal(status: number, text: string, what: string): Promise<CtlError> {
+    const detail = detailOf(text);
+    if (status === 401) return this.refusedKey();
+    if (status === 422) {
+      const lines = fieldLines(detail);
+      return new RefusedError(status, detail, exitCodes.usage, "the daemon does not take these values:", lines);
+    }
+    if (typeof detail !== "string") return this.incompatible(what, `status ${status}`);
+    if (status === 404 && detail === "Not Found") return this.incompatible(what, "it does not know this request");
+    return new RefusedError(status, detail, status === 404 ? exitCodes.notFound : exitCodes.failure, detail);
+  }
+
+  refusedKey(): CtlError {
+    const { name, url, key, keyFrom } = this.target;
+    const where = name === url ? url : `${name} (${url})`;
+    return new CtlError(
+      exitCodes.refusedKey,
+      key === "" ? `${where} asks for a key` : `${where} refused the key from ${keyFrom}`,
+      [
+        "the daemon's key is API_KEY in the .env of its directory",
+        "give it with --key -, in SOLAR_HOST_API_KEY, or once: solar-host ctl context add <name> <address> --key -",
+      ],
+    );
+  }
+
+  /** Names a daemon, or something that is none, whose answers are not those of our contract. */
+  private async incompatible(what: string, problem: string, changed = false): Promise<CtlError> {
+    const { version } = await import("../version.ts");
+    const [other, mayBeDone] = await Promise.all([this.otherVersion(), changed]);
+    const hints = mayBeDone ? ["what was asked for may have been done all the same: look with solar-host ctl ls"] : [];
+    if (other === null) {
+      return new CtlError(exitCodes.failure, `${this.target.url} is no solar-host daemon (${what}: ${problem})`, [
+        ...hints,
+        "check the address",
+      ]);
+    }
+    const relation =
+      other === version
+        ? `solar-host ${other}, like this client, but answers otherwise`
+        : `solar-host ${other}, which this client (${version}) does not understand`;
+    return new CtlError(exitCodes.failure, `${this.target.url} runs ${relation} (${what}: ${problem})`, [
+      ...hints,
+      other === version
+        ? "use the client that was built with that daemon"
+        : `use a client of version ${other}, or bring the daemon to ${version}`,
+    ]);
+  }
+
+  private async otherVersion(): Promise<string | null> {
+    try {
+      const { text } = await this.exchange("/health", { timeoutMs: 3000 });
+      const body: unknown = JSON.parse(text);
+      if (typeof body !== "object" || body === null || !("service" in body) || body.service !== "solar-host")
+        return null;
+      return "version" in body && typeof body.version === "string" ? body.version : "of an unknown version";
+    } catch {
+      return null;
+    }
+  }
+}

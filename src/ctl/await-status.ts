@@ -1,0 +1,80 @@
+import type { ListedInstance } from "../contract/instance-facts.ts";
+import type { Answer, Api } from "./api.ts";
+import { getInstance, instancePath } from "./calls.ts";
+import { CtlError, exitCodes } from "./errors.ts";
+import { isAtRest } from "./status.ts";
+import { oneLine } from "./table.ts";
+
+/** Waits for what an instance becomes, and says why it did not. */
+
+const SOONEST_MS = 50;
+const LATEST_MS = 1000;
+const SHOWN_LINES = 10;
+
+export interface AwaitOptions {
+  /** Moment of performance.now() at which it is too late; null waits for ever. */
+  deadline: number | null;
+  onChange?: (instance: ListedInstance) => void;
+  /** The daemon is not there for a while; it is asked again. */
+  onLost?: (error: CtlError) => void;
+}
+
+/**
+ * Asks until `done` says so; densely at first.
+ * @throws CtlError: time out, or the instance is gone, or the key is refused
+ */
+export const awaitInstance = async (
+  api: Api,
+  id: string,
+  name: string,
+  done: (instance: ListedInstance) => boolean,
+  { deadline, onChange, onLost }: AwaitOptions,
+): Promise<Answer<ListedInstance>> => {
+  let pause = SOONEST_MS;
+  let known: ListedInstance | null = null;
+  for (;;) {
+    try {
+      const answer = await getInstance(api, id);
+      known = answer.value;
+      onChange?.(known);
+      if (done(known)) return answer;
+    } catch (error) {
+      // One that was there once may come back: a daemon that restarts takes a moment.
+      if (!(error instanceof CtlError) || error.exitCode !== exitCodes.unreachable || known === null) throw error;
+      onLost?.(error);
+    }
+    const left = deadline === null ? Number.POSITIVE_INFINITY : deadline - performance.now();
+    if (left <= 0) throw new CtlError(exitCodes.timeout, `the time is over: ${name} is ${known?.status ?? "unknown"}`);
+    await Bun.sleep(Math.min(pause, left));
+    pause = Math.min(pause * 1.3, LATEST_MS);
+  }
+};
+
+/** Whether the instance runs. @throws CtlError: why it never will */
+export const runsOrWhyNot =
+  (name: string) =>
+  (instance: ListedInstance): boolean => {
+    if (instance.status === "failed") throw failed(name, instance);
+    if (isAtRest(instance.status) || instance.status === "stopping") {
+      throw new CtlError(exitCodes.failure, `${name} was stopped before it ran`);
+    }
+    return instance.status === "running";
+  };
+
+export const failed = (name: string, { error_message }: ListedInstance): CtlError =>
+  new CtlError(exitCodes.failure, `${name} failed: ${error_message ?? "the daemon does not say why"}`);
+
+/** The same failure with the end of the instance's log below it. */
+export const withLastLines = async (api: Api, id: string, name: string, error: CtlError): Promise<CtlError> => {
+  const [{ logLine }, { z }] = await Promise.all([import("../contract/frames.ts"), import("zod")]);
+  try {
+    const { value } = await api.request(instancePath(id, "/logs"), z.array(logLine), { query: { tail: SHOWN_LINES } });
+    if (value.length === 0) return error;
+    return new CtlError(error.exitCode, error.message, [
+      `the last lines of its log (all: solar-host ctl logs ${name}):`,
+      ...value.map(({ line }) => `  ${oneLine(line)}`),
+    ]);
+  } catch {
+    return error;
+  }
+};

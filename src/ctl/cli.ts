@@ -1,0 +1,124 @@
+import type { Command } from "commander";
+import type { ListedInstance } from "../contract/instance-facts.ts";
+import { Api } from "./api.ts";
+import { listInstances } from "./calls.ts";
+import { exitCodes, usageError, worst } from "./errors.ts";
+import { type Io, reportError } from "./io.ts";
+import { checkNamed, chooseInstances } from "./names.ts";
+import { chooseTarget, type TargetOptions, targetSources } from "./target.ts";
+
+/** What commands share: common flags, the connection, and how an action ends. */
+
+/** A command of `ctl`, in a file of its own that is loaded when it is asked for. */
+export interface Verb {
+  define(command: Command, cli: Cli): void;
+}
+
+export const addConnection = (command: Command): Command =>
+  command
+    .optionsGroup("Which daemon:")
+    .option("--context <name>", "a context, 'local', or the directory of a daemon on this machine")
+    .option("--url <address>", "its address")
+    .option(
+      "--key <key>",
+      "its key; '-' reads it from stdin. Others on this machine see a key given here: for trying out",
+    )
+    .optionsGroup("Options:");
+
+export interface OutputOptions {
+  json?: true;
+  quiet?: true;
+}
+
+export const addJson = (command: Command, what: string): Command => command.option("--json", `${what}, as JSON`);
+
+export const addQuiet = (command: Command): Command => command.option("-q, --quiet", "only ids");
+
+export const addNames = (command: Command): Command =>
+  command.argument("[names...]", "ids, aliases, or unique beginnings of either").option("-a, --all", "every instance");
+
+export interface ConnectionOptions {
+  context?: string;
+  url?: string;
+  key?: string;
+}
+
+export interface Named {
+  api: Api;
+  instances: ListedInstance[];
+  /** All that the daemon has. */
+  all: ListedInstance[];
+  /** Worst of the names that could not be resolved; 0 where all could. Already told. */
+  code: number;
+}
+
+export class Cli {
+  private stdinTaken: string | null = null;
+  /** What is still to do when somebody interrupts: put the terminal right, say what goes on. */
+  onInterrupt: (() => void) | null = null;
+
+  constructor(readonly io: Io) {}
+
+  /** An action of commander out of a function that gives the exit code. */
+  action<A extends unknown[]>(run: (...args: A) => Promise<number>): (...args: A) => Promise<void> {
+    return async (...args) => {
+      process.once("SIGINT", () => {
+        this.onInterrupt?.();
+        process.exit(exitCodes.interrupted);
+      });
+      let code: number;
+      try {
+        code = await run(...args);
+      } catch (error) {
+        code = reportError(this.io, error);
+      }
+      await this.io.stdout.drained();
+      process.exit(code);
+    };
+  }
+
+  /** Everything on stdin, which one thing alone may ask for. */
+  async readStdin(asker: string): Promise<string> {
+    if (this.stdinTaken !== null)
+      throw usageError(`${this.stdinTaken} and ${asker} both read stdin: give one of them otherwise`);
+    this.stdinTaken = asker;
+    return await Bun.stdin.text();
+  }
+
+  async connect(command: Command): Promise<Api> {
+    const options = await this.targetOptions(command);
+    return new Api(chooseTarget(options, targetSources(this.io)));
+  }
+
+  /** `--context`, `--url` and `--key`, before the verb or behind it. */
+  async targetOptions(command: Command): Promise<TargetOptions> {
+    const { context, url, key } = command.optsWithGlobals<ConnectionOptions>();
+    return { context, url, key: key === "-" ? await this.readKey() : key };
+  }
+
+  /** The instances that the command line names. Names that cannot be resolved are told, and the others are done. */
+  async named(command: Command, names: readonly string[], everything: boolean): Promise<Named> {
+    checkNamed(names, everything);
+    const api = await this.connect(command);
+    const { value: all } = await listInstances(api);
+    const { instances, errors } = chooseInstances(names, everything, all);
+    const code = worst(errors.map((error) => reportError(this.io, error)));
+    if (everything && all.length === 0) this.io.say("there are no instances");
+    return { api, instances, all, code };
+  }
+
+  /** Does something with each instance at the same time; a failure of one does not spoil the others. */
+  async each<T>(instances: readonly T[], run: (instance: T) => Promise<number>): Promise<number> {
+    const codes = await Promise.all(
+      instances.map((instance) => run(instance).catch((error: unknown) => reportError(this.io, error))),
+    );
+    return worst(codes);
+  }
+
+  private async readKey(): Promise<string> {
+    const key = (await this.readStdin("--key -")).split("\n", 1)[0]?.trim() ?? "";
+    if (key === "")
+      throw usageError("--key - found no key on stdin", "for example: solar-host ctl ls --key - < key-file");
+    return key;
+  }
+}

@@ -1,0 +1,111 @@
+import { randomBytes } from "node:crypto";
+import type { Command } from "commander";
+import { type BackendType, backendTypes } from "../../contract/config.ts";
+import { type InstanceAnswer, instanceAnswer } from "../../contract/instance.ts";
+import type { Answer, Api } from "../api.ts";
+import { addConnection, addJson, addQuiet, type Cli, type OutputOptions } from "../cli.ts";
+import { addFieldOptions, configOf, fieldsOf } from "../config-flags.ts";
+import { type RawConfig, readConfigFile } from "../config-input.ts";
+import { usageError } from "../errors.ts";
+import { writeJson } from "../io.ts";
+import { addPatience, type StartOptions, startAll } from "../starting.ts";
+
+interface CreateOptions extends OutputOptions, StartOptions {
+  file?: string;
+  start?: true;
+}
+
+const KEY_BYTES = 24;
+
+const isBlank = (value: unknown): boolean => value === undefined || value === null || value === "";
+
+/** A config without a key gets one. */
+const withKey = (config: RawConfig): { config: RawConfig; made: boolean } =>
+  isBlank(config.api_key)
+    ? { config: { ...config, api_key: randomBytes(KEY_BYTES).toString("base64url") }, made: true }
+    : { config, made: false };
+
+const tell = ({ io }: Cli, { value }: Answer<InstanceAnswer>, made: boolean, starts: boolean): void => {
+  const { alias } = value.instance.config;
+  io.say(`${alias} is created`);
+  for (const warning of value.warnings ?? []) io.say(`${io.stderr.palette.yellow("warning:")} ${warning}`);
+  if (made) io.say(`its api_key was made: solar-host ctl get ${alias} --json shows it`);
+  if (!starts) io.say(`start it: solar-host ctl start ${alias} --wait`);
+};
+
+/** Starts what was created; the answer is then the instance as it became. */
+const createAndStart = async (cli: Cli, api: Api, config: RawConfig, options: CreateOptions): Promise<number> => {
+  const { config: whole, made } = withKey(config);
+  const answer = await api.request("/instances", instanceAnswer, { method: "POST", body: { config: whole } });
+  const { instance } = answer.value;
+  const starts = options.start === true || options.wait === true || options.timeout !== undefined;
+  if (!options.json && !options.quiet) tell(cli, answer, made, starts);
+  if (!options.json) cli.io.write(`${instance.id}\n`);
+  if (!starts) {
+    if (options.json) writeJson(cli.io, answer.raw);
+    return 0;
+  }
+  const { code, started } = await startAll(cli, api, [instance], [instance], "start", options);
+  if (options.json) writeJson(cli.io, started[0]?.raw ?? answer.raw);
+  return code;
+};
+
+const addCommon = (command: Command): Command =>
+  addConnection(addQuiet(addJson(addPatience(command.option("--start", "start it")), "what the API answers")));
+
+const addBackend = (create: Command, backend: BackendType, cli: Cli): void => {
+  const fields = fieldsOf(backend);
+  const command = create.command(backend).description(`create an instance of ${backend}`);
+  addCommon(command);
+  addFieldOptions(command, fields);
+  const model = backend === "llamacpp" ? "--model /models/llama-3-8b.gguf" : "--model-id org/model";
+  command
+    .addHelpText(
+      "after",
+      `
+Its id goes to stdout. Each flag is a field of the config; the daemon checks the values.
+
+Examples:
+  $ solar-host ctl create ${backend} ${model} --alias name:8b
+  $ solar-host ctl create ${backend} ${model} --alias name:8b --host 127.0.0.1 --start --wait`,
+    )
+    .action(
+      cli.action(async () => {
+        // Flags that `create` has too are kept there, wherever they stand.
+        const options = command.optsWithGlobals<CreateOptions>();
+        if (options.file !== undefined) throw usageError("give the backend and its flags, or -f, not both");
+        const config = { backend_type: backend, ...configOf(fields, command.opts()) };
+        return await createAndStart(cli, await cli.connect(command), config, options);
+      }),
+    );
+};
+
+export const define = (command: Command, cli: Cli): void => {
+  addCommon(command)
+    .option("-f, --file <file>", "config in JSON or YAML, bare or as {config}; '-' reads stdin")
+    .addHelpText(
+      "after",
+      `
+Its id goes to stdout. --wait and --timeout start it too.
+
+Examples:
+  $ solar-host ctl create llamacpp --model /models/llama-3-8b.gguf --alias llama-3:8b --start --wait
+  $ solar-host ctl create llamacpp --help          every field of a backend
+  $ solar-host ctl create -f instance.yaml --start
+  $ solar-host ctl get llama --json | solar-host ctl create -f - --context gpu2`,
+    )
+    .action(
+      cli.action(async (options: CreateOptions) => {
+        if (options.file === undefined) {
+          throw usageError(
+            "say what to create: a backend with its flags, or -f with a file",
+            `the backends are ${backendTypes.join(", ")}`,
+            "for example: solar-host ctl create llamacpp --model /models/llama-3-8b.gguf --alias llama-3:8b",
+          );
+        }
+        const config = await readConfigFile(cli, options.file);
+        return await createAndStart(cli, await cli.connect(command), config, options);
+      }),
+    );
+  for (const backend of backendTypes) addBackend(command, backend, cli);
+};

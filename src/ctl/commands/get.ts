@@ -1,0 +1,89 @@
+import type { Command } from "commander";
+import { type Instance, instance as instanceSchema } from "../../contract/instance.ts";
+import { instancePath } from "../calls.ts";
+import { addConnection, addJson, addNames, addQuiet, type Cli, type OutputOptions } from "../cli.ts";
+import { worst } from "../errors.ts";
+import { type Io, reportError, writeJson } from "../io.ts";
+import { paintStatus } from "../status.ts";
+import { since } from "../time.ts";
+
+const shown = (value: unknown): string => {
+  if (value === null || value === undefined) return "-";
+  return Array.isArray(value) ? value.join(", ") : String(value);
+};
+
+const facts = (instance: Instance): [string, string][] => [
+  ["id", instance.id],
+  ["status", instance.status],
+  ...(instance.error_message === null ? [] : [["reason", instance.error_message] as [string, string]]),
+  ["port", shown(instance.port)],
+  ["pid", shown(instance.pid)],
+  ["created", `${instance.created_at} (${since(instance.created_at, Date.now())} ago)`],
+  [
+    "started",
+    instance.started_at === null ? "-" : `${instance.started_at} (${since(instance.started_at, Date.now())} ago)`,
+  ],
+  ["retries", shown(instance.retry_count)],
+  ["endpoints", instance.supported_endpoints.join(" ")],
+  ["log file", shown(instance.log_file)],
+];
+
+/** People look over shoulders; a program gets the key with --json. */
+const configLines = (instance: Instance): [string, string][] =>
+  Object.entries(instance.config).map(([name, value]) => [
+    name,
+    name === "api_key" ? "(shown by --json)" : shown(value),
+  ]);
+
+const print = (io: Io, instance: Instance): void => {
+  const { palette } = io.stdout;
+  const config = configLines(instance);
+  const lines = facts(instance);
+  const width = Math.max(...config.map(([name]) => name.length + 2), ...lines.map(([name]) => name.length));
+  const line = (name: string, value: string, indent = ""): string =>
+    `${indent}${palette.dim(name.padEnd(width - indent.length))}  ${value.replaceAll("\n", `\n${" ".repeat(width + 2)}`)}\n`;
+  io.write(`${palette.bold(instance.config.alias)}\n`);
+  for (const [name, value] of lines) {
+    io.write(line(name, name === "status" ? paintStatus(instance.status, palette)(value) : value));
+  }
+  io.write("config\n");
+  for (const [name, value] of config) io.write(line(name, value, "  "));
+};
+
+export const define = (command: Command, cli: Cli): void => {
+  addConnection(addQuiet(addJson(addNames(command), "what the API answers: an object, an array for several")))
+    .addHelpText(
+      "after",
+      `
+Examples:
+  $ solar-host ctl get llama
+  $ solar-host ctl get llama --json | jq .config
+  $ solar-host ctl get --all -q`,
+    )
+    .action(
+      cli.action(async (names: string[], options: OutputOptions & { all?: true }) => {
+        const { io } = cli;
+        const { api, instances, code } = await cli.named(command, names, options.all === true);
+        const answers = await Promise.allSettled(
+          instances.map(({ id }) => api.request(instancePath(id), instanceSchema)),
+        );
+        const codes = answers.map((answer) => (answer.status === "rejected" ? reportError(io, answer.reason) : 0));
+        const found = answers.flatMap((answer) => (answer.status === "fulfilled" ? [answer.value] : []));
+        const several = options.all === true || names.length > 1;
+        if (options.json) {
+          if (several)
+            writeJson(
+              io,
+              found.map(({ raw }) => raw),
+            );
+          else for (const { raw } of found) writeJson(io, raw);
+        } else if (options.quiet) for (const { value } of found) io.write(`${value.id}\n`);
+        else
+          for (const [at, { value }] of found.entries()) {
+            if (at > 0) io.write("\n");
+            print(io, value);
+          }
+        return worst([code, ...codes]);
+      }),
+    );
+};

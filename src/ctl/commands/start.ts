@@ -1,0 +1,28 @@
+import type { Command } from "commander";
+import { addConnection, addJson, addNames, addQuiet, type Cli, type OutputOptions } from "../cli.ts";
+import { worst } from "../errors.ts";
+import { writeAnswers } from "../io.ts";
+import { addPatience, type StartOptions, startAll } from "../starting.ts";
+
+export const define = (command: Command, cli: Cli): void => {
+  addConnection(addQuiet(addJson(addPatience(addNames(command)), "what the API answers, an array for several")))
+    .addHelpText(
+      "after",
+      `
+Without --wait it is left to itself when it loads for more than 20 s. On failure the reason and the last
+lines of the log are shown.
+
+Examples:
+  $ solar-host ctl start llama --wait
+  $ solar-host ctl start llama mistral --timeout 5m
+  $ solar-host ctl start --all`,
+    )
+    .action(
+      cli.action(async (names: string[], options: OutputOptions & StartOptions & { all?: true }) => {
+        const { api, instances, all, code } = await cli.named(command, names, options.all === true);
+        const done = await startAll(cli, api, instances, all, "start", options);
+        writeAnswers(cli.io, options, names.length === 1, done.started);
+        return worst([code, done.code]);
+      }),
+    );
+};

@@ -1,0 +1,145 @@
+import type { Command } from "commander";
+import type { ListedInstance } from "../../contract/instance-facts.ts";
+import { type RuntimeState, runtimeState, type SlotState } from "../../contract/runtime-state.ts";
+import type { Api } from "../api.ts";
+import { instancePath } from "../calls.ts";
+import { addConnection, addJson, addNames, type Cli, type Named } from "../cli.ts";
+import { worst } from "../errors.ts";
+import { type Palette, writeJson } from "../io.ts";
+import { nameOf } from "../names.ts";
+import { paintPhase } from "../phase.ts";
+import { notRunning } from "../status.ts";
+import { type Column, layOut } from "../table.ts";
+
+interface StateOptions {
+  json?: true;
+  all?: true;
+  follow?: true;
+}
+
+type SlotFacts = Pick<
+  SlotState,
+  "phase" | "task_id" | "prefill_progress" | "prefill_prompt_tokens" | "generated_tokens" | "decode_tps"
+>;
+
+interface Row {
+  name: string;
+  slot: number | null;
+  facts: SlotFacts;
+}
+
+const count = (value: number | null): string => (value === null ? "-" : String(value));
+
+const columns = (palette: Palette): Column<Row>[] => [
+  { title: "NAME", value: ({ name }) => name, paint: () => palette.bold, shrinkTo: 8 },
+  { title: "SLOT", value: ({ slot }) => count(slot), align: "right" },
+  { title: "PHASE", value: ({ facts }) => facts.phase, paint: ({ facts }) => paintPhase(facts.phase, palette) },
+  {
+    title: "PREFILL",
+    value: ({ facts }) => (facts.prefill_progress === null ? "-" : `${Math.round(facts.prefill_progress * 100)}%`),
+    align: "right",
+  },
+  { title: "PROMPT", value: ({ facts }) => count(facts.prefill_prompt_tokens), align: "right" },
+  { title: "GENERATED", value: ({ facts }) => count(facts.generated_tokens), align: "right" },
+  { title: "TOKENS/S", value: ({ facts }) => facts.decode_tps?.toFixed(1) ?? "-", align: "right" },
+];
+
+/** A row for each slot at work, or one that says that it is idle. */
+const rowsOf = (name: string, state: RuntimeState): Row[] =>
+  state.slots.length === 0
+    ? [{ name, slot: state.slot_id, facts: state }]
+    : state.slots.map((slot) => ({ name, slot: slot.slot_id, facts: slot }));
+
+const readState = (api: Api, id: string) => api.request(instancePath(id, "/state"), runtimeState);
+
+const once = async (
+  cli: Cli,
+  { api, instances, all, code }: Named,
+  single: boolean,
+  json: boolean,
+): Promise<number> => {
+  const { io } = cli;
+  const found = new Map<ListedInstance, { raw: unknown; value: RuntimeState }>();
+  const end = await cli.each(instances, async (instance) => {
+    if (instance.status !== "running") throw notRunning(instance, nameOf(instance, all));
+    found.set(instance, await readState(api, instance.id));
+    return 0;
+  });
+  const answers = instances.flatMap((instance) => {
+    const answer = found.get(instance);
+    return answer === undefined ? [] : [{ name: nameOf(instance, all), ...answer }];
+  });
+  if (json && !single)
+    writeJson(
+      io,
+      answers.map(({ raw }) => raw),
+    );
+  else if (json) for (const { raw } of answers) writeJson(io, raw);
+  else if (answers.length > 0) {
+    const rows = answers.flatMap(({ name, value }) => rowsOf(name, value));
+    io.write(`${layOut(columns(io.stdout.palette), rows, io.stdout.width(), io.stdout.palette.dim).join("\n")}\n`);
+  }
+  return worst([code, end]);
+};
+
+const changeLine = (
+  name: string,
+  { phase, active_slots, prefill_progress, generated_tokens, decode_tps }: RuntimeState,
+): string =>
+  [
+    name,
+    phase,
+    `${active_slots} slots`,
+    ...(prefill_progress === null ? [] : [`prefill ${Math.round(prefill_progress * 100)}%`]),
+    ...(generated_tokens === null ? [] : [`${generated_tokens} tokens`]),
+    ...(decode_tps === null ? [] : [`${decode_tps.toFixed(1)} tokens/s`]),
+  ].join("  ");
+
+/** Each change as it comes; states of the past are of no use, so that a break loses nothing that matters. */
+const follow = async (cli: Cli, { api, instances, all, code }: Named, json: boolean): Promise<number> => {
+  const [{ LiveSocket }, { stateFrame }] = await Promise.all([
+    import("../live-socket.ts"),
+    import("../../contract/frames.ts"),
+  ]);
+  const end = await cli.each(instances, async (instance) => {
+    const name = nameOf(instance, all);
+    const socket = new LiveSocket(api, instance.id, {
+      path: () => instancePath(instance.id, "/state"),
+      frame: (text) => {
+        const frame: unknown = JSON.parse(text);
+        const parsed = stateFrame.safeParse(frame);
+        if (parsed.success)
+          cli.io.write(
+            json ? `${JSON.stringify((frame as { data: unknown }).data)}\n` : `${changeLine(name, parsed.data.data)}\n`,
+          );
+      },
+      lost: () => cli.io.say(`${name}: the connection is lost; trying again`),
+      back: () => cli.io.say(`${name}: connected again`),
+    });
+    await socket.run();
+    return 0;
+  });
+  return worst([code, end]);
+};
+
+export const define = (command: Command, cli: Cli): void => {
+  addConnection(addJson(addNames(command), "what the API answers, an array for several; with -f a line each"))
+    .option("-f, --follow", "each change as it comes, until interrupted")
+    .addHelpText(
+      "after",
+      `
+Exit code 3 when an instance does not run.
+
+Examples:
+  $ solar-host ctl state llama
+  $ solar-host ctl state -f llama
+  $ solar-host ctl state llama --json | jq .decode_tps`,
+    )
+    .action(
+      cli.action(async (names: string[], options: StateOptions) => {
+        const named = await cli.named(command, names, options.all === true);
+        if (options.follow) return await follow(cli, named, options.json === true);
+        return await once(cli, named, names.length === 1, options.json === true);
+      }),
+    );
+};

@@ -1,0 +1,89 @@
+import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
+import { z } from "zod";
+import { xdgFolder } from "../contract/daemon-record.ts";
+import { CtlError, exitCodes, usageError } from "./errors.ts";
+import type { Io } from "./io.ts";
+
+/** The hosts that the user has named: a file that nobody else may read, since it holds their keys. */
+
+const context = z.object({ url: z.string(), key: z.string() });
+export type Context = z.output<typeof context>;
+
+const contextsFile = z.object({ current: z.string().nullable(), contexts: z.record(z.string(), context) });
+export type Contexts = z.output<typeof contextsFile>;
+
+/** The name of the daemon on this machine, which needs no context. */
+export const LOCAL = "local";
+
+export const contextsPath = (io: Pick<Io, "env" | "home">): string =>
+  `${xdgFolder(io.env.XDG_CONFIG_HOME, `${io.home}/.config`)}/solar-host/contexts.json`;
+
+export const readContexts = (io: Pick<Io, "env" | "home">): Contexts => {
+  const path = contextsPath(io);
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return { current: null, contexts: {} };
+    throw new CtlError(exitCodes.failure, `cannot read the contexts: ${(error as Error).message}`);
+  }
+  try {
+    return contextsFile.parse(JSON.parse(text));
+  } catch (error) {
+    const why = error instanceof z.ZodError ? z.prettifyError(error).split("\n")[0] : (error as Error).message;
+    throw new CtlError(exitCodes.failure, `${path} is broken: ${why}`, [
+      "mend it, or remove it and name your hosts again with: solar-host ctl context add",
+    ]);
+  }
+};
+
+export const writeContexts = (io: Pick<Io, "env" | "home">, contexts: Contexts): void => {
+  const path = contextsPath(io);
+  const beside = `${path}.${process.pid}.tmp`;
+  try {
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    writeFileSync(beside, `${JSON.stringify(contexts, null, 2)}\n`, { mode: 0o600, flush: true });
+    chmodSync(beside, 0o600);
+    renameSync(beside, path);
+  } catch (error) {
+    rmSync(beside, { force: true });
+    throw new CtlError(exitCodes.failure, `cannot write the contexts: ${(error as Error).message}`);
+  }
+};
+
+/** A warning where others may read the keys; null where all is well. */
+export const looseMode = (io: Pick<Io, "env" | "home">): string | null => {
+  const path = contextsPath(io);
+  const mode = statSync(path, { throwIfNoEntry: false })?.mode ?? 0;
+  return (mode & 0o077) === 0 ? null : `others may read ${path}, which holds keys: chmod 600 it`;
+};
+
+export const contextNamed = (contexts: Contexts, name: string): Context => {
+  const found = Object.hasOwn(contexts.contexts, name) ? contexts.contexts[name] : undefined;
+  if (found !== undefined) return found;
+  const names = Object.keys(contexts.contexts);
+  throw new CtlError(exitCodes.notFound, `there is no context '${name}'`, [
+    names.length === 0 ? "none is named yet" : `there are: ${names.join(", ")}`,
+    `name it: solar-host ctl context add ${name} http://… --key -`,
+  ]);
+};
+
+/**
+ * The address of a daemon as it is kept: with a scheme, without an end slash.
+ * @throws usage error where it is none
+ */
+export const parseUrl = (text: string): string => {
+  const full = /^[a-z][a-z0-9+.-]*:\/\//i.test(text) ? text : `http://${text}`;
+  const url = URL.canParse(full) ? new URL(full) : null;
+  if (url === null || (url.protocol !== "http:" && url.protocol !== "https:")) {
+    throw usageError(`'${text}' is no address of a daemon`, "write it as http://gpu1:8001");
+  }
+  if (url.username !== "" || url.password !== "" || url.search !== "" || url.hash !== "") {
+    throw usageError(
+      "the address of a daemon holds no key, user or query",
+      "give the key with --key -, or in SOLAR_HOST_API_KEY",
+    );
+  }
+  return `${url.origin}${url.pathname.replace(/\/+$/, "")}`;
+};

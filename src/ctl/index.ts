@@ -1,0 +1,43 @@
+import { homedir } from "node:os";
+import type { Command } from "commander";
+import { addConnection, Cli } from "./cli.ts";
+import { processIo } from "./io.ts";
+import { verbIn, verbs } from "./verbs.ts";
+
+/** The client: puts the verbs under `solar-host ctl`, and loads the one that is asked for. */
+
+const HELP = `
+An instance is named by its id, its alias, or any unique beginning of either.
+
+Without --context and --url, the daemon is: SOLAR_HOST_URL with SOLAR_HOST_API_KEY, else the context in
+use, else the daemon on this machine, which is found with its key from any directory.
+
+Times are seconds, or 30s, 5m, 1h30m.
+
+Exit codes (over several instances or hosts, the highest):
+  0    done                              4    no such instance or context
+  1    failed                            5    the daemon cannot be reached
+  2    wrong usage, an ambiguous name,   6    the daemon refused the key
+       values that the daemon refuses    124  the time is over
+  3    the instance is not running       130  interrupted
+
+Examples:
+  $ solar-host ctl ls
+  $ solar-host ctl create llamacpp --model /models/llama-3-8b.gguf --alias llama-3:8b --start --wait
+  $ solar-host ctl logs -f llama
+  $ solar-host ctl context add gpu1 http://gpu1:8001 --key - --use < key-file
+  $ solar-host ctl ls --all-contexts
+  $ solar-host ctl <command> --help`;
+
+/** @param words what stands behind `ctl` on the command line */
+export const addVerbs = async (ctl: Command, words: readonly string[]): Promise<void> => {
+  addConnection(ctl).addHelpText("after", HELP);
+  const asked = verbIn(words);
+  for (const entry of verbs) {
+    const command = ctl.command(entry.name, { hidden: entry.hidden === true }).description(entry.summary);
+    if (entry.alias !== undefined) command.alias(entry.alias);
+    if (entry !== asked) continue;
+    const { define } = await entry.load();
+    define(command, new Cli(processIo(process.env.HOME || homedir())));
+  }
+};

@@ -1,0 +1,118 @@
+import { CtlError, exitCodes } from "./errors.ts";
+
+/** The one place that prints: data on stdout, messages on stderr, colours only where they belong. */
+
+export type Paint = (text: string) => string;
+
+const codes = {
+  bold: [1, 22],
+  dim: [2, 22],
+  red: [31, 39],
+  green: [32, 39],
+  yellow: [33, 39],
+  blue: [34, 39],
+  magenta: [35, 39],
+  cyan: [36, 39],
+} as const;
+export type Color = keyof typeof codes;
+export type Palette = Readonly<Record<Color, Paint>>;
+
+const plain: Paint = (text) => text;
+
+export const createPalette = (enabled: boolean): Palette => {
+  const paint = ([on, off]: readonly [number, number]): Paint =>
+    enabled ? (text) => `\u001b[${on}m${text}\u001b[${off}m` : plain;
+  return Object.fromEntries(Object.entries(codes).map(([name, pair]) => [name, paint(pair)])) as Record<Color, Paint>;
+};
+
+/** Colours belong on a terminal, and nowhere where `NO_COLOR` is set. */
+export const wantsColor = (terminal: boolean, env: Readonly<Record<string, string | undefined>>): boolean =>
+  terminal && !env.NO_COLOR && env.TERM !== "dumb";
+
+export interface Io {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly cwd: string;
+  readonly home: string;
+  readonly stdin: { readonly terminal: boolean };
+  readonly stdout: {
+    readonly terminal: boolean;
+    readonly palette: Palette;
+    /** Columns; without bound where it is no terminal. */
+    readonly width: () => number;
+    /** Bytes that are written but not taken yet. */
+    readonly waiting: () => number;
+    /** Resolves when what is waiting was taken. */
+    readonly drained: () => Promise<void>;
+  };
+  readonly stderr: { readonly terminal: boolean; readonly palette: Palette; readonly width: () => number };
+  /** Data. The line end is the caller's. */
+  readonly write: (text: string) => void;
+  /** A message for people, a line. */
+  readonly say: (text: string) => void;
+  /** Text on stderr as it is. */
+  readonly writeError: (text: string) => void;
+}
+
+const flushed = (stream: NodeJS.WriteStream): Promise<void> =>
+  new Promise((done) => {
+    if (stream.writableLength === 0) done();
+    else stream.write("", () => done());
+  });
+
+/** The io of this process. A reader that went away (`| head`) is no error and ends it. */
+export const processIo = (home: string): Io => {
+  const { stdout, stderr, env } = process;
+  stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : exitCodes.failure));
+  stderr.on("error", () => undefined);
+  const width = (stream: NodeJS.WriteStream): number =>
+    stream.isTTY ? stream.columns || 80 : Number.POSITIVE_INFINITY;
+  return {
+    env,
+    cwd: process.cwd(),
+    home,
+    stdin: { terminal: process.stdin.isTTY === true },
+    stdout: {
+      terminal: stdout.isTTY === true,
+      palette: createPalette(wantsColor(stdout.isTTY === true, env)),
+      width: () => width(stdout),
+      waiting: () => stdout.writableLength,
+      drained: () => flushed(stdout),
+    },
+    stderr: {
+      terminal: stderr.isTTY === true,
+      palette: createPalette(wantsColor(stderr.isTTY === true, env)),
+      width: () => width(stderr),
+    },
+    write: (text) => void stdout.write(text),
+    say: (text) => void stderr.write(`${text}\n`),
+    writeError: (text) => void stderr.write(text),
+  };
+};
+
+export const writeJson = (io: Io, value: unknown): void => io.write(`${JSON.stringify(value, null, 2)}\n`);
+
+/** What commands that change something print: with --json the answers, with -q the ids, else nothing. */
+export const writeAnswers = (
+  io: Io,
+  { json, quiet }: { json?: true; quiet?: true },
+  single: boolean,
+  answers: readonly { raw: unknown; instance: { id: string } }[],
+): void => {
+  if (json && !single)
+    writeJson(
+      io,
+      answers.map(({ raw }) => raw),
+    );
+  else if (json) for (const { raw } of answers) writeJson(io, raw);
+  else if (quiet) for (const { instance } of answers) io.write(`${instance.id}\n`);
+};
+
+/** Tells what went wrong and what to do next; gives the exit code. */
+export const reportError = (io: Io, error: unknown): number => {
+  const { red, dim } = io.stderr.palette;
+  const message = error instanceof Error ? error.message : String(error);
+  io.say(`${red("error:")} ${message}`);
+  if (!(error instanceof CtlError)) return exitCodes.failure;
+  for (const hint of error.hints) io.say(dim(`  ${hint}`));
+  return error.exitCode;
+};

@@ -1,0 +1,145 @@
+import type { Api } from "./api.ts";
+import { getInstance } from "./calls.ts";
+import { CtlError, exitCodes } from "./errors.ts";
+
+/**
+ * A WebSocket that comes back: through restarts of the daemon, cut connections and a laptop's sleep. What is
+ * missed meanwhile is the caller's to ask for, by the path of the next connection.
+ */
+
+/** Silence after which the other side is asked for a sign of life, and the time it has for one. */
+const SILENCE_MS = 5000;
+const SIGN_MS = 5000;
+const CONNECT_MS = 5000;
+const FIRST_RETRY_MS = 50;
+const LAST_RETRY_MS = 2000;
+const NORMAL_CLOSURE = 1000;
+
+/** Bun's own, which has what a browser's lacks. */
+type Socket = WebSocket & { ping(): void; terminate(): void };
+
+export interface LiveHandlers {
+  /** Path and query of the next connection. */
+  path(): string;
+  frame(text: string): void;
+  /** The connection is lost, and tried again. */
+  lost(): void;
+  back(): void;
+}
+
+const openSocket = (url: string, headers: Record<string, string>): Socket =>
+  // Bun takes headers here, which a browser would not.
+  new WebSocket(url, { headers } as unknown as string[]) as Socket;
+
+export class LiveSocket {
+  private socket: Socket | null = null;
+  private heard = 0;
+  private retry = FIRST_RETRY_MS;
+  private isLost = false;
+  private paused = false;
+  private end: ((error: CtlError | null) => void) | null = null;
+
+  constructor(
+    private readonly api: Api,
+    private readonly id: string,
+    private readonly handlers: LiveHandlers,
+  ) {}
+
+  /** Ends when the instance is deleted. @throws CtlError where trying again would not help */
+  run(): Promise<void> {
+    const watch = setInterval(() => this.lookForLife(), 1000);
+    return new Promise<void>((resolve, reject) => {
+      this.end = (error) => (error === null ? resolve() : reject(error));
+      this.connect();
+    }).finally(() => {
+      clearInterval(watch);
+      this.drop();
+    });
+  }
+
+  /** Takes nothing more until {@link resume}: the other side keeps what comes. */
+  pause(): void {
+    this.paused = true;
+    this.drop();
+  }
+
+  resume(): void {
+    this.paused = false;
+    this.connect();
+  }
+
+  private connect(): void {
+    if (this.paused) return;
+    const socket = openSocket(this.api.socketUrl(this.handlers.path()), this.api.headers);
+    this.socket = socket;
+    let opened = false;
+    const late = setTimeout(() => socket.terminate(), CONNECT_MS);
+    const isOurs = (): boolean => this.socket === socket;
+    socket.onopen = () => {
+      clearTimeout(late);
+      opened = true;
+      this.heard = performance.now();
+      if (isOurs() && this.isLost) {
+        this.isLost = false;
+        this.handlers.back();
+      }
+    };
+    socket.onmessage = ({ data }) => {
+      if (!isOurs()) return;
+      this.heard = performance.now();
+      this.retry = FIRST_RETRY_MS;
+      this.handlers.frame(String(data));
+    };
+    socket.addEventListener("pong", () => {
+      this.heard = performance.now();
+      this.retry = FIRST_RETRY_MS;
+    });
+    socket.onclose = ({ code, reason }) => {
+      clearTimeout(late);
+      if (!isOurs()) return;
+      this.socket = null;
+      if (code === NORMAL_CLOSURE) this.end?.(gone(reason));
+      else void this.reconnect(opened);
+    };
+  }
+
+  private async reconnect(opened: boolean): Promise<void> {
+    if (!this.isLost) {
+      this.isLost = true;
+      this.handlers.lost();
+    }
+    // A refused upgrade does not say why: a request does.
+    const error = opened ? null : await this.whyNot();
+    if (error !== null) return this.end?.(error);
+    await Bun.sleep(this.retry);
+    this.retry = Math.min(this.retry * 2, LAST_RETRY_MS);
+    this.connect();
+  }
+
+  private async whyNot(): Promise<CtlError | null> {
+    try {
+      await getInstance(this.api, this.id, { timeoutMs: CONNECT_MS });
+      return null;
+    } catch (error) {
+      const final = error instanceof CtlError && error.exitCode !== exitCodes.unreachable;
+      return final ? error : null;
+    }
+  }
+
+  /** A connection that was cut without a word looks like one on which nothing happens. */
+  private lookForLife(): void {
+    const { socket } = this;
+    if (socket === null || socket.readyState !== WebSocket.OPEN) return;
+    const silent = performance.now() - this.heard;
+    if (silent > SILENCE_MS + SIGN_MS) socket.terminate();
+    else if (silent > SILENCE_MS) socket.ping();
+  }
+
+  private drop(): void {
+    const { socket } = this;
+    this.socket = null;
+    socket?.terminate();
+  }
+}
+
+const gone = (reason: string): CtlError => new CtlError(exitCodes.notFound, reason || "the daemon ended the stream");

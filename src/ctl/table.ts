@@ -1,0 +1,89 @@
+import type { Paint } from "./io.ts";
+
+/** Tables for people: aligned, and never wider than the terminal. */
+
+export interface Column<Row> {
+  title: string;
+  value: (row: Row) => string;
+  paint?: (row: Row) => Paint;
+  align?: "right";
+  /** Least columns that it is cut to; without one it is never cut. */
+  shrinkTo?: number;
+}
+
+const GAP = "  ";
+
+// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it looks for
+const CONTROL = /[\u0000-\u001f\u007f-\u009f]/g;
+
+/** A text from elsewhere as it may stand in one cell: the first line, nothing that moves the cursor. */
+export const oneLine = (text: string): string => (text.split("\n", 1)[0] ?? "").replace(CONTROL, " ");
+
+/** Cut to so many columns, an ellipsis at the end. */
+export const fit = (text: string, width: number): string => {
+  if (Bun.stringWidth(text) <= width) return text;
+  let cut = "";
+  let used = 0;
+  for (const character of text) {
+    const next = Bun.stringWidth(character);
+    if (used + next > width - 1) break;
+    cut += character;
+    used += next;
+  }
+  return `${cut}…`;
+};
+
+const pad = (text: string, width: number, right: boolean): string => {
+  const blanks = " ".repeat(Math.max(0, width - Bun.stringWidth(text)));
+  return right ? blanks + text : text + blanks;
+};
+
+/** Takes what is too much from the widest of the columns that may shrink, one column of text at a time. */
+const shrink = (widths: number[], least: readonly (number | undefined)[], available: number): void => {
+  let over = widths.reduce((sum, width) => sum + width, 0) + GAP.length * (widths.length - 1) - available;
+  while (over > 0) {
+    let widest = -1;
+    for (const [at, width] of widths.entries()) {
+      const bound = least[at];
+      if (bound !== undefined && width > bound && width > (widths[widest] ?? 0)) widest = at;
+    }
+    if (widest < 0) return;
+    widths[widest] = (widths[widest] ?? 0) - 1;
+    over -= 1;
+  }
+};
+
+/** Lines of a table, headings first. @param width columns that there are */
+export const layOut = <Row>(
+  columns: readonly Column<Row>[],
+  rows: readonly Row[],
+  width: number,
+  paintTitle: Paint,
+): string[] => {
+  const cells = rows.map((row) => columns.map((column) => oneLine(column.value(row))));
+  const widths = columns.map((column, at) =>
+    Math.max(Bun.stringWidth(column.title), ...cells.map((line) => Bun.stringWidth(line[at] ?? ""))),
+  );
+  shrink(
+    widths,
+    columns.map((column) => column.shrinkTo),
+    width,
+  );
+  const line = (texts: readonly string[], paint: (at: number) => Paint): string =>
+    texts
+      .map((text, at) => {
+        const room = widths[at] ?? 0;
+        const right = columns[at]?.align === "right";
+        const padded = at === columns.length - 1 && !right ? fit(text, room) : pad(fit(text, room), room, right);
+        return paint(at)(padded);
+      })
+      .join(GAP);
+  const plain: Paint = (text) => text;
+  return [
+    line(
+      columns.map((column) => column.title),
+      () => paintTitle,
+    ),
+    ...rows.map((row, index) => line(cells[index] ?? [], (at) => columns[at]?.paint?.(row) ?? plain)),
+  ].map((text) => (Number.isFinite(width) ? text : text.trimEnd()));
+};

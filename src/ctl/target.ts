@@ -1,0 +1,142 @@
+import { realpathSync } from "node:fs";
+import { resolve } from "node:path";
+import type { DaemonRecord } from "../contract/daemon-record.ts";
+import { type Contexts, contextNamed, LOCAL, parseUrl, readContexts } from "./contexts.ts";
+import { CtlError, exitCodes, usageError } from "./errors.ts";
+import type { Io } from "./io.ts";
+import { daemonAround, findLocalDaemons } from "./local-daemons.ts";
+
+/** Which daemon a command speaks to, and with which key. */
+
+export interface Target {
+  url: string;
+  key: string;
+  /** Name for people: the context's, or the address. */
+  name: string;
+  /** Where the key came from, for whoever is refused. */
+  keyFrom: string;
+}
+
+/** What the command line says of the target. */
+export interface TargetOptions {
+  context?: string | undefined;
+  url?: string | undefined;
+  /** Already read where it was `-`. */
+  key?: string | undefined;
+}
+
+const DEFAULT_URL = "http://127.0.0.1:8001";
+
+/** Everything that a choice depends on, read when it is needed. */
+export interface TargetSources {
+  io: Pick<Io, "env" | "cwd" | "home">;
+  contexts: () => Contexts;
+  daemons: () => DaemonRecord[];
+}
+
+export const targetSources = (io: Io): TargetSources => ({
+  io,
+  contexts: () => readContexts(io),
+  daemons: () => findLocalDaemons(io),
+});
+
+const ofRecord = (record: DaemonRecord, key: string | undefined): Target => ({
+  url: record.url,
+  name: record.directory,
+  ...(key === undefined
+    ? { key: record.key, keyFrom: "the record of the daemon on this machine" }
+    : { key, keyFrom: "--key" }),
+});
+
+const listed = (daemons: readonly DaemonRecord[]): string[] =>
+  daemons.map((daemon) => `${daemon.directory}  ${daemon.url}`);
+
+const localDaemon = ({ io, daemons }: TargetSources, key: string | undefined): Target => {
+  const found = daemons();
+  const only = found.length === 1 ? found[0] : daemonAround(found, io.cwd);
+  if (only !== undefined && only !== null) return ofRecord(only, key ?? undefined);
+  if (found.length > 1) {
+    throw usageError(
+      "several daemons run on this machine, say which",
+      ...listed(found),
+      "go into the directory of one, or name it: --context <directory> or --url <address>",
+    );
+  }
+  const given = key ?? io.env.SOLAR_HOST_API_KEY;
+  if (given !== undefined) {
+    return {
+      url: DEFAULT_URL,
+      key: given,
+      name: DEFAULT_URL,
+      keyFrom: key === undefined ? "SOLAR_HOST_API_KEY" : "--key",
+    };
+  }
+  throw new CtlError(exitCodes.unreachable, "no daemon of yours runs on this machine, and no other is named", [
+    "start one: solar-host serve",
+    "or name one: solar-host ctl context add gpu1 http://gpu1:8001 --key - --use",
+  ]);
+};
+
+/** `--context /srv/models`: the daemon of a directory on this machine. */
+const daemonOf = ({ io, daemons }: TargetSources, path: string, key: string | undefined): Target => {
+  let directory = resolve(io.cwd, path);
+  try {
+    directory = realpathSync(directory);
+  } catch {
+    // What is not there has no daemon either, which is said below.
+  }
+  const found = daemons();
+  const record = found.find((daemon) => daemon.directory === directory);
+  if (record !== undefined) return ofRecord(record, key);
+  throw new CtlError(exitCodes.unreachable, `no daemon of yours runs in ${directory}`, [
+    ...(found.length === 0 ? [] : ["there are:", ...listed(found)]),
+    `start it: cd ${directory} && solar-host serve`,
+  ]);
+};
+
+/** An address alone: its key is the one given, else the one known for that very address. */
+const ofUrl = (sources: TargetSources, text: string, options: TargetOptions): Target => {
+  const url = parseUrl(text);
+  const name = url;
+  if (options.key !== undefined) return { url, name, key: options.key, keyFrom: "--key" };
+  const fromEnv = sources.io.env.SOLAR_HOST_API_KEY;
+  if (fromEnv !== undefined) return { url, name, key: fromEnv, keyFrom: "SOLAR_HOST_API_KEY" };
+  for (const [known, context] of Object.entries(sources.contexts().contexts)) {
+    if (context.url === url) return { url, name, key: context.key, keyFrom: `context '${known}'` };
+  }
+  const record = sources.daemons().find((daemon) => daemon.url === url.replace("//localhost:", "//127.0.0.1:"));
+  if (record !== undefined) return { ...ofRecord(record, undefined), url, name };
+  return { url, name, key: "", keyFrom: "no key was given" };
+};
+
+const ofContext = (sources: TargetSources, name: string, key: string | undefined): Target => {
+  const { url, key: own } = contextNamed(sources.contexts(), name);
+  return { url, name, ...(key === undefined ? { key: own, keyFrom: `context '${name}'` } : { key, keyFrom: "--key" }) };
+};
+
+const isPath = (name: string): boolean => name === "." || name === ".." || name.includes("/");
+
+/** Flags, then the environment, then the context in use, then the daemon on this machine. */
+export const chooseTarget = (options: TargetOptions, sources: TargetSources): Target => {
+  const { context, url, key } = options;
+  if (context !== undefined && url !== undefined) throw usageError("--context and --url name two daemons: give one");
+  if (url !== undefined) return ofUrl(sources, url, options);
+  if (context === LOCAL) return localDaemon(sources, key);
+  if (context !== undefined)
+    return isPath(context) ? daemonOf(sources, context, key) : ofContext(sources, context, key);
+  const fromEnv = sources.io.env.SOLAR_HOST_URL;
+  if (fromEnv) return ofUrl(sources, fromEnv, options);
+  const { current } = sources.contexts();
+  return current === null ? localDaemon(sources, key) : ofContext(sources, current, key);
+};
+
+/** Every host that is named, and the daemons on this machine that are not among them. */
+export const allTargets = (sources: TargetSources): Target[] => {
+  const named = Object.entries(sources.contexts().contexts).map(([name, { url, key }]): Target => {
+    return { url, key, name, keyFrom: `context '${name}'` };
+  });
+  const daemons = sources.daemons().filter((daemon) => named.every((target) => target.url !== daemon.url));
+  const local = daemons.map((daemon) => ofRecord(daemon, undefined));
+  if (local.length === 1 && local[0] !== undefined) local[0].name = LOCAL;
+  return [...named, ...local];
+};

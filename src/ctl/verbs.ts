@@ -1,0 +1,50 @@
+import type { Verb } from "./cli.ts";
+
+/** Every command: its name, what it is for, and where it is. */
+
+export interface VerbEntry {
+  name: string;
+  alias?: string;
+  summary: string;
+  /** Not shown in the help. */
+  hidden?: true;
+  load: () => Promise<Verb>;
+}
+
+export const verbs: readonly VerbEntry[] = [
+  { name: "ls", alias: "ps", summary: "list the instances", load: () => import("./commands/ls.ts") },
+  { name: "get", summary: "show everything about instances", load: () => import("./commands/get.ts") },
+  { name: "create", summary: "create an instance", load: () => import("./commands/create.ts") },
+  { name: "edit", summary: "change the config of instances", load: () => import("./commands/edit.ts") },
+  { name: "rm", summary: "delete instances", load: () => import("./commands/rm.ts") },
+  { name: "start", summary: "start instances", load: () => import("./commands/start.ts") },
+  { name: "stop", summary: "stop instances", load: () => import("./commands/stop.ts") },
+  { name: "restart", summary: "stop and start instances", load: () => import("./commands/restart.ts") },
+  { name: "logs", summary: "print and follow logs", load: () => import("./commands/logs.ts") },
+  { name: "state", summary: "what the model servers are doing now", load: () => import("./commands/state.ts") },
+  { name: "last", summary: "figures of the last finished generation", load: () => import("./commands/last.ts") },
+  { name: "wait", summary: "wait until instances run or are stopped", load: () => import("./commands/wait.ts") },
+  { name: "top", summary: "a live table of all instances", load: () => import("./commands/top.ts") },
+  { name: "memory", summary: "memory of the GPUs, or of the machine", load: () => import("./commands/memory.ts") },
+  {
+    name: "health",
+    summary: "whether the daemon, or an instance, is well",
+    load: () => import("./commands/health.ts"),
+  },
+  { name: "context", summary: "name the hosts that you work with", load: () => import("./commands/context.ts") },
+  { name: "completion", summary: "completion for bash, zsh and fish", load: () => import("./commands/completion.ts") },
+  { name: "__complete", summary: "", hidden: true, load: () => import("./commands/complete.ts") },
+];
+
+const TAKES_VALUE = ["--context", "--url", "--key"];
+
+/** The verb among the words behind `ctl`; flags for the target may stand before it. */
+export const verbIn = (words: readonly string[]): VerbEntry | undefined => {
+  for (let at = 0; at < words.length; at++) {
+    const word = words[at] ?? "";
+    if (TAKES_VALUE.includes(word)) at += 1;
+    else if (!word.startsWith("-") && word !== "help")
+      return verbs.find((verb) => verb.name === word || verb.alias === word);
+  }
+  return undefined;
+};
