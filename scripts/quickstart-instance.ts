@@ -13,7 +13,7 @@ export interface Demo {
   config: Record<string, unknown>;
   /** Fields that tell whether an instance from an earlier run is still the right one. */
   identity: readonly string[];
-  question: string;
+  asks: { chat: string } | { classify: readonly string[] };
 }
 
 interface ChatAnswer {
@@ -68,15 +68,39 @@ export const startInstance = async (
 };
 
 /** Asks the model itself, on its own port and with its own key. */
-export const chat = async ({ config, port }: Instance, question: string): Promise<string> => {
-  const response = await fetch(`http://127.0.0.1:${port}/v1/chat/completions`, {
+const askModel = async <T>({ config, port }: Instance, path: string, body: unknown): Promise<T> => {
+  const response = await fetch(`http://127.0.0.1:${port}${path}`, {
     method: "POST",
     headers: { Authorization: `Bearer ${config.api_key}`, "Content-Type": "application/json" },
-    body: JSON.stringify({ messages: [{ role: "user", content: question }], temperature: 0, max_tokens: 256 }),
+    body: JSON.stringify(body),
   });
   const text = await response.text();
   if (!response.ok) throw new QuickstartError(`the model answered ${response.status}: ${text}`);
-  return (JSON.parse(text) as ChatAnswer).choices[0]?.message.content ?? "";
+  return JSON.parse(text) as T;
+};
+
+export const chat = async (instance: Instance, question: string): Promise<string> => {
+  const body = {
+    model: instance.config.alias,
+    messages: [{ role: "user", content: question }],
+    temperature: 0,
+    max_tokens: 256,
+  };
+  return (await askModel<ChatAnswer>(instance, "/v1/chat/completions", body)).choices[0]?.message.content ?? "";
+};
+
+export interface Classified {
+  text: string;
+  label: string;
+  score: number;
+}
+
+export const classify = async (instance: Instance, texts: readonly string[]): Promise<Classified[]> => {
+  const { choices } = await askModel<{ choices: Omit<Classified, "text">[] }>(instance, "/v1/classify", {
+    model: instance.config.alias,
+    input: texts,
+  });
+  return choices.map(({ label, score }, i) => ({ text: texts[i] ?? "", label, score }));
 };
 
 /** The figures of the generation that finished after `began`; they come with the log, a moment after the answer. */

@@ -88,6 +88,7 @@ describe("the commands", () => {
   const id = "[0-9a-f-]{36}";
   const answer = (message: string, status: string): RegExp =>
     new RegExp(`"status":"${status}".*"message":"Instance ${id} ${message} successfully"`);
+  const models = join(root, "test/fixtures/models");
   const model: [string, string] = ["/path/to/model.gguf", tinyModel];
 
   const steps: Step[] = [
@@ -97,6 +98,11 @@ describe("the commands", () => {
       instead: [["./scripts/quickstart", "./scripts/quickstart --help"]],
       shows: /Usage: \.\/scripts\/quickstart/,
       in: root,
+    },
+    {
+      begins: "./scripts/quickstart --hf",
+      instead: [["./scripts/quickstart --hf --once", "./scripts/quickstart --help"]],
+      shows: /--hf +show the HuggingFace backends/,
     },
     {
       begins: "./scripts/test",
@@ -152,6 +158,39 @@ PAGE
         "$BUN" page.js
       `,
       shows: /load_model|model loaded|listening on/,
+    },
+    {
+      begins: "python3 -m pip install torch",
+      // The tests' environment has them.
+      instead: [
+        [
+          "python3 -m pip install torch transformers uvicorn pydantic",
+          '"$PYTHON" -m pip show torch transformers uvicorn pydantic',
+        ],
+      ],
+      shows: /Name: torch[\s\S]*Name: transformers/,
+    },
+    {
+      begins: "curl -X POST http://localhost:8001/instances ",
+      instead: [["meta-llama/Llama-2-7b-chat-hf", join(models, "solar-tiny")]],
+      shows: answer("created", "stopped"),
+    },
+    {
+      begins: "curl -X POST http://localhost:8001/instances ",
+      instead: [["distilbert-base-uncased-finetuned-sst-2-english", join(models, "solar-sentiment")]],
+      shows: answer("created", "stopped"),
+    },
+    {
+      begins: "curl http://localhost:3500/v1/chat/completions",
+      // Started as above, first the one and then the other, with nothing else on their ports.
+      script: (text) => `
+        all=$(curl http://localhost:8001/instances -H "X-API-Key: $key" | grep -o '"id":"[^"]*"' | cut -d'"' -f4)
+        for one in $all; do curl -X POST "http://localhost:8001/instances/$one/stop" -H "X-API-Key: $key" >stopped.json; done
+        for one in $(echo "$all" | tail -n 2); do
+          curl -X POST "http://localhost:8001/instances/$one/start?wait=300" -H "X-API-Key: $key" >started.json
+        done
+${text}`,
+      shows: new RegExp(`"content": "${RegExp.escape(expectedAnswer("Hello").answer)}"[\\s\\S]*"label": "positive"`),
     },
     { begins: "solar-host --version", shows: /^\d+\.\d+\.\d+\n[\s\S]*--log-dir/ },
     {
@@ -223,6 +262,7 @@ PAGE
         }
         text = text.replaceAll("localhost:8001", `127.0.0.1:${ports.daemon}`);
         text = text.replaceAll("localhost:3500", `127.0.0.1:${ports.model}`);
+        text = text.replaceAll("localhost:3501", `127.0.0.1:${ports.model + 1}`);
         return `echo "@@ ${index}"\n${folder === undefined ? "" : `cd '${folder}'\n`}${text}\n`;
       })
       .join("");
@@ -254,6 +294,7 @@ PAGE
         HOME: home,
         BUN: process.execPath,
         LLAMA_SERVER: realServer(),
+        PYTHON: join(root, ".venv/bin/python"),
         DAEMON_PORT: String(ports.daemon),
         MODEL_PORT: String(ports.model),
         CONTROL_PORT: String(control.port),
@@ -266,7 +307,7 @@ PAGE
     code = await child.exited;
     stderr = err;
     for (const part of `${out}${err}`.length === 0 ? [] : out.split(/^@@ \d+\n/m).slice(1)) outputs.push(part);
-  }, 120_000);
+  }, 240_000);
 
   afterAll(() => rmSync(home, { recursive: true, force: true }));
 
@@ -286,8 +327,9 @@ PAGE
 
   test.each(steps.map((step, index) => [step.begins.split("\n").at(-1) ?? "", step, index] as const))(
     "%s … shows what is said of it",
-    (_, { shows }, index) => {
-      expect(`${outputs[index] ?? "nothing"}${index === 2 ? stderr : ""}`).toMatch(shows);
+    (_, { begins, shows }, index) => {
+      // The build speaks on stderr.
+      expect(`${outputs[index] ?? "nothing"}${begins === "./scripts/build" ? stderr : ""}`).toMatch(shows);
     },
   );
 

@@ -22,9 +22,9 @@ beforeAll(() => {
   for (const part of ["scripts", "src", "pyserver", "package.json", "bun.lock", "tsconfig.json"]) {
     cpSync(join(root, part), join(copy, part), { recursive: true, preserveTimestamps: true });
   }
-  const model = "test/fixtures/models/solar-tiny.gguf";
-  mkdirSync(join(copy, dirname(model)), { recursive: true });
-  cpSync(join(root, model), join(copy, model));
+  const models = "test/fixtures/models";
+  mkdirSync(join(copy, dirname(models)), { recursive: true });
+  cpSync(join(root, models), join(copy, models), { recursive: true });
   symlinkSync(join(root, "node_modules"), join(copy, "node_modules"));
   llamaServer = realServer();
 });
@@ -35,7 +35,14 @@ const quickstart = (...args: string[]) => {
   startPort += 1;
   const child = Bun.spawn([join(copy, "scripts/quickstart"), ...args], {
     cwd: copy,
-    env: { ...process.env, LLAMA_SERVER: llamaServer, START_PORT: String(startPort), API_KEY: "of-something-else" },
+    env: {
+      ...process.env,
+      LLAMA_SERVER: llamaServer,
+      START_PORT: String(startPort),
+      API_KEY: "of-something-else",
+      // With --hf: the tests' own environment, so that nothing is installed for it.
+      PYTHON: join(root, ".venv/bin/python"),
+    },
     stdin: "ignore",
     stdout: "pipe",
     stderr: "pipe",
@@ -186,3 +193,16 @@ test.each([
   expect(await run.ended()).toBe(code);
   expect(run.output).toContain(words);
 });
+
+test(
+  "with --hf, both HuggingFace backends answer: the same words as llama-server's, and two moods told apart",
+  async () => {
+    const run = quickstart("--hf", "--once", "--port", "0");
+    const code = await run.ended();
+    expect(run.output).toContain(expected.answer);
+    expect(run.output).toMatch(/positive \(0\.\d+\) {2}What a beautiful day/);
+    expect(run.output).toMatch(/negative \(0\.\d+\) {2}I hate waiting/);
+    expect({ code, left: left() }).toEqual({ code: 0, left: [] });
+  },
+  BUILD_LIMIT_MS,
+);
