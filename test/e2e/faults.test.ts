@@ -170,15 +170,16 @@ describe.concurrent("ports", () => {
     }
   });
 
-  test("shared by a stranger (SO_REUSEPORT) while it loads: it is noticed, and is not called running", async () => {
+  test("shared by a stranger (SO_REUSEPORT): its answers are not taken for ours", async () => {
     await using daemon = await start({ MAX_RETRIES: "1" });
-    const { id } = await daemon.createFake({ reusePort: true, readyAfterMs: 1500 });
+    const { id } = await daemon.createFake({ reusePort: true, neverReady: true });
     await daemon.start(id, 0);
     const { port } = await until("a port", async () => {
       const instance = await daemon.get(id);
       return instance.port === null ? null : instance;
     });
-    await waitForLog(daemon, id, "loading model");
+    // Ours listens: before that the stranger would only be one who came first.
+    await until("an answer", async () => (await fetch(`http://127.0.0.1:${port}/health`)).status === 503);
     const model = join(daemon.dir, "stranger.json");
     await Bun.write(model, '{"reusePort": true}');
     const stranger = Bun.spawn([fakeServer, "--model", model, "--port", String(port), "--host", "127.0.0.1"], {
@@ -186,6 +187,7 @@ describe.concurrent("ports", () => {
       stderr: "ignore",
     });
     try {
+      // The kernel gives each of both a part of the connections.
       const failed = await daemon.whenStatus(id, "failed");
       expect(failed.error_message).toBe(`address in use: another program answers on port ${port}`);
       expect(failed.pid).toBeNull();
