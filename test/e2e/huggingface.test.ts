@@ -185,7 +185,7 @@ describe("what a start lacks is named", () => {
     async () => {
       await using lacking = await TestDaemon.start({ env: { PYTHON: python, MAX_RETRIES: "1" } });
       const empty = join(lacking.dir, "empty");
-        writeFileSync(empty, "");
+      writeFileSync(empty, "");
       const config = { ...classifierConfig, labels: ["only one"] };
       const [noModel, badLabels] = await Promise.all([
         lacking.create({ ...causalConfig, model_id: empty }).then(({ id }) => lacking.start(id, START_SECONDS)),
