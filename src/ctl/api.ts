@@ -90,8 +90,17 @@ const whyUnreachable = (error: unknown): string => {
 };
 
 export class Api {
-  constructor(readonly target: Target) {
+  /** @param lookAgain where the same daemon is now */
+  constructor(
+    public target: Target,
+    private readonly lookAgain: (target: Target) => Target = (same) => same,
+  ) {
     if (isLoopback(target.url)) withoutProxies();
+  }
+
+  /** To be called before another attempt to reach a daemon that went away. */
+  retarget(): void {
+    this.target = this.lookAgain(this.target);
   }
 
   get headers(): Record<string, string> {

@@ -5,7 +5,7 @@ import { listInstances } from "./calls.ts";
 import { exitCodes, usageError, worst } from "./errors.ts";
 import { type Io, reportError } from "./io.ts";
 import { checkNamed, chooseInstances } from "./names.ts";
-import { chooseTarget, type TargetOptions, targetSources } from "./target.ts";
+import { chooseTarget, lookAgain, type TargetOptions, targetSources } from "./target.ts";
 
 /** What commands share: common flags, the connection, and how an action ends. */
 
@@ -87,7 +87,8 @@ export class Cli {
 
   async connect(command: Command): Promise<Api> {
     const options = await this.targetOptions(command);
-    return new Api(chooseTarget(options, targetSources(this.io)));
+    const sources = targetSources(this.io);
+    return new Api(chooseTarget(options, sources), (target) => lookAgain(target, sources));
   }
 
   /** `--context`, `--url` and `--key`, before the verb or behind it. */

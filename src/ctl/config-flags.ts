@@ -80,7 +80,6 @@ export const addFieldOptions = (command: Command, fields: readonly ConfigField[]
   for (const field of fields) {
     const option = new Option(`${flagOf(field.name)} ${placeholder(field)}`, `${field.description}${note(field)}`);
     if (field.kind === "choice") option.choices([...field.choices]);
-    if (field.kind === "flag") option.preset("true");
     command.addOption(option);
   }
 };
@@ -102,7 +101,9 @@ export const configOf = (
 ): Record<string, unknown> =>
   Object.fromEntries(
     fields.flatMap(({ name, kind }): [string, unknown][] => {
-      const value = options[propertyOf(name)];
+      const given = options[propertyOf(name)];
+      // A flag alone means yes.
+      const value = given === true ? "true" : given;
       if (typeof value !== "string") return [];
       return [[name, kind === "list" ? parseList(value, flagOf(name)) : value]];
     }),

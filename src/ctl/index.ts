@@ -6,6 +6,9 @@ import { verbIn, verbs } from "./verbs.ts";
 
 /** The client: puts the verbs under `solar-host ctl`, and loads the one that is asked for. */
 
+/** What the completion scripts call. */
+const COMPLETE = "__complete";
+
 const HELP = `
 An instance is named by its id, its alias, or any unique beginning of either.
 
@@ -31,13 +34,21 @@ Examples:
 
 /** @param words what stands behind `ctl` on the command line */
 export const addVerbs = async (ctl: Command, words: readonly string[]): Promise<void> => {
+  const io = processIo(process.env.HOME || homedir());
+  if (words[0] === COMPLETE) {
+    // The words to complete may be any flag: they are none of ours.
+    const { complete } = await import("./complete.ts");
+    io.write(await complete(io, words.slice(1)));
+    await io.stdout.drained();
+    process.exit(0);
+  }
   addConnection(ctl).addHelpText("after", HELP);
   const asked = verbIn(words);
   for (const entry of verbs) {
-    const command = ctl.command(entry.name, { hidden: entry.hidden === true }).description(entry.summary);
+    const command = ctl.command(entry.name).description(entry.summary);
     if (entry.alias !== undefined) command.alias(entry.alias);
     if (entry !== asked) continue;
     const { define } = await entry.load();
-    define(command, new Cli(processIo(process.env.HOME || homedir())));
+    define(command, new Cli(io));
   }
 };

@@ -21,6 +21,7 @@ type Socket = WebSocket & { ping(): void; terminate(): void };
 export interface LiveHandlers {
   /** Path and query of the next connection. */
   path(): string;
+  /** A CtlError that it throws ends the whole. */
   frame(text: string): void;
   /** The connection is lost, and tried again. */
   lost(): void;
@@ -31,28 +32,40 @@ const openSocket = (url: string, headers: Record<string, string>): Socket =>
   // Bun takes headers here, which a browser would not.
   new WebSocket(url, { headers } as unknown as string[]) as Socket;
 
+/** What a daemon of another version may send; an error frame is followed by the end of the stream, which says more. */
+export const notUnderstood = (name: string, frame: string): CtlError =>
+  frame.startsWith('{"error":')
+    ? new CtlError(exitCodes.notFound, `${name}: Instance not found`)
+    : new CtlError(exitCodes.failure, `${name}: the daemon sends what this client does not understand`, [
+        "compare their versions: solar-host ctl health; solar-host --version",
+      ]);
+
 export class LiveSocket {
   private socket: Socket | null = null;
   private heard = 0;
   private retry = FIRST_RETRY_MS;
+  private wasOpen = false;
   private isLost = false;
   private paused = false;
-  private end: ((error: CtlError | null) => void) | null = null;
+  private ended = false;
+  private end: ((error: unknown) => void) | null = null;
 
   constructor(
     private readonly api: Api,
     private readonly id: string,
+    private readonly name: string,
     private readonly handlers: LiveHandlers,
   ) {}
 
-  /** Ends when the instance is deleted. @throws CtlError where trying again would not help */
-  run(): Promise<void> {
+  /** Goes on for ever. @throws CtlError where trying again would not help: the instance is gone, the key refused */
+  run(): Promise<never> {
     const watch = setInterval(() => this.lookForLife(), 1000);
-    return new Promise<void>((resolve, reject) => {
-      this.end = (error) => (error === null ? resolve() : reject(error));
+    return new Promise<never>((_, reject) => {
+      this.end = reject;
       this.connect();
     }).finally(() => {
       clearInterval(watch);
+      this.ended = true;
       this.drop();
     });
   }
@@ -69,7 +82,7 @@ export class LiveSocket {
   }
 
   private connect(): void {
-    if (this.paused) return;
+    if (this.paused || this.ended || this.socket !== null) return;
     const socket = openSocket(this.api.socketUrl(this.handlers.path()), this.api.headers);
     this.socket = socket;
     let opened = false;
@@ -78,6 +91,7 @@ export class LiveSocket {
     socket.onopen = () => {
       clearTimeout(late);
       opened = true;
+      this.wasOpen = true;
       this.heard = performance.now();
       if (isOurs() && this.isLost) {
         this.isLost = false;
@@ -88,7 +102,11 @@ export class LiveSocket {
       if (!isOurs()) return;
       this.heard = performance.now();
       this.retry = FIRST_RETRY_MS;
-      this.handlers.frame(String(data));
+      try {
+        this.handlers.frame(String(data));
+      } catch (error) {
+        this.end?.(error);
+      }
     };
     socket.addEventListener("pong", () => {
       this.heard = performance.now();
@@ -98,7 +116,7 @@ export class LiveSocket {
       clearTimeout(late);
       if (!isOurs()) return;
       this.socket = null;
-      if (code === NORMAL_CLOSURE) this.end?.(gone(reason));
+      if (code === NORMAL_CLOSURE) this.end?.(this.gone(reason));
       else void this.reconnect(opened);
     };
   }
@@ -112,6 +130,7 @@ export class LiveSocket {
     const error = opened ? null : await this.whyNot();
     if (error !== null) return this.end?.(error);
     await Bun.sleep(this.retry);
+    this.api.retarget();
     this.retry = Math.min(this.retry * 2, LAST_RETRY_MS);
     this.connect();
   }
@@ -121,8 +140,11 @@ export class LiveSocket {
       await getInstance(this.api, this.id, { timeoutMs: CONNECT_MS });
       return null;
     } catch (error) {
-      const final = error instanceof CtlError && error.exitCode !== exitCodes.unreachable;
-      return final ? error : null;
+      if (!(error instanceof CtlError) || error.exitCode === exitCodes.unreachable) return null;
+      // Of a daemon that was understood before, only these are its own words: what stands before it, a proxy
+      // say, has words of its own while the daemon restarts.
+      const isLasting = error.exitCode === exitCodes.notFound || error.exitCode === exitCodes.refusedKey;
+      return isLasting || !this.wasOpen ? error : null;
     }
   }
 
@@ -140,6 +162,8 @@ export class LiveSocket {
     this.socket = null;
     socket?.terminate();
   }
-}
 
-const gone = (reason: string): CtlError => new CtlError(exitCodes.notFound, reason || "the daemon ended the stream");
+  private gone(reason: string): CtlError {
+    return new CtlError(exitCodes.notFound, `${this.name}: ${reason || "the daemon ended the stream"}`);
+  }
+}

@@ -15,6 +15,8 @@ export interface Target {
   name: string;
   /** Where the key came from, for whoever is refused. */
   keyFrom: string;
+  /** Of a daemon on this machine that was found by its record: where it runs, whatever its address is today. */
+  directory?: string;
 }
 
 /** What the command line says of the target. */
@@ -43,6 +45,7 @@ export const targetSources = (io: Io): TargetSources => ({
 const ofRecord = (record: DaemonRecord, key: string | undefined): Target => ({
   url: record.url,
   name: record.directory,
+  directory: record.directory,
   ...(key === undefined
     ? { key: record.key, keyFrom: "the record of the daemon on this machine" }
     : { key, keyFrom: "--key" }),
@@ -105,7 +108,10 @@ const ofUrl = (sources: TargetSources, text: string, options: TargetOptions): Ta
     if (context.url === url) return { url, name, key: context.key, keyFrom: `context '${known}'` };
   }
   const record = sources.daemons().find((daemon) => daemon.url === url.replace("//localhost:", "//127.0.0.1:"));
-  if (record !== undefined) return { ...ofRecord(record, undefined), url, name };
+  if (record !== undefined) {
+    const { key, keyFrom } = ofRecord(record, undefined);
+    return { url, name, key, keyFrom };
+  }
   return { url, name, key: "", keyFrom: "no key was given" };
 };
 
@@ -128,6 +134,14 @@ export const chooseTarget = (options: TargetOptions, sources: TargetSources): Ta
   if (fromEnv) return ofUrl(sources, fromEnv, options);
   const { current } = sources.contexts();
   return current === null ? localDaemon(sources, key) : ofContext(sources, current, key);
+};
+
+/** Where the same daemon is now: one that was found on this machine may have come back on another port. */
+export const lookAgain = (target: Target, { daemons }: Pick<TargetSources, "daemons">): Target => {
+  const record = daemons().find(({ directory }) => directory === target.directory);
+  if (record === undefined) return target;
+  const found = ofRecord(record, target.keyFrom === "--key" ? target.key : undefined);
+  return { ...found, name: target.name };
 };
 
 /** Every host that is named, and the daemons on this machine that are not among them. */

@@ -6,8 +6,6 @@ export interface VerbEntry {
   name: string;
   alias?: string;
   summary: string;
-  /** Not shown in the help. */
-  hidden?: true;
   load: () => Promise<Verb>;
 }
 
@@ -33,7 +31,6 @@ export const verbs: readonly VerbEntry[] = [
   },
   { name: "context", summary: "name the hosts that you work with", load: () => import("./commands/context.ts") },
   { name: "completion", summary: "completion for bash, zsh and fish", load: () => import("./commands/completion.ts") },
-  { name: "__complete", summary: "", hidden: true, load: () => import("./commands/complete.ts") },
 ];
 
 const TAKES_VALUE = ["--context", "--url", "--key"];

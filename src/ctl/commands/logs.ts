@@ -1,4 +1,179 @@
 import type { Command } from "commander";
-import type { Cli } from "../cli.ts";
+import type { LogLine } from "../../contract/frames.ts";
+import type { ListedInstance } from "../../contract/instance-facts.ts";
+import type { Api } from "../api.ts";
+import { addConnection, addNames, type Cli } from "../cli.ts";
+import { usageError, worst } from "../errors.ts";
+import { gapMessage, LogFollower } from "../log-follow.ts";
+import { type LogPiece, type LogStart, newestSeq, readLog, seqBefore } from "../log-pages.ts";
+import { LogPrinter } from "../log-printer.ts";
+import { nameOf } from "../names.ts";
+import { parseMoment } from "../time.ts";
 
-export const define = (_command: Command, _cli: Cli): void => undefined;
+interface LogsOptions {
+  all?: true;
+  follow?: true;
+  tail?: string;
+  since?: string;
+  timestamps?: true;
+  grep?: string;
+  ignoreCase?: true;
+  json?: true;
+}
+
+const DEFAULT_TAIL = 100;
+
+/** Lines from the end; null is all. With a time or a pattern to look for, everything is looked through. */
+const tailOf = ({ tail, since, grep }: LogsOptions): number | null => {
+  if (tail === undefined) return since === undefined && grep === undefined ? DEFAULT_TAIL : null;
+  if (tail === "all") return null;
+  if (!/^\d+$/.test(tail)) throw usageError(`--tail '${tail}' is no number of lines`, "write a number, or all");
+  return Number(tail);
+};
+
+const patternOf = ({ grep, ignoreCase }: LogsOptions): RegExp | null => {
+  if (grep === undefined) return null;
+  try {
+    return new RegExp(grep, ignoreCase ? "i" : "");
+  } catch (error) {
+    throw usageError(
+      `--grep: ${(error as Error).message}`,
+      "put a backslash before a character that is meant as it is",
+    );
+  }
+};
+
+const startOf = async (api: Api, id: string, tail: number | null, moment: number | null): Promise<LogStart> => {
+  const after = moment === null ? -1 : await seqBefore(api, id, moment);
+  return tail === 0 ? { after: await newestSeq(api, id), tail: null } : { after, tail };
+};
+
+interface Backlog {
+  instance: ListedInstance;
+  pieces: AsyncGenerator<LogPiece>;
+  /** Seq up to which everything was printed. */
+  last: number;
+}
+
+/** A piece of each log at a time, line by line in the order of their times. */
+const printMerged = async (
+  logs: Backlog[],
+  print: (log: Backlog, line: LogLine) => void,
+  tell: (log: Backlog, piece: LogPiece) => void,
+): Promise<void> => {
+  const heads = new Map<Backlog, { lines: LogLine[]; at: number }>();
+  const refill = async (log: Backlog): Promise<void> => {
+    heads.delete(log);
+    for (;;) {
+      const { value, done } = await log.pieces.next();
+      if (done) return;
+      if ("lines" in value) {
+        heads.set(log, { lines: value.lines, at: 0 });
+        return;
+      }
+      tell(log, value);
+    }
+  };
+  await Promise.all(logs.map(refill));
+  while (heads.size > 0) {
+    let first: Backlog | null = null;
+    let earliest: LogLine | null = null;
+    for (const [log, { lines, at }] of heads) {
+      const line = lines[at];
+      if (line === undefined || (earliest !== null && line.timestamp >= earliest.timestamp)) continue;
+      first = log;
+      earliest = line;
+    }
+    if (first === null || earliest === null) return;
+    print(first, earliest);
+    const head = heads.get(first);
+    if (head !== undefined && ++head.at === head.lines.length) await refill(first);
+  }
+};
+
+const run = async (cli: Cli, command: Command, names: string[], options: LogsOptions): Promise<number> => {
+  const { io } = cli;
+  const tail = tailOf(options);
+  const look = { json: options.json === true, timestamps: options.timestamps === true, grep: patternOf(options) };
+  const moment = options.since === undefined ? null : parseMoment(options.since, "--since", Date.now());
+  const { api, instances, all, code } = await cli.named(command, names, options.all === true);
+  const sources = instances.map((instance) => ({ id: instance.id, name: nameOf(instance, all) }));
+  const followers: LogFollower[] = [];
+  const printer = new LogPrinter(io, look, sources, () => {
+    for (const follower of followers) follower.heed();
+  });
+
+  // A reader that is slower than the daemon is waited for before the next page is fetched.
+  async function* atItsPace(pieces: AsyncGenerator<LogPiece>): AsyncGenerator<LogPiece> {
+    for await (const piece of pieces) {
+      yield piece;
+      printer.flush();
+      await io.stdout.drained();
+    }
+  }
+
+  const logs: Backlog[] = [];
+  const opened = await cli.each(instances, async (instance) => {
+    const start = await startOf(api, instance.id, tail, moment);
+    const log: Backlog = {
+      instance,
+      last: start.after,
+      pieces: atItsPace(
+        readLog(api, instance.id, start, (seq) => {
+          log.last = seq;
+        }),
+      ),
+    };
+    logs.push(log);
+    return 0;
+  });
+  const nameIn = (log: Backlog): string => nameOf(log.instance, all);
+  let lines = 0;
+  await printMerged(
+    logs,
+    (log, line) => {
+      printer.print(log.instance.id, line);
+      if (++lines % 10_000 === 0) printer.flush();
+    },
+    (log, piece) => {
+      printer.flush();
+      if ("gap" in piece) io.say(gapMessage(nameIn(log), piece.gap));
+    },
+  );
+  printer.flush();
+  await io.stdout.drained();
+  if (!options.follow) return worst([code, opened]);
+
+  cli.onInterrupt = () => printer.flush();
+  const end = await cli.each(logs, (log) => {
+    const follower = new LogFollower(io, api, { id: log.instance.id, name: nameIn(log) }, printer, log.last);
+    followers.push(follower);
+    return follower.run();
+  });
+  printer.flush();
+  return worst([code, opened, end]);
+};
+
+export const define = (command: Command, cli: Cli): void => {
+  addConnection(addNames(command))
+    .option("-f, --follow", "go on with new lines, through restarts of the daemon and breaks of the network")
+    .option("-n, --tail <lines>", `the last so many, or all (default: ${DEFAULT_TAIL}; all with --since or --grep)`)
+    .option("--since <time>", "from then on: 30s, 5m, 1h ago, or RFC 3339")
+    .option("-t, --timestamps", "when each line was read")
+    .option("--grep <pattern>", "only lines that match this regular expression")
+    .option("-i, --ignore-case", "--grep finds capital and small letters alike")
+    .option("--json", "a line of JSON each: {seq, timestamp, line}; with several, instance_id too")
+    .addHelpText(
+      "after",
+      `
+Following, each line comes exactly once: after a break it goes on behind the last one. Lines whose file was
+removed meanwhile are named on stderr.
+
+Examples:
+  $ solar-host ctl logs llama
+  $ solar-host ctl logs -f llama mistral
+  $ solar-host ctl logs --since 10m --grep 'error|warn' -i llama
+  $ solar-host ctl logs -f --tail 0 --json llama | jq -r .line`,
+    )
+    .action(cli.action((names: string[], options: LogsOptions) => run(cli, command, names, options)));
+};

@@ -97,27 +97,26 @@ const changeLine = (
 
 /** Each change as it comes; states of the past are of no use, so that a break loses nothing that matters. */
 const follow = async (cli: Cli, { api, instances, all, code }: Named, json: boolean): Promise<number> => {
-  const [{ LiveSocket }, { stateFrame }] = await Promise.all([
+  const [{ LiveSocket, notUnderstood }, { stateFrame }] = await Promise.all([
     import("../live-socket.ts"),
     import("../../contract/frames.ts"),
   ]);
   const end = await cli.each(instances, async (instance) => {
     const name = nameOf(instance, all);
-    const socket = new LiveSocket(api, instance.id, {
+    const socket = new LiveSocket(api, instance.id, name, {
       path: () => instancePath(instance.id, "/state"),
       frame: (text) => {
         const frame: unknown = JSON.parse(text);
         const parsed = stateFrame.safeParse(frame);
-        if (parsed.success)
-          cli.io.write(
-            json ? `${JSON.stringify((frame as { data: unknown }).data)}\n` : `${changeLine(name, parsed.data.data)}\n`,
-          );
+        if (!parsed.success) throw notUnderstood(name, text);
+        cli.io.write(
+          json ? `${JSON.stringify((frame as { data: unknown }).data)}\n` : `${changeLine(name, parsed.data.data)}\n`,
+        );
       },
       lost: () => cli.io.say(`${name}: the connection is lost; trying again`),
       back: () => cli.io.say(`${name}: connected again`),
     });
-    await socket.run();
-    return 0;
+    return await socket.run();
   });
   return worst([code, end]);
 };

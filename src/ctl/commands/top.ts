@@ -1,4 +1,147 @@
 import type { Command } from "commander";
-import type { Cli } from "../cli.ts";
+import type { ListedInstance } from "../../contract/instance-facts.ts";
+import { runtimeState } from "../../contract/runtime-state.ts";
+import { memory } from "../../contract/system.ts";
+import type { Api } from "../api.ts";
+import { instancePath, listInstances } from "../calls.ts";
+import { addConnection, addJson, type Cli } from "../cli.ts";
+import { CtlError, exitCodes, usageError } from "../errors.ts";
+import { Screen } from "../screen.ts";
+import { parseDuration } from "../time.ts";
+import { type Snapshot, topLines } from "../top-table.ts";
 
-export const define = (_command: Command, _cli: Cli): void => undefined;
+interface TopOptions {
+  json?: true;
+  interval: string;
+  iterations?: string;
+}
+
+interface Look {
+  snapshot: Snapshot;
+  raw: unknown;
+}
+
+const SHORTEST_MS = 100;
+
+/** One that ended in between has no state; all else is an error. */
+const readState = async (api: Api, instance: ListedInstance) => {
+  try {
+    return await api.request(instancePath(instance.id, "/state"), runtimeState);
+  } catch (error) {
+    if (error instanceof CtlError && error.exitCode === exitCodes.notFound) return null;
+    throw error;
+  }
+};
+
+const look = async (api: Api): Promise<Look> => {
+  const [listed, used] = await Promise.all([listInstances(api), api.request("/memory", memory)]);
+  const states = await Promise.all(
+    listed.value.map(async (instance) => ({
+      id: instance.id,
+      answer: instance.status === "running" ? await readState(api, instance) : null,
+    })),
+  );
+  const { name, url } = api.target;
+  const time = Date.now();
+  const rows = Array.isArray(listed.raw) ? listed.raw : [];
+  return {
+    snapshot: {
+      time,
+      where: name === url ? url : `${name} (${url})`,
+      instances: listed.value,
+      states: new Map(states.flatMap(({ id, answer }) => (answer === null ? [] : [[id, answer.value] as const]))),
+      memory: used.value,
+      problem: null,
+    },
+    raw: {
+      timestamp: new Date(time).toISOString(),
+      memory: used.raw,
+      instances: rows.map((instance: unknown, at) => ({ instance, state: states[at]?.answer?.raw ?? null })),
+    },
+  };
+};
+
+const countOf = ({ iterations, json }: TopOptions, live: boolean): number => {
+  if (iterations === undefined) return live || json ? Number.POSITIVE_INFINITY : 1;
+  if (!/^[1-9]\d*$/.test(iterations)) throw usageError(`--iterations '${iterations}' is no number of times`);
+  return Number(iterations);
+};
+
+/** A table, or a line of JSON, each time. */
+const printEach = async (cli: Cli, api: Api, options: TopOptions, interval: number, count: number): Promise<number> => {
+  const { io } = cli;
+  for (let done = 0; done < count; done++) {
+    if (done > 0) await Bun.sleep(interval);
+    const { snapshot, raw } = await look(api);
+    if (options.json) io.write(`${JSON.stringify(raw)}\n`);
+    else io.write(`${topLines(snapshot, io.stdout.palette, io.stdout.width()).join("\n")}\n`);
+    await io.stdout.drained();
+  }
+  return exitCodes.ok;
+};
+
+/** Drawn in place until somebody ends it. A daemon that is away for a while is waited for. */
+const live = async (cli: Cli, api: Api, interval: number, count: number): Promise<number> => {
+  const { io } = cli;
+  let { snapshot } = await look(api);
+  const { promise: ended, resolve: end } = Promise.withResolvers<number>();
+  const draw = (): void =>
+    screen.draw([...topLines(snapshot, io.stdout.palette, io.stdout.width()), "", io.stdout.palette.dim("q quits")]);
+  const screen = new Screen(io, {
+    key: (key) => {
+      if (key === "q" || key === "Q") end(exitCodes.ok);
+    },
+    interrupted: end,
+    resized: () => draw(),
+  });
+  const refresh = async (): Promise<void> => {
+    try {
+      snapshot = (await look(api)).snapshot;
+    } catch (error) {
+      if (!(error instanceof CtlError) || error.exitCode !== exitCodes.unreachable) throw error;
+      snapshot = { ...snapshot, problem: `${error.message}; trying again` };
+    }
+    draw();
+  };
+  const loop = async (): Promise<number> => {
+    for (let done = 1; done < count; done++) {
+      const code = await Promise.race([ended, Bun.sleep(interval).then(() => null)]);
+      if (code !== null) return code;
+      await refresh();
+    }
+    return exitCodes.ok;
+  };
+  cli.onInterrupt = () => screen.leave();
+  screen.enter();
+  try {
+    draw();
+    return await Promise.race([ended, loop()]);
+  } finally {
+    screen.leave();
+  }
+};
+
+export const define = (command: Command, cli: Cli): void => {
+  addConnection(addJson(command, "a line of JSON each time: {timestamp, memory, instances: [{instance, state}]}"))
+    .option("--interval <time>", "between two looks", "1s")
+    .option("-n, --iterations <times>", "end after so many; without end on a terminal, once elsewhere")
+    .addHelpText(
+      "after",
+      `
+On a terminal it redraws in place until q or Ctrl-C; elsewhere it prints the table once.
+
+Examples:
+  $ solar-host ctl top
+  $ solar-host ctl top --interval 250ms --context gpu1
+  $ solar-host ctl top --json | jq '.memory.percent'`,
+    )
+    .action(
+      cli.action(async (options: TopOptions) => {
+        const interval = Math.max(SHORTEST_MS, parseDuration(options.interval, "--interval"));
+        const isLive = cli.io.stdout.terminal && !options.json;
+        const count = countOf(options, isLive);
+        const api = await cli.connect(command);
+        return isLive ? await live(cli, api, interval, count) : await printEach(cli, api, options, interval, count);
+      }),
+    );
+};

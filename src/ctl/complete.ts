@@ -1,0 +1,132 @@
+import { Command, type Option } from "commander";
+import { Api } from "./api.ts";
+import { listInstances } from "./calls.ts";
+import { Cli } from "./cli.ts";
+import { LOCAL, readContexts } from "./contexts.ts";
+import type { Io } from "./io.ts";
+import { oneLine } from "./table.ts";
+import { chooseTarget, targetSources } from "./target.ts";
+import { verbIn, verbs } from "./verbs.ts";
+
+/** What may stand where the cursor is: asked by the completion scripts at each press of the tab key. */
+
+export interface Candidate {
+  value: string;
+  description?: string;
+}
+
+/** The shell completes file names itself. */
+export const FILES = ":files";
+
+/** Longer than a daemon in the same room takes, shorter than a person waits for a tab. */
+const PATIENCE_MS = 1500;
+
+type Completion = Candidate[] | typeof FILES;
+
+const NAMED_VERBS = ["get", "edit", "rm", "start", "stop", "restart", "logs", "state", "last", "wait", "health"];
+const SHELLS = ["bash", "zsh", "fish"];
+
+const words = (values: readonly string[]): Candidate[] => values.map((value) => ({ value }));
+
+const optionsOf = (command: Command): Candidate[] =>
+  command.options
+    .filter(({ hidden }) => !hidden)
+    .flatMap(({ long, description }) => (long ? [{ value: long, description }] : []))
+    .concat([{ value: "--help", description: "display help for command" }]);
+
+const contextNames = (io: Io): Candidate[] => [
+  ...Object.entries(readContexts(io).contexts).map(([value, { url }]) => ({ value, description: url })),
+  { value: LOCAL, description: "the daemon on this machine" },
+];
+
+const valuesOf = (io: Io, { long, argChoices, flags }: Option): Completion => {
+  if (long === "--context") return contextNames(io);
+  if (argChoices !== undefined) return words(argChoices);
+  return flags.includes("<file>") ? FILES : flags.includes("true|false") ? words(["true", "false"]) : [];
+};
+
+const flagValue = (typed: readonly string[], flag: string): string | undefined => {
+  const at = typed.lastIndexOf(flag);
+  return at < 0 ? undefined : typed[at + 1];
+};
+
+/** Aliases, and ids where they are begun or where aliases are shared. */
+const instanceNames = async (io: Io, typed: readonly string[], begun: string): Promise<Candidate[]> => {
+  const key = flagValue(typed, "--key");
+  const options = {
+    context: flagValue(typed, "--context"),
+    url: flagValue(typed, "--url"),
+    key: key === "-" ? undefined : key,
+  };
+  const api = new Api(chooseTarget(options, targetSources(io)));
+  const { value: all } = await listInstances(api, { timeoutMs: PATIENCE_MS });
+  const left = all.filter(({ id, config }) => !typed.includes(id) && !typed.includes(config.alias));
+  const named = left.map(({ id, config: { alias }, status }): Candidate => {
+    const shared = all.filter((other) => other.config.alias === alias).length > 1;
+    return { value: shared ? id : alias, description: shared ? `${alias}, ${status}` : status };
+  });
+  if (begun === "" || named.some(({ value }) => value.startsWith(begun))) return named;
+  return left.map(({ id, config: { alias }, status }) => ({ value: id, description: `${alias}, ${status}` }));
+};
+
+const loaded = async (io: Io, typed: readonly string[]): Promise<{ verb: string; command: Command } | null> => {
+  const entry = verbIn(typed);
+  if (entry === undefined) return null;
+  const command = new Command(entry.name);
+  (await entry.load()).define(command, new Cli(io));
+  const inner = command.commands.find(({ name }) => typed.includes(name()));
+  return { verb: entry.name, command: inner ?? command };
+};
+
+const positional = async (
+  io: Io,
+  verb: string,
+  command: Command,
+  typed: readonly string[],
+  begun: string,
+): Promise<Completion> => {
+  if (NAMED_VERBS.includes(verb)) return await instanceNames(io, typed, begun);
+  if (verb === "completion") return words(SHELLS);
+  if (verb === "context" && (command.name() === "use" || command.name() === "rm")) return contextNames(io);
+  return command.commands.map((inner) => ({ value: inner.name(), description: inner.description() }));
+};
+
+/** @param typed the words behind `solar-host`, the one that is begun last */
+const candidates = async (io: Io, typed: readonly string[]): Promise<Completion> => {
+  const begun = typed.at(-1) ?? "";
+  const before = typed.slice(1, -1);
+  if (typed.length < 2) {
+    return [
+      { value: "serve", description: "run the daemon" },
+      { value: "ctl", description: "the client" },
+    ];
+  }
+  if (typed[0] !== "ctl") return [];
+  const at = await loaded(io, before);
+  if (at === null) {
+    if (before.at(-1) === "--context") return contextNames(io);
+    if (begun.startsWith("-")) return words(["--context", "--url", "--key", "--help"]);
+    return verbs.map(({ name, summary }) => ({ value: name, description: summary }));
+  }
+  const last = before.at(-1) ?? "";
+  const option = at.command.options.find(({ long, short }) => last !== "" && (long === last || short === last));
+  if (option?.required) return valuesOf(io, option);
+  if (begun.startsWith("-")) return optionsOf(at.command);
+  return await positional(io, at.verb, at.command, before, begun);
+};
+
+/** Lines for the scripts: `value<tab>description`, or {@link FILES}. A daemon that is not there has no names. */
+export const complete = async (io: Io, typed: readonly string[]): Promise<string> => {
+  let found: Completion;
+  try {
+    found = await candidates(io, typed);
+  } catch {
+    return "";
+  }
+  if (found === FILES) return `${FILES}\n`;
+  const begun = typed.at(-1) ?? "";
+  return found
+    .filter(({ value }) => value.startsWith(begun) && value === oneLine(value))
+    .map(({ value, description }) => `${value}\t${oneLine(description ?? "")}\n`)
+    .join("");
+};

@@ -1,0 +1,85 @@
+import { gapFrame, logLine } from "../contract/frames.ts";
+import type { Api } from "./api.ts";
+import { instancePath } from "./calls.ts";
+import type { Io } from "./io.ts";
+import { LiveSocket, notUnderstood } from "./live-socket.ts";
+import type { Gap } from "./log-pages.ts";
+import type { LogPrinter, LogSource } from "./log-printer.ts";
+
+/** Follows one log: each line once and in order, however often the connection breaks. */
+
+/** Bytes that stdout has not taken at which nothing more is fetched, so that a slow reader costs no memory. */
+const FULL_BYTES = 8 * 1024 * 1024;
+
+export const gapMessage = (name: string, { from, to }: Gap): string =>
+  `${name}: lines ${from} to ${to} (${to - from + 1}) are missing: their log file is no longer there`;
+
+const unlessBroken = (text: string): unknown => {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+};
+
+export class LogFollower {
+  private readonly socket: LiveSocket;
+  private draining = false;
+
+  /** @param last seq up to which everything was printed */
+  constructor(
+    private readonly io: Io,
+    api: Api,
+    private readonly source: LogSource,
+    private readonly printer: LogPrinter,
+    private last: number,
+  ) {
+    const { id, name } = source;
+    this.socket = new LiveSocket(api, id, name, {
+      path: () => `${instancePath(id, "/logs")}?after=${this.last}`,
+      frame: (text) => this.frame(text),
+      lost: () => io.say(`${name}: the connection is lost; trying again`),
+      back: () => io.say(`${name}: connected again`),
+    });
+  }
+
+  run(): Promise<never> {
+    return this.socket.run();
+  }
+
+  /** After a write: waits for a reader that is slower than the log. */
+  heed(): void {
+    if (this.draining || this.io.stdout.waiting() < FULL_BYTES) return;
+    this.draining = true;
+    this.socket.pause();
+    void this.io.stdout.drained().then(() => {
+      this.draining = false;
+      this.socket.resume();
+    });
+  }
+
+  private frame(text: string): void {
+    const frame = unlessBroken(text);
+    const line = logLine.safeParse(frame);
+    if (line.success) {
+      const { seq } = line.data;
+      if (seq <= this.last) return;
+      if (seq > this.last + 1) this.tellGap({ from: this.last + 1, to: seq - 1 });
+      this.last = seq;
+      this.printer.print(this.source.id, line.data);
+      return;
+    }
+    const gap = gapFrame.safeParse(frame);
+    if (!gap.success) throw notUnderstood(this.source.name, text);
+    const { from, to } = gap.data;
+    if (to <= this.last) return;
+    this.tellGap({ from: Math.max(from, this.last + 1), to });
+    this.last = to;
+  }
+
+  private tellGap(gap: Gap): void {
+    // What came before it stands before it on a terminal too.
+    this.printer.flush();
+    this.io.say(gapMessage(this.source.name, gap));
+  }
+}
