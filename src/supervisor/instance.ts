@@ -4,6 +4,7 @@ import { InstanceLog } from "../logs/instance-log.ts";
 import type { StoredInstance } from "../store/config-file.ts";
 import {
   InstanceActiveError,
+  InstanceNotFoundError,
   NotSavedError,
   OperationFailedError,
   type OperationVerb,
@@ -43,6 +44,7 @@ export class ManagedInstance implements RunOwner {
   private saving: Promise<unknown> = Promise.resolve();
   /** Grows with each stop, so that an operation knows that one came after it. */
   private stops = 0;
+  private removed = false;
   private json: string | null = null;
   private readonly watchers = new Set<() => void>();
 
@@ -165,6 +167,7 @@ export class ManagedInstance implements RunOwner {
   /** Replaces the config. @throws InstanceActiveError, NotSavedError */
   update(config: InstanceConfig): Promise<void> {
     return this.enqueue(async () => {
+      this.refuseRemoved();
       await this.atRest("update");
       const before = this.config;
       this.config = config;
@@ -181,10 +184,17 @@ export class ManagedInstance implements RunOwner {
   /** Runs `remove` with nothing else going on. @throws InstanceActiveError */
   remove(remove: () => Promise<void>): Promise<void> {
     return this.enqueue(async () => {
+      this.refuseRemoved();
       await this.atRest("delete");
       await remove();
-      this.log.close();
+      this.removed = true;
+      this.log.forget();
     });
+  }
+
+  /** What was asked for behind a deletion finds nothing any more. @throws InstanceNotFoundError */
+  private refuseRemoved(): void {
+    if (this.removed) throw new InstanceNotFoundError();
   }
 
   /** One that has failed is at rest, but what it left behind may still have to be cleared away. */
@@ -264,6 +274,7 @@ export class ManagedInstance implements RunOwner {
   private async startAfter(stops: number, waitMs: number, verb: OperationVerb): Promise<void> {
     const overtaken = (): boolean => this.stops !== stops;
     await this.enqueue(async () => {
+      this.refuseRemoved();
       if (overtaken()) throw new OvertakenError(`The ${verb} was overtaken by a stop`);
       if (this.status === "running" || this.status === "starting") return;
       await this.run?.done;

@@ -11,6 +11,8 @@ import { killStragglers, terminate } from "./termination.ts";
 /** All instances of the daemon: which there are, what happens to them at boot and at its end. */
 export class Supervisor implements InstanceOwner {
   private readonly instances = new Map<string, ManagedInstance>();
+  /** Those whose deletion is being stored: shown until it is, and not stored any more. */
+  private readonly leaving = new Set<string>();
   private listing: string | null = null;
   private ending = false;
   /** Told of each instance that was deleted. */
@@ -24,7 +26,7 @@ export class Supervisor implements InstanceOwner {
   ) {
     for (const stored of loaded.instances) this.add(stored);
     this.unreadable = idsOf(loaded.unreadable);
-    this.store = this.file(() => [...this.instances.values()].map((instance) => instance.stored));
+    this.store = this.file(() => this.list().flatMap(({ id, stored }) => (this.leaving.has(id) ? [] : [stored])));
   }
 
   private readonly store: ConfigFile;
@@ -91,18 +93,17 @@ export class Supervisor implements InstanceOwner {
   async delete(id: string): Promise<Instance> {
     const instance = this.get(id);
     await instance.remove(async () => {
-      // A second request that waited behind the first one finds nothing any more.
-      if (!this.instances.delete(id)) throw new InstanceNotFoundError();
-      this.listing = null;
+      this.leaving.add(id);
       try {
         await this.store.save();
       } catch (error) {
-        this.instances.set(id, instance);
-        this.listing = null;
         throw new NotSavedError(error);
+      } finally {
+        this.leaving.delete(id);
       }
-      this.host.segments.remove(id);
-      this.host.launches.remove(id);
+      this.instances.delete(id);
+      this.listing = null;
+      this.forget(id);
     });
     this.onRemoved(id);
     this.host.journal.info(`${instance.config.alias}: deleted`, { instance: id });
@@ -132,6 +133,16 @@ export class Supervisor implements InstanceOwner {
 
   changed(): void {
     this.listing = null;
+  }
+
+  /** What was recorded of an instance that is gone; records that stay are of nobody, and do no harm. */
+  private forget(id: string): void {
+    try {
+      this.host.segments.remove(id);
+      this.host.launches.remove(id);
+    } catch (error) {
+      this.host.journal.warn(`cannot remove the records of ${id}: ${String(error)}`);
+    }
   }
 
   private add(stored: StoredInstance): ManagedInstance {

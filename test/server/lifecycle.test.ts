@@ -1,8 +1,10 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { createServer } from "node:net";
 import type { Instance } from "../../src/contract/index.ts";
 import { TestDaemon } from "../support/daemon.ts";
 import { until } from "../support/until.ts";
+
+setDefaultTimeout(60_000);
 
 /** Start, stop and restart over HTTP, on a fake model server. */
 

@@ -15,12 +15,12 @@ export const temporaryFolder = (): string => {
   return dir;
 };
 
-/** A file system of 64 KiB; null where nobody may make one. */
-export const tinyDisk = (): string | null => {
+/** A file system of its own, with so many KiB; null where nobody may make one. */
+export const tinyDisk = (kib = 64): string | null => {
   if (process.platform !== "linux" || !isRoot) return null;
   const dir = join(temporaryFolder(), "disk");
   mkdirSync(dir);
-  const mount = Bun.spawnSync(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", dir], { stderr: "ignore" });
+  const mount = Bun.spawnSync(["mount", "-t", "tmpfs", "-o", `size=${kib}k`, "tmpfs", dir], { stderr: "ignore" });
   if (mount.exitCode !== 0) return null;
   mounted.push(dir);
   return dir;

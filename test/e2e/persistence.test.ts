@@ -1,0 +1,273 @@
+import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { InstanceAnswer } from "../../src/contract/index.ts";
+import { callsOf, failAt, type Tracer } from "../support/crash.ts";
+import { type Answer, TestDaemon } from "../support/daemon.ts";
+import { removeFoldersAfterEach, temporaryFolder, tinyDisk } from "../support/folder.ts";
+import { listOf, whenSettled } from "../support/invariants.ts";
+import { requireBinary } from "../support/paths.ts";
+import { isAlive, modelServersOf } from "../support/processes.ts";
+import { until } from "../support/until.ts";
+
+/** What was acknowledged is on the disk; what cannot be put there is refused, with the reason, and changes nothing. */
+
+setDefaultTimeout(120_000);
+removeFoldersAfterEach();
+
+const tracers: Tracer[] = [];
+afterEach(async () => {
+  for (const tracer of tracers.splice(0)) await tracer.detach();
+});
+
+const linux = process.platform === "linux";
+const env = { STOP_TIMEOUT: "3", HEALTH_INTERVAL: "0", MAX_RETRIES: "1" };
+
+const records = (daemon: TestDaemon): string => join(daemon.dir, ".solar-host/instances");
+const temporary = (daemon: TestDaemon): string => join(daemon.dir, `config.json.${daemon.process.pid}.tmp`);
+
+/** From now on, until it is called again, such calls fail. */
+const failing = async (daemon: TestDaemon, name: string, path: string, error: string): Promise<() => Promise<void>> => {
+  const tracer = await failAt(daemon.process.pid, { name, path }, error);
+  tracers.push(tracer);
+  return async () => {
+    tracers.splice(tracers.indexOf(tracer), 1);
+    await tracer.detach();
+  };
+};
+
+const config = (daemon: TestDaemon, alias: string) => ({
+  config: { model: join(daemon.dir, "none.gguf"), alias, api_key: "instance-key" },
+});
+
+/** Each way to change the configuration is refused with the reason, and leaves everything as it was. */
+const expectRefused = async (daemon: TestDaemon, id: string, reason: string): Promise<void> => {
+  const list = await listOf(daemon);
+  const file = readFileSync(join(daemon.dir, "config.json"), "utf8");
+  const refused: Record<string, Promise<Answer<unknown>>> = {
+    create: daemon.request("POST", "/instances", config(daemon, "refused")),
+    update: daemon.request("PUT", `/instances/${id}`, config(daemon, "refused")),
+    delete: daemon.request("DELETE", `/instances/${id}`),
+  };
+  for (const [what, answer] of Object.entries(refused)) {
+    expect([what, await answer]).toEqual([
+      what,
+      { status: 500, body: { detail: expect.stringMatching(new RegExp(`^Cannot save the configuration: ${reason}`)) } },
+    ]);
+  }
+  const start = await daemon.start(id);
+  expect(start.status).toBe(500);
+  expect(start.body.detail).toMatch(new RegExp(`^Failed to start instance: .*${reason}`));
+  expect(modelServersOf(daemon.dir)).toEqual([]);
+  expect((await listOf(daemon)).map(({ id, config, status }) => ({ id, config, status }))).toEqual(
+    list.map(({ id, config, status }) => ({ id, config, status })),
+  );
+  expect(readFileSync(join(daemon.dir, "config.json"), "utf8")).toBe(file);
+};
+
+const expectWorks = async (daemon: TestDaemon, id: string): Promise<void> => {
+  expect((await daemon.request("POST", "/instances", config(daemon, "taken"))).status).toBe(200);
+  expect((await daemon.start(id)).status).toBe(200);
+  expect((await daemon.stop(id)).status).toBe(200);
+};
+
+describe.skipIf(!linux)("a change that cannot be made durable is refused, and nothing is changed:", () => {
+  const cases = {
+    "a full disk": { call: "write", path: temporary, error: "ENOSPC", reason: "ENOSPC" },
+    "a failing fsync": { call: "fsync", path: temporary, error: "EIO", reason: "EIO" },
+    "a folder that cannot be synced": {
+      call: "fsync",
+      path: (daemon: TestDaemon) => daemon.dir,
+      error: "EIO",
+      reason: "EIO",
+    },
+    "a read-only folder": { call: "openat", path: temporary, error: "EROFS", reason: "EROFS" },
+    "a failing rename": { call: "rename", path: temporary, error: "EIO", reason: "EIO" },
+  };
+  for (const [name, { call, path, error, reason }] of Object.entries(cases)) {
+    test(name, async () => {
+      await using daemon = await TestDaemon.start({ env });
+      const { id } = await daemon.createFake();
+      await daemon.createFake({}, { alias: "other" });
+      const mend = await failing(daemon, call, path(daemon), error);
+      await expectRefused(daemon, id, reason);
+      await mend();
+      await expectWorks(daemon, id);
+      const before = await listOf(daemon);
+      await daemon.kill();
+      await using next = await daemon.again();
+      expect(await whenSettled(next)).toEqual(before);
+    });
+  }
+
+  test("a real full disk, on which what runs goes on", async () => {
+    const disk = tinyDisk(1024);
+    if (disk === null) return console.warn("not root: no full disk to be had; the case above stands for it");
+    const dir = join(disk, "daemon");
+    mkdirSync(dir);
+    await using daemon = await TestDaemon.start({ dir, env });
+    const running = await daemon.createFake();
+    const { pid, port } = (await daemon.start(running.id)).body.instance;
+    const { id } = await daemon.createFake();
+    const filler = join(dir, "filler");
+    for (let size = 512 * 1024; size >= 1; size = Math.floor(size / 2)) {
+      try {
+        writeFileSync(filler, Buffer.alloc(size), { flag: "a" });
+      } catch {
+        // So much does not fit any more.
+      }
+    }
+    const refused = await daemon.request("POST", "/instances", config(daemon, "refused"));
+    expect(refused).toEqual({ status: 500, body: { detail: expect.stringContaining("ENOSPC") } });
+    expect((await daemon.start(id)).body.detail).toContain("ENOSPC");
+    expect(await daemon.get(running.id)).toMatchObject({ status: "running", pid, port });
+    expect((await fetch(`http://127.0.0.1:${port}/health`)).status).toBe(200);
+    // A stop needs no room that it does not give back.
+    rmSync(filler);
+    await expectWorks(daemon, id);
+    await daemon.kill();
+    await using next = await daemon.again();
+    expect(await next.get(running.id)).toMatchObject({ status: "running", pid, port });
+    expect((await listOf(next)).map((instance) => instance.config.alias)).toEqual(["fake", "fake", "taken"]);
+  });
+});
+
+describe.skipIf(!linux)("what was acknowledged", () => {
+  test("was made durable first: the file, then its name", async () => {
+    await using daemon = await TestDaemon.start({ env });
+    const { id } = await daemon.createFake();
+    for (const [method, path, body] of [
+      ["POST", "/instances", config(daemon, "new")],
+      ["PUT", `/instances/${id}`, config(daemon, "new")],
+      ["DELETE", `/instances/${id}`, undefined],
+    ] as const) {
+      const calls = await callsOf(daemon.process.pid, daemon.dir, async () => {
+        expect((await daemon.request(method, path, body)).status).toBe(200);
+      });
+      const made = calls.map(({ name, path }) => `${name} ${path}`);
+      const order = [
+        `write ${temporary(daemon)}`,
+        `fsync ${temporary(daemon)}`,
+        `rename ${temporary(daemon)}`,
+        `fsync ${daemon.dir}`,
+      ].map((call) => made.indexOf(call));
+      expect([method, order.includes(-1), order]).toEqual([method, false, order.toSorted((a, b) => a - b)]);
+    }
+  });
+});
+
+describe.skipIf(!linux)("a start whose record", () => {
+  test("cannot be written fails with the reason, and starts no process", async () => {
+    await using daemon = await TestDaemon.start({ env });
+    const { id } = await daemon.createFake();
+    const path = join(records(daemon), `${id}.launch.json.${daemon.process.pid}.tmp`);
+    const mend = await failing(daemon, "write", path, "ENOSPC");
+    const { status, body } = await daemon.start(id);
+    expect([status, body.detail]).toEqual([500, expect.stringContaining("ENOSPC")]);
+    expect(modelServersOf(daemon.dir)).toEqual([]);
+    await mend();
+    expect((await daemon.start(id)).status).toBe(200);
+  });
+
+  test("of its log cannot be written fails too, and leaves no empty log", async () => {
+    await using daemon = await TestDaemon.start({ env });
+    const { id } = await daemon.createFake();
+    await failing(daemon, "fsync", join(records(daemon), `${id}.log.json.${daemon.process.pid}.tmp`), "EIO");
+    const { status, body } = await daemon.start(id);
+    expect([status, body.detail]).toEqual([500, expect.stringContaining("EIO")]);
+    expect(modelServersOf(daemon.dir)).toEqual([]);
+    expect([...new Bun.Glob("*").scanSync(join(daemon.dir, "logs"))]).toEqual([]);
+  });
+
+  test("cannot be completed with the process goes on: the next daemon finds that by its mark", async () => {
+    await using daemon = await TestDaemon.start({ env });
+    const { id } = await daemon.createFake({ readyAfterMs: 1000 });
+    await daemon.start(id, 0);
+    // The first record was written before the process was started; all that come later cannot be.
+    await until("a process", async () => (await daemon.get(id)).pid);
+    const path = join(records(daemon), `${id}.launch.json`);
+    const record = JSON.parse(readFileSync(path, "utf8"));
+    await failing(daemon, "write", `${path}.${daemon.process.pid}.tmp`, "ENOSPC");
+    const running = await daemon.whenStatus(id, "running");
+    await daemon.kill();
+    writeFileSync(path, JSON.stringify({ ...record, process: null }));
+    await using next = await daemon.again();
+    expect(await next.whenStatus(id, "running")).toMatchObject({ pid: running.pid, port: running.port });
+    expect((await next.stop(id)).status).toBe(200);
+    expect(isAlive(running.pid)).toBe(false);
+  });
+});
+
+describe("a config.json that does not parse", () => {
+  test("names one command that takes the last good one back, whatever the folder is called", async () => {
+    const dir = join(temporaryFolder(), "it's a 'folder' of $HOME");
+    mkdirSync(dir);
+    await using daemon = await TestDaemon.start({ dir, env });
+    const kept = await daemon.createFake({}, { alias: "kept" });
+    await daemon.createFake({}, { alias: "newest" });
+    await daemon.kill();
+    const broken = '{\n  "instances": [\n    {"id": 1,,}\n';
+    writeFileSync(join(dir, "config.json"), broken);
+    const refused = Bun.spawnSync([requireBinary(), "serve", "--port=0", "--host=127.0.0.1"], {
+      cwd: dir,
+      env: { PATH: process.env.PATH ?? "", HOME: dir, API_KEY: "k" },
+    });
+    expect(refused.exitCode).toBe(1);
+    const said = refused.stderr.toString();
+    expect(said).toContain(`${join(dir, "config.json")}:3:`);
+    expect(readFileSync(join(dir, "config.json"), "utf8")).toBe(broken);
+    const command = /take the last good copy back: (cp .*)$/m.exec(said)?.[1] ?? "";
+    expect(Bun.spawnSync(["sh", "-c", command], { cwd: "/" }).exitCode).toBe(0);
+    await using next = await daemon.again();
+    expect((await listOf(next)).map(({ id }) => id)).toEqual([kept.id]);
+  });
+
+  test("and has no earlier copy names no command", async () => {
+    const dir = temporaryFolder();
+    writeFileSync(join(dir, "config.json"), "");
+    const refused = Bun.spawnSync([requireBinary(), "serve", "--port=0", "--host=127.0.0.1"], {
+      cwd: dir,
+      env: { PATH: process.env.PATH ?? "", HOME: dir, API_KEY: "k" },
+    });
+    expect([refused.exitCode, refused.stderr.toString()]).toEqual([1, expect.stringContaining("no earlier copy")]);
+  });
+});
+
+describe("a deletion", () => {
+  test("is the last thing that happens to an instance: what was asked for behind it starts nothing", async () => {
+    await using daemon = await TestDaemon.start({ env });
+    let deletions = 0;
+    for (let round = 0; round < 10; round++) {
+      const { id } = await daemon.createFake();
+      const [deleted, started, restarted] = await Promise.all([
+        daemon.request("DELETE", `/instances/${id}`),
+        daemon.start(id),
+        daemon.request("POST", `/instances/${id}/restart`),
+      ]);
+      if (deleted.status === 200) {
+        // Of one that a start came to first, the deletion is refused.
+        deletions += 1;
+        expect([started.status, restarted.status]).toEqual([404, 404]);
+      } else {
+        await daemon.stop(id);
+        expect((await daemon.request("DELETE", `/instances/${id}`)).status).toBe(200);
+      }
+    }
+    expect(deletions).toBeGreaterThan(0);
+    expect([await listOf(daemon), modelServersOf(daemon.dir), daemon.configFile().instances]).toEqual([[], [], []]);
+  });
+});
+
+describe("the answer to a stop", () => {
+  test("comes when it is stored that it should not run: after SIGKILL it stays stopped", async () => {
+    await using daemon = await TestDaemon.start({ env });
+    const { id } = await daemon.createFake();
+    await daemon.start(id);
+    const { body } = (await daemon.stop(id)) as Answer<InstanceAnswer>;
+    await daemon.kill();
+    expect(body.instance.status).toBe("stopped");
+    expect(daemon.configFile().instances[0]).toMatchObject({ id, desired: "stopped" });
+    await using next = await daemon.again();
+    expect((await whenSettled(next)).map(({ status }) => status)).toEqual(["stopped"]);
+  });
+});
