@@ -75,9 +75,16 @@ export const callsOf = async (pid: number, dir: string, act: () => Promise<unkno
   } finally {
     await tracer.detach();
   }
+  const calls = callsIn(readFileSync(file, "latin1"), dir);
+  await Bun.file(file).delete();
+  return calls;
+};
+
+/** The calls of a trace, each kind once, as far as they change a file below `dir` or start a process. */
+export const callsIn = (traced: string, dir: string): Call[] => {
   const counts = new Map<string, number>();
   const calls = new Map<string, Call>();
-  for (const line of readFileSync(file, "latin1").split("\n")) {
+  for (const line of traced.split("\n")) {
     const [, thread, name = "", rest = ""] = CALL.exec(line) ?? [];
     const path = pathOf(name, rest);
     if (name === "" || (name !== "vfork" && !path.startsWith(dir))) continue;
@@ -85,7 +92,6 @@ export const callsOf = async (pid: number, dir: string, act: () => Promise<unkno
     counts.set(`${thread} ${name} ${path}`, nth);
     calls.set(`${name} ${path} ${nth}`, { name, path, nth });
   }
-  await Bun.file(file).delete();
   return [...calls.values()];
 };
 
