@@ -82,9 +82,16 @@ export class FileFollower {
     this.readTurn();
   }
 
-  /** Reads what is there to its end, giving others their turn in between. */
+  /**
+   * Reads what is there now, giving others their turn in between. What comes meanwhile is not waited for:
+   * somebody who writes faster than lines are read (what a dead server left behind, say) would never end it.
+   */
   async drain(): Promise<void> {
-    while (!this.closed && this.readSome(TURN_BYTES)) await new Promise((resolve) => setImmediate(resolve));
+    if (this.closed) return;
+    const end = this.size;
+    while (!this.closed && this.position < end && this.readSome(Math.min(TURN_BYTES, end - this.position))) {
+      await new Promise((resolve) => setImmediate(resolve));
+    }
   }
 
   close(): void {

@@ -154,6 +154,12 @@ export class InstanceLog {
     this.listeners.clear();
   }
 
+  /** For an instance that is deleted: the log files stay for people, what was kept of them for this program goes. */
+  forget(): void {
+    this.close();
+    for (const segment of this.segments) this.deleteFile(indexPath(this.settings.indexDir, segment.file));
+  }
+
   /** Calls `listener` after new lines came; returns how to end that. */
   subscribe(listener: () => void): () => void {
     this.listeners.add(listener);
@@ -305,13 +311,15 @@ export class InstanceLog {
   }
 
   private deleteFiles(segment: SegmentRecord): void {
-    for (const path of [segment.file, indexPath(this.settings.indexDir, segment.file)]) {
-      try {
-        unlinkSync(path);
-      } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== "ENOENT")
-          this.owner.warn(`cannot delete ${path}: ${String(error)}`);
-      }
+    for (const path of [segment.file, indexPath(this.settings.indexDir, segment.file)]) this.deleteFile(path);
+  }
+
+  private deleteFile(path: string): void {
+    try {
+      unlinkSync(path);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "ENOENT")
+        this.owner.warn(`cannot delete ${path}: ${String(error)}`);
     }
   }
 }

@@ -11,6 +11,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { firstSeqFor, LogCursor, readPage } from "../../src/logs/cursor.ts";
+import { FileFollower } from "../../src/logs/follower.ts";
 import { InstanceLog, type LogSettings } from "../../src/logs/instance-log.ts";
 import type { LogEntry } from "../../src/logs/ring.ts";
 import type { SegmentRecord } from "../../src/logs/segment.ts";
@@ -281,6 +282,39 @@ describe("the lines of an instance", () => {
     await bench.start();
     await bench.writeLines(["after"]);
     expect(shown(bench.all(29))).toEqual(["30 after"]);
+  });
+});
+
+describe("somebody who writes faster than lines are read", () => {
+  test("does not keep the log from coming to an end: what is there at the call is read, and no more is waited for", async () => {
+    const path = join(temporaryFolder(), "a.log");
+    const chunk = Buffer.alloc(256 * 1024, "x");
+    writeFileSync(path, Buffer.concat([chunk, chunk]));
+    const whole = 500;
+    let written = 2;
+    const follower = new FileFollower(path, 0, () => {
+      // As much as was read is there again, as long as anybody reads.
+      if (written < whole) appendFileSync(path, chunk);
+      written += 1;
+    });
+    await follower.drain();
+    follower.close();
+    expect(written).toBeLessThan(20);
+  });
+});
+
+describe("the log of a deleted instance", () => {
+  test("stays on the disk for people; what was kept of it for this program goes", async () => {
+    const bench = new Bench();
+    for (let start = 0; start < 2; start++) {
+      await bench.start();
+      await bench.writeLines(["a"]);
+    }
+    expect(readdirSync(bench.settings.indexDir)).toHaveLength(2);
+    bench.log.forget();
+    expect(readdirSync(bench.settings.indexDir)).toEqual([]);
+    expect(readdirSync(bench.settings.dir)).toHaveLength(2);
+    expect(bench.warnings).toEqual([]);
   });
 });
 
