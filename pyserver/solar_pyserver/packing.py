@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 # A pass costs about as much as so many cells by itself, so that much padding is cheaper than another pass.
-FREE_PADDING = 128
-PADDING_SHARE = 0.25
+FREE_PADDING = 64
+PADDING_SHARE = 0.15
 
 
 def pack(lengths: Sequence[int], max_cells: int, max_rows: int) -> list[list[int]]:

@@ -23,7 +23,7 @@ from .lean import make_lean
 from .loading import Loaded
 from .metrics import Metrics
 from .threads import settle_threads
-from .tokenizing import TextTokenizer
+from .tokenizing import ClassifierTokenizer, TextTokenizer
 
 MAX_CLASSIFY_ROWS = 64
 MAX_CLASSIFY_CELLS = 16384
@@ -129,7 +129,9 @@ def build_classification(settings: Settings, loaded: Loaded, around: Surrounding
         publish=lambda done: around.to_loop([_finished(request, error) for request, error in done]),
         on_lost=around.on_lost,
     )
-    routes = ClassifyRoutes(engine, tokenizer, settings.alias, labels, loaded.context)
+    routes = ClassifyRoutes(
+        engine, ClassifierTokenizer(tokenizer, loaded.context), settings.alias, labels, loaded.context
+    )
     return Service(
         engine, {"/v1/classify": routes.classify}, {**common_facts(settings, loaded), "labels": list(labels)}
     )

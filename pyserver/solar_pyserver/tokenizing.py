@@ -8,6 +8,22 @@ from typing import Any
 
 from .errors import ApiError, one_line
 
+# What models call the parts of an encoding, and what the Rust tokenizer calls them.
+RUST_FIELDS = {"input_ids": "ids", "attention_mask": "attention_mask", "token_type_ids": "type_ids"}
+
+
+def rust_tokenizer(tokenizer: Any) -> Any | None:
+    """The Rust tokenizer behind a fast one: the same tokens for a fifth of the time. None behind a slow one.
+
+    Truncation and padding that a tokenizer.json may bring are taken off, as transformers does at each call.
+    """
+    rust: Any = getattr(tokenizer, "_tokenizer", None)
+    if not hasattr(rust, "encode_batch") or not hasattr(rust, "decode"):
+        return None
+    rust.no_truncation()
+    rust.no_padding()
+    return rust
+
 
 class TextTokenizer:
     """Wraps a transformers tokenizer. Safe to decode in one thread while another encodes: nothing sets its state."""
@@ -15,10 +31,7 @@ class TextTokenizer:
     def __init__(self, tokenizer: Any, end_tokens: Iterable[int]) -> None:
         self.raw = tokenizer
         self.end_tokens = frozenset(end_tokens)
-        # The Rust tokenizer behind a fast one: the same text for a fifth of the time.
-        self._fast = getattr(tokenizer, "_tokenizer", None)
-        if not hasattr(self._fast, "decode"):
-            self._fast = None
+        self._fast = rust_tokenizer(tokenizer)
         self._bytes = _byte_alphabet()
 
     @property
@@ -31,7 +44,10 @@ class TextTokenizer:
         return str(self.raw.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
     def encode(self, text: str) -> list[int]:
-        ids = [int(token) for token in self.raw(text, add_special_tokens=True)["input_ids"]]
+        if self._fast is not None:
+            ids: list[int] = self._fast.encode(text, add_special_tokens=True).ids
+        else:
+            ids = [int(token) for token in self.raw(text, add_special_tokens=True)["input_ids"]]
         # A prompt that spells out the beginning-of-sequence token would have it twice.
         start = getattr(self.raw, "bos_token_id", None)
         while len(ids) > 1 and start is not None and ids[0] == start and ids[1] == start:
@@ -82,3 +98,26 @@ def _byte_alphabet() -> dict[str, int]:
     alphabet = {chr(value): value for value in printable}
     alphabet.update({chr(256 + at): value for at, value in enumerate(others)})
     return alphabet
+
+
+class ClassifierTokenizer:
+    """Encodes texts for a classifier. One thread at a time: truncation is a setting of the tokenizer's inside."""
+
+    def __init__(self, tokenizer: Any, context: int) -> None:
+        self._raw = tokenizer
+        self._context = context
+        self._rust = rust_tokenizer(tokenizer)
+        self._names = [name for name in tokenizer.model_input_names if name in RUST_FIELDS]
+
+    def encode(self, texts: Sequence[str], truncate: bool) -> list[dict[str, list[int]]]:
+        """What the model takes for each text, not padded; cut to the context only where `truncate` says so."""
+        if truncate or self._rust is None:
+            limit: dict[str, Any] = {"truncation": True, "max_length": self._context} if truncate else {}
+            batch = self._raw(list(texts), **limit)
+            if self._rust is not None:
+                self._rust.no_truncation()
+            return [{name: values[at] for name, values in batch.items()} for at in range(len(texts))]
+        # A single text is not worth the tokenizer's threads.
+        one = len(texts) == 1
+        encodings = [self._rust.encode(texts[0])] if one else self._rust.encode_batch(list(texts))
+        return [{name: getattr(item, RUST_FIELDS[name]) for name in self._names} for item in encodings]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Sequence
-from typing import Any
 
 from ..answers import classification
 from ..classification import ClassificationEngine, ClassifyRequest, Encoding
 from ..errors import ApiError, context_exceeded
 from ..schemas import MAX_TEXTS, ClassifyBody, parse_body
+from ..tokenizing import ClassifierTokenizer
 from .wire import Receive, Scope, Send, read_body, send_json, while_connected
 
 INLINE_CHARACTERS = 20_000
@@ -18,14 +18,18 @@ INLINE_CHARACTERS = 20_000
 
 class ClassifyRoutes:
     def __init__(
-        self, engine: ClassificationEngine, tokenizer: Any, alias: str, labels: Sequence[str], context: int
+        self,
+        engine: ClassificationEngine,
+        tokenizer: ClassifierTokenizer,
+        alias: str,
+        labels: Sequence[str],
+        context: int,
     ) -> None:
         self._engine = engine
         self._tokenizer = tokenizer
         self._alias = alias
         self._labels = labels
         self._context = context
-        # Truncation is a setting of the tokenizer's inside: two threads must not change it at once.
         self._lock = threading.Lock()
 
     async def classify(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -48,10 +52,8 @@ class ClassifyRoutes:
         await send_json(send, 200, answer)
 
     def _encode(self, texts: Sequence[str], truncate: bool) -> list[Encoding]:
-        limit: dict[str, Any] = {"truncation": True, "max_length": self._context} if truncate else {}
         with self._lock:
-            batch = self._tokenizer(list(texts), **limit)
-        return [{name: values[at] for name, values in batch.items()} for at in range(len(texts))]
+            return self._tokenizer.encode(texts, truncate)
 
     async def _score(self, encodings: Sequence[Encoding]) -> tuple[list[list[float]], int]:
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -41,20 +41,30 @@ async def read_body(receive: Receive) -> bytes:
 async def while_connected(receive: Receive, work: Coroutine[Any, Any, Result]) -> Result:
     """The work's result; `ClientLeft` as soon as the client leaves. The work is cancelled then.
 
-    To be called after the body has been read: `receive` has nothing but the disconnect left to say.
+    To be called after the body has been read: `receive` has nothing but the disconnect left to say. The work runs in
+    the caller's task, for a second task for each request costs more than all else here.
     """
-    task = asyncio.ensure_future(work)
+    caller = asyncio.current_task()
+    assert caller is not None
+    left = False
+
+    def leave(gone: asyncio.Task[None]) -> None:
+        nonlocal left
+        if not gone.cancelled():
+            left = True
+            caller.cancel()
+
     gone = asyncio.ensure_future(_disconnected(receive))
+    gone.add_done_callback(leave)
     try:
-        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
-        if task.done():
-            return task.result()
-        raise ClientLeft
+        return await work
+    except asyncio.CancelledError:
+        if left:
+            raise ClientLeft from None
+        raise
     finally:
+        gone.remove_done_callback(leave)
         gone.cancel()
-        if not task.done():
-            task.cancel()
-            await asyncio.wait({task})
 
 
 async def _disconnected(receive: Receive) -> None:
