@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, test } from "bun:test";
+import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import {
   appendFileSync,
   closeSync,
@@ -19,6 +19,8 @@ import { punchHead } from "../../src/process/punch.ts";
 import { removeFoldersAfterEach, temporaryFolder, tinyDisk } from "../support/folder.ts";
 import { below, seeded } from "../support/random.ts";
 import { until } from "../support/until.ts";
+
+setDefaultTimeout(60_000);
 
 removeFoldersAfterEach();
 

@@ -1,6 +1,8 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { LineSplitter, MAX_LINE_BYTES } from "../../src/logs/splitter.ts";
 import { below, seeded } from "../support/random.ts";
+
+setDefaultTimeout(60_000);
 
 const split = (chunks: readonly Buffer[], maxLineBytes?: number): { lines: string[]; offsets: number[] } => {
   const splitter = new LineSplitter(0, maxLineBytes);

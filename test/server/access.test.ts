@@ -1,6 +1,8 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { KEY, TestDaemon, TestSocket } from "../support/daemon.ts";
 import { until } from "../support/until.ts";
+
+setDefaultTimeout(60_000);
 
 let daemon: TestDaemon;
 beforeAll(async () => {

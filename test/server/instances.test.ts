@@ -1,8 +1,10 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { Instance, InstanceAnswer } from "../../src/contract/index.ts";
 import { KEY, TestDaemon } from "../support/daemon.ts";
+
+setDefaultTimeout(60_000);
 
 let daemon: TestDaemon;
 beforeAll(async () => {

@@ -1,9 +1,11 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { backupPath, removeRests, replaceFile, replaceFileSync } from "../../src/store/atomic-file.ts";
 import { requireStrace } from "../support/crash.ts";
 import { isRoot, removeFoldersAfterEach, temporaryFolder, tinyDisk } from "../support/folder.ts";
+
+setDefaultTimeout(60_000);
 
 removeFoldersAfterEach();
 

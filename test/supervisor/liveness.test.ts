@@ -1,6 +1,8 @@
-import { afterEach, describe, expect, test } from "bun:test";
+import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { judgeLiveness, type LivenessFacts, watchLiveness } from "../../src/supervisor/liveness.ts";
 import { until } from "../support/until.ts";
+
+setDefaultTimeout(60_000);
 
 const facts = (changes: Partial<LivenessFacts>): LivenessFacts => ({
   missed: 0,
