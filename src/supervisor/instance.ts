@@ -209,7 +209,7 @@ export class ManagedInstance implements RunOwner {
     // One that failed stays failed: why is still of interest to whoever looks after the next boot.
     if (this.run !== null && !isAtRest(this.status)) this.requestStop(true);
     await this.run?.done;
-    this.log.forget();
+    this.log.close();
   }
 
   /** At the end of the daemon, when its models go on. */
