@@ -18,6 +18,8 @@ export interface Check {
 
 /** After this a check hangs, and is ended. */
 const LIMIT_MS = 20 * 60_000;
+/** Tests wait for conditions of real processes; after this one is called broken. */
+const TEST_LIMIT_MS = 60_000;
 
 export const say = (text: string): void => console.log(`==> ${text}`);
 
@@ -116,7 +118,7 @@ export const findChecks = (patterns: string[]): Check[] => {
   const bunTests = filesUnder("test", /\.test\.ts$/).filter((path) => named("bun") || wanted(path));
   const pytests = filesUnder("test/pyserver", /(^|\/)test_\w+\.py$/).filter((path) => named("pytest") || wanted(path));
   const bunTest = (report: string): string[] => [
-    ...[bun, "test", "--reporter=junit", `--reporter-outfile=${report}`],
+    ...[bun, "test", `--timeout=${TEST_LIMIT_MS}`, "--reporter=junit", `--reporter-outfile=${report}`],
     ...bunTests.map((path) => `./${path}`),
   ];
   const tests: Check = {

@@ -46,14 +46,22 @@ export class LogCursor {
   }
 }
 
-/** One page of a log for a reader that comes once. */
+/** A page of very long lines ends early; in UTF-16 units, about bytes. */
+const MAX_PAGE_UNITS = 32 * 1024 * 1024;
+
+/** One page of a log for a reader that comes once: at most `limit` lines, fewer where they are very long. */
 export const readPage = (log: InstanceLog, range: LogRange, limit: number): LogEntry[] => {
   const cursor = new LogCursor(log, firstSeqFor(log, range));
   const page: LogEntry[] = [];
-  while (page.length < limit) {
+  let units = 0;
+  while (page.length < limit && units < MAX_PAGE_UNITS) {
     const { entries } = cursor.next(limit - page.length);
     if (entries.length === 0) break;
-    for (const entry of entries.slice(0, limit - page.length)) page.push(entry);
+    for (const entry of entries.slice(0, limit - page.length)) {
+      if (units >= MAX_PAGE_UNITS) break;
+      page.push(entry);
+      units += entry.line.length;
+    }
   }
   return page;
 };

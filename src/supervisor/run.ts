@@ -197,7 +197,7 @@ export class Run {
     this.tally = { ...this.tally, ran: true, failedAttempts: 0 };
     if (!adopted) {
       this.record(server, "running");
-      // An error message of the crash before stays until it has run stably: the reason is still of interest.
+      // What went wrong before is over; how often it did in a row is told until it has run stably.
       owner.change("ready", "its health check answers", {
         error_message: null,
         retry_count: this.tally.crashes,
