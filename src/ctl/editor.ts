@@ -1,6 +1,6 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { type BackendType, configFields } from "../contract/config.ts";
 import type { RawConfig } from "./config-input.ts";
 import { CtlError, exitCodes, usageError } from "./errors.ts";
@@ -21,35 +21,61 @@ export const configAsYaml = async (config: RawConfig): Promise<string> => {
 
 export const commented = (lines: readonly string[]): string => lines.map((line) => `# ${line}\n`).join("");
 
-/** A file that only the user may read, since a config holds a key; it goes when `use` is done. */
-export const withPrivateFile = async <T>(name: string, use: (path: string) => Promise<T>): Promise<T> => {
-  const folder = mkdtempSync(join(tmpdir(), "solar-host-"));
+/** What interrupts is for the editor while it is there: ours would end us and leave it behind. */
+const withoutInterrupts = async <T>(run: () => Promise<T>): Promise<T> => {
+  const before = process.rawListeners("SIGINT") as NodeJS.SignalsListener[];
+  const ignore = (): void => undefined;
+  process.on("SIGINT", ignore);
+  for (const listener of before) process.off("SIGINT", listener);
   try {
-    return await use(join(folder, name));
+    return await run();
   } finally {
-    rmSync(folder, { recursive: true, force: true });
+    for (const listener of before) process.on("SIGINT", listener);
+    process.off("SIGINT", ignore);
   }
 };
 
-/** The text as the user leaves it. @throws CtlError where the editor fails: nothing is changed then */
-export const editText = async (io: Io, path: string, text: string): Promise<string> => {
-  const editor = io.env.VISUAL || io.env.EDITOR || "vi";
-  writeFileSync(path, text, { mode: 0o600 });
-  // As git does it: $EDITOR may hold flags.
-  const child = Bun.spawn(["sh", "-c", `${editor} "$1"`, "sh", path], {
-    stdin: "inherit",
-    stdout: "inherit",
-    stderr: "inherit",
-  });
-  const ignore = (): void => undefined;
-  process.on("SIGINT", ignore);
-  const code = await child.exited;
-  process.off("SIGINT", ignore);
-  if (code === 127)
-    throw usageError(
-      `the editor '${editor}' cannot be run`,
-      "set EDITOR, or change single fields with --set name=value",
-    );
-  if (code !== 0) throw new CtlError(exitCodes.failure, `the editor ended with ${code}: nothing was changed`);
-  return readFileSync(path, "utf8");
-};
+/** A text in a file that only the user may read, since a config may hold a key. */
+export class EditedFile {
+  private constructor(
+    private readonly io: Io,
+    readonly path: string,
+    private readonly original: string,
+  ) {}
+
+  static create(io: Io, text: string, name: string): EditedFile {
+    const path = join(mkdtempSync(join(tmpdir(), "solar-host-")), name);
+    writeFileSync(path, text, { mode: 0o600 });
+    return new EditedFile(io, path, text);
+  }
+
+  get changed(): boolean {
+    return this.text() !== this.original;
+  }
+
+  text(): string {
+    return readFileSync(this.path, "utf8");
+  }
+
+  remove(): void {
+    rmSync(dirname(this.path), { recursive: true, force: true });
+  }
+
+  /** Lets the user edit it. @throws CtlError where the editor fails */
+  async open(): Promise<void> {
+    const editor = this.io.env.VISUAL || this.io.env.EDITOR || "vi";
+    // As git does it: the variable may hold flags. It draws on the terminal, wherever our data goes.
+    const child = Bun.spawn(["sh", "-c", `${editor} "$1"`, "sh", this.path], {
+      stdin: "inherit",
+      stdout: this.io.stdout.terminal ? "inherit" : 2,
+      stderr: "inherit",
+    });
+    const code = await withoutInterrupts(() => child.exited);
+    if (code === 127)
+      throw usageError(
+        `the editor '${editor}' cannot be run`,
+        "set EDITOR, or change single fields with --set name=value",
+      );
+    if (code !== 0) throw new CtlError(exitCodes.failure, `the editor ended with ${code}: nothing was changed`);
+  }
+}

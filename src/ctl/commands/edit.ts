@@ -1,6 +1,4 @@
 import type { Command } from "commander";
-import { type BackendType, configFields, inferBackendType, parseConfig } from "../../contract/config.ts";
-import { toFieldError } from "../../contract/errors.ts";
 import {
   type Instance,
   type InstanceAnswer,
@@ -12,10 +10,11 @@ import type { Answer, Api } from "../api.ts";
 import { instancePath, operate } from "../calls.ts";
 import { addConnection, addJson, addNames, addQuiet, type Cli, type OutputOptions } from "../cli.ts";
 import { changesBetween, changeText } from "../config-diff.ts";
-import { fieldsOf, parseList } from "../config-flags.ts";
-import { parseConfigText, type RawConfig } from "../config-input.ts";
+import { checked, withValues } from "../config-edit.ts";
+import { type RawConfig, readConfigFile } from "../config-input.ts";
+import { editByHand } from "../edit-by-hand.ts";
 import { CtlError, exitCodes, usageError, worst } from "../errors.ts";
-import { reportError, writeAnswers } from "../io.ts";
+import { writeAnswers } from "../io.ts";
 import { nameOf } from "../names.ts";
 import { addPatience, type StartOptions, startAll } from "../starting.ts";
 import { isAtRest } from "../status.ts";
@@ -23,70 +22,9 @@ import { isAtRest } from "../status.ts";
 interface EditOptions extends OutputOptions, StartOptions {
   all?: true;
   set?: string[];
+  file?: string;
   restart?: true;
 }
-
-const backendOf = (config: RawConfig): BackendType => {
-  const given = config.backend_type;
-  return typeof given === "string" && Object.hasOwn(configFields, given)
-    ? (given as BackendType)
-    : inferBackendType(config);
-};
-
-/** The config with each `name=value` put in. @throws usage error where there is no such field */
-export const withValues = (config: RawConfig, assignments: readonly string[]): RawConfig => {
-  const pairs = assignments.map((text): [string, string] => {
-    const at = text.indexOf("=");
-    if (at < 1) throw usageError(`--set '${text}' is no name=value`);
-    return [text.slice(0, at).replaceAll("-", "_"), text.slice(at + 1)];
-  });
-  const backend = backendOf({ ...config, ...Object.fromEntries(pairs) });
-  const fields = fieldsOf(backend);
-  const values = pairs.map(([name, value]): [string, unknown] => {
-    const field = fields.find((candidate) => candidate.name === name);
-    if (field === undefined && name !== "backend_type") {
-      throw usageError(
-        `--set: ${backend} has no field '${name}'`,
-        `it has: ${fields.map((known) => known.name).join(", ")}`,
-      );
-    }
-    return [name, field?.kind === "list" && value !== "" ? parseList(value, `--set ${name}`) : value];
-  });
-  return { ...config, ...Object.fromEntries(values) };
-};
-
-/** What the daemon would refuse, found before anything is stopped. */
-const checked = (config: RawConfig): RawConfig => {
-  const parsed = parseConfig(config);
-  if (!parsed.success) {
-    const lines = parsed.issues.map(
-      ({ path, issue, input }) => `${path.join(".")}: ${toFieldError(path, issue, input).msg}`,
-    );
-    throw usageError("these values are not taken:", ...lines);
-  }
-  return { ...parsed.config, ...Object.fromEntries(parsed.unknownKeys.map((key) => [key, config[key]])) };
-};
-
-/** Lets the user edit until the config is right, or given up. */
-const editByHand = async (cli: Cli, name: string, config: RawConfig): Promise<RawConfig> => {
-  const { commented, configAsYaml, editText, withPrivateFile } = await import("../editor.ts");
-  const before = `${commented([`The config of ${name}. Save and leave to apply it; leave it as it is to change nothing.`])}${await configAsYaml(config)}`;
-  return await withPrivateFile("config.yaml", async (path) => {
-    let text = before;
-    for (;;) {
-      text = await editText(cli.io, path, text);
-      if (text === before) return config;
-      try {
-        return checked(await parseConfigText(text, "the config"));
-      } catch (error) {
-        if (!cli.io.stdin.terminal) throw error;
-        reportError(cli.io, error);
-        const { confirm } = await import("../prompt.ts");
-        if (!(await confirm(cli.io, "Edit it again?"))) throw new CtlError(exitCodes.usage, "nothing was changed");
-      }
-    }
-  });
-};
 
 interface Edited {
   raw: unknown;
@@ -108,23 +46,42 @@ class Editing {
     private readonly api: Api,
     private readonly all: readonly ListedInstance[],
     private readonly options: EditOptions,
+    /** The config of `-f`. */
+    private readonly given: RawConfig | null,
   ) {}
 
   /** Null where nothing was to be changed. */
   async edit(listed: ListedInstance): Promise<Edited | null> {
-    const { api, options } = this;
+    const { api } = this;
     const name = nameOf(listed, this.all);
     this.refuseRunning(listed, name);
     const before = configIn(await api.request(instancePath(listed.id), instanceSchema));
-    const after =
-      options.set === undefined ? await editByHand(this.cli, name, before) : checked(withValues(before, options.set));
-    const changes = changesBetween(before, after);
-    if (changes.length === 0) {
-      this.say(`${name}: nothing to change`);
-      return null;
-    }
+    const apply = (config: RawConfig): Promise<Edited | null> => this.change(listed, name, before, config);
+    const done = await this.edited(name, before, apply);
+    if (done === null) this.say(`${name}: nothing to change`);
+    return done;
+  }
+
+  private async edited(
+    name: string,
+    before: RawConfig,
+    apply: (config: RawConfig) => Promise<Edited | null>,
+  ): Promise<Edited | null> {
+    const { set } = this.options;
+    if (set !== undefined) return await apply(checked(withValues(before, set), before));
+    if (this.given !== null) return await apply(checked(this.given, before));
+    return await editByHand(this.cli, name, before, apply);
+  }
+
+  private async change(
+    listed: ListedInstance,
+    name: string,
+    before: RawConfig,
+    after: RawConfig,
+  ): Promise<Edited | null> {
+    if (changesBetween(before, after).length === 0) return null;
     const wasActive = !isAtRest(listed.status);
-    if (wasActive) await operate(api, listed.id, "stop");
+    if (wasActive) await operate(this.api, listed.id, "stop");
     const answer = await this.apply(listed, after, wasActive);
     for (const change of changesBetween(before, answer.value.instance.config))
       this.say(`${name}: ${changeText(change)}`);
@@ -155,12 +112,19 @@ class Editing {
   }
 }
 
+const checkOptions = (names: string[], { all, set, file, restart, wait, timeout }: EditOptions): void => {
+  if (set !== undefined && file !== undefined) throw usageError("give --set or -f, not both");
+  if (set === undefined && (all || names.length > 1))
+    throw usageError("a whole config is for one instance; with --set several are changed at once");
+  if (!restart && (wait || timeout !== undefined))
+    throw usageError("--wait and --timeout go with --restart, which is what starts it");
+};
+
 const run = async (cli: Cli, command: Command, names: string[], options: EditOptions): Promise<number> => {
-  if (options.set === undefined && (options.all || names.length > 1)) {
-    throw usageError("the editor takes one instance; with --set several are changed at once");
-  }
+  checkOptions(names, options);
+  const given = options.file === undefined ? null : await readConfigFile(cli, options.file);
   const { api, instances, all, code } = await cli.named(command, names, options.all === true);
-  const editing = new Editing(cli, api, all, options);
+  const editing = new Editing(cli, api, all, options, given);
   const edited = new Map<ListedInstance, Edited>();
   const end = await cli.each(instances, async (instance) => {
     const done = await editing.edit(instance);
@@ -189,11 +153,13 @@ export const define = (command: Command, cli: Cli): void => {
       "a field of the config; may be repeated; nothing behind = unsets it",
       (value: string, before: string[] = []) => [...before, value],
     )
+    .option("-f, --file <file>", "the whole config from a file, JSON or YAML; '-' reads stdin")
     .option("--restart", "stop it, apply, and start it")
     .addHelpText(
       "after",
       `
-Without --set the config is opened in $VISUAL or $EDITOR, as YAML. What was changed is said on stderr.
+Without --set and -f the config is opened in $VISUAL or $EDITOR, as YAML (JSON is taken too). A text that is
+wrong can be edited again, and is kept otherwise. What was changed is said on stderr; a key is never shown.
 
 Examples:
   $ solar-host ctl edit llama
