@@ -18,6 +18,8 @@ const compile = async (outfile: string, target: Target | null): Promise<void> =>
     minify: { whitespace: true, syntax: true, identifiers: false },
     bytecode: true,
     format: "esm",
+    // What is not asked for is not even read: a third of the time of `--version`, a fifth of that of `ctl ls`.
+    splitting: true,
     compile: {
       outfile: beside,
       ...(target === null ? {} : { target }),

@@ -1,3 +1,5 @@
+// First of all: see there.
+import "./one-shot-validation.ts";
 import { homedir } from "node:os";
 import type { Command } from "commander";
 import { addConnection, Cli } from "./cli.ts";

@@ -1,3 +1,4 @@
+import { isatty } from "node:tty";
 import { CtlError, exitCodes } from "./errors.ts";
 
 /** The one place that prints: data on stdout, messages on stderr, colours only where they belong. */
@@ -59,33 +60,52 @@ const flushed = (stream: NodeJS.WriteStream): Promise<void> =>
     else stream.write("", () => done());
   });
 
-/** The io of this process. A reader that went away (`| head`) is no error and ends it. */
+const side = (fd: 1 | 2, env: Io["env"]) => {
+  const terminal = isatty(fd);
+  const stream = (): NodeJS.WriteStream => (fd === 1 ? process.stdout : process.stderr);
+  return {
+    terminal,
+    palette: createPalette(wantsColor(terminal, env)),
+    width: () => (terminal ? stream().columns || 80 : Number.POSITIVE_INFINITY),
+  };
+};
+
+/**
+ * The io of this process. Streams are made when they are first written to: making one takes a tenth of what `ls`
+ * takes. A reader that went away (`| head`) is no error and ends the process.
+ */
 export const processIo = (home: string): Io => {
-  const { stdout, stderr, env } = process;
-  stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : exitCodes.failure));
-  stderr.on("error", () => undefined);
-  const width = (stream: NodeJS.WriteStream): number =>
-    stream.isTTY ? stream.columns || 80 : Number.POSITIVE_INFINITY;
+  const { env } = process;
+  let out: NodeJS.WriteStream | null = null;
+  const stdout = (): NodeJS.WriteStream => {
+    if (out === null) {
+      out = process.stdout;
+      out.on("error", ({ code }: NodeJS.ErrnoException) => process.exit(code === "EPIPE" ? 0 : exitCodes.failure));
+    }
+    return out;
+  };
+  let err: NodeJS.WriteStream | null = null;
+  const stderr = (): NodeJS.WriteStream => {
+    if (err === null) {
+      err = process.stderr;
+      err.on("error", () => undefined);
+    }
+    return err;
+  };
   return {
     env,
     cwd: process.cwd(),
     home,
-    stdin: { terminal: process.stdin.isTTY === true },
+    stdin: { terminal: isatty(0) },
     stdout: {
-      terminal: stdout.isTTY === true,
-      palette: createPalette(wantsColor(stdout.isTTY === true, env)),
-      width: () => width(stdout),
-      waiting: () => stdout.writableLength,
-      drained: () => flushed(stdout),
+      ...side(1, env),
+      waiting: () => out?.writableLength ?? 0,
+      drained: () => (out === null ? Promise.resolve() : flushed(out)),
     },
-    stderr: {
-      terminal: stderr.isTTY === true,
-      palette: createPalette(wantsColor(stderr.isTTY === true, env)),
-      width: () => width(stderr),
-    },
-    write: (text) => void stdout.write(text),
-    say: (text) => void stderr.write(`${text}\n`),
-    writeError: (text) => void stderr.write(text),
+    stderr: side(2, env),
+    write: (text) => void stdout().write(text),
+    say: (text) => void stderr().write(`${text}\n`),
+    writeError: (text) => void stderr().write(text),
   };
 };
 

@@ -12,6 +12,7 @@ import { type Snapshot, topLines } from "../top-table.ts";
 
 interface TopOptions {
   json?: true;
+  once?: true;
   interval: string;
   iterations?: string;
 }
@@ -61,7 +62,11 @@ const look = async (api: Api): Promise<Look> => {
   };
 };
 
-const countOf = ({ iterations, json }: TopOptions, live: boolean): number => {
+const countOf = ({ iterations, json, once }: TopOptions, live: boolean): number => {
+  if (once) {
+    if (iterations !== undefined) throw usageError("give --once or --iterations, not both");
+    return 1;
+  }
   if (iterations === undefined) return live || json ? Number.POSITIVE_INFINITY : 1;
   if (!/^[1-9]\d*$/.test(iterations)) throw usageError(`--iterations '${iterations}' is no number of times`);
   return Number(iterations);
@@ -100,6 +105,8 @@ const live = async (cli: Cli, api: Api, interval: number, count: number): Promis
     } catch (error) {
       if (!(error instanceof CtlError) || error.exitCode !== exitCodes.unreachable) throw error;
       snapshot = { ...snapshot, problem: `${error.message}; trying again` };
+      // One on this machine may come back on another port.
+      api.retarget();
     }
     draw();
   };
@@ -124,6 +131,7 @@ const live = async (cli: Cli, api: Api, interval: number, count: number): Promis
 export const define = (command: Command, cli: Cli): void => {
   addConnection(addJson(command, "a line of JSON each time: {timestamp, memory, instances: [{instance, state}]}"))
     .option("--interval <time>", "between two looks", "1s")
+    .option("--once", "one table, below what is on the terminal, or one line of JSON")
     .option("-n, --iterations <times>", "end after so many; without end on a terminal, once elsewhere")
     .addHelpText(
       "after",
@@ -133,12 +141,13 @@ On a terminal it redraws in place until q or Ctrl-C; elsewhere it prints the tab
 Examples:
   $ solar-host ctl top
   $ solar-host ctl top --interval 250ms --context gpu1
-  $ solar-host ctl top --json | jq '.memory.percent'`,
+  $ solar-host ctl top --once
+  $ solar-host ctl top --once --json | jq '.memory.percent'`,
     )
     .action(
       cli.action(async (options: TopOptions) => {
         const interval = Math.max(SHORTEST_MS, parseDuration(options.interval, "--interval"));
-        const isLive = cli.io.stdout.terminal && !options.json;
+        const isLive = cli.io.stdout.terminal && !options.json && !options.once;
         const count = countOf(options, isLive);
         const api = await cli.connect(command);
         return isLive ? await live(cli, api, interval, count) : await printEach(cli, api, options, interval, count);
