@@ -215,7 +215,8 @@ export class ManagedInstance implements RunOwner {
   /** At the end of the daemon, when its models go on. */
   async letGo(): Promise<void> {
     this.stops += 1;
-    this.run?.detach();
+    // A stop that was asked for is done with first.
+    if (this.status !== "stopping") this.run?.detach();
     await this.run?.done;
     this.tracker.end();
     this.log.close();

@@ -187,6 +187,7 @@ const operations = {
         "It outlives SIGKILL, or could not be saved",
         "Failed to stop instance: process group 4242 is still there 5 s after SIGKILL",
       ),
+      503: shuttingDown,
     },
   }),
   restart: createRoute({
@@ -252,7 +253,10 @@ export const addInstanceRoutes = (app: OpenAPIHono, supervisor: Supervisor, defa
 
   app.openapi(operations.stop, async (c) => {
     const { id } = c.req.valid("param");
-    await supervisor.get(id).stop();
+    const target = supervisor.get(id);
+    // Of one that is left running for the next daemon, nobody could say any more that it was stopped.
+    supervisor.refuseAtEnd();
+    await target.stop();
     return c.json(done(id, "stopped"), 200);
   });
 
