@@ -9,8 +9,8 @@ const isBlank = (value: unknown): boolean => value === undefined || value === nu
 
 const toNumber = (value: unknown): unknown => {
   if (typeof value !== "string") return value;
-  const number = Number(value);
-  return value.trim() === "" || !Number.isFinite(number) ? value : number;
+  const decimal = /^\s*[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?\s*$/i.test(value);
+  return decimal ? Number(value) : value;
 };
 
 const toBoolean = (value: unknown): unknown => {

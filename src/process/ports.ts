@@ -3,8 +3,11 @@ import { createServer } from "node:net";
 /** The one owner of ports: none is handed to two instances, and none that somebody else listens on. */
 
 export class PortBusyError extends Error {
-  constructor(readonly port: number) {
-    super(`address in use: port ${port} is taken by another program`);
+  constructor(
+    readonly port: number,
+    holder: "another program" | "another instance",
+  ) {
+    super(`address in use: port ${port} is taken by ${holder}`);
   }
 }
 
@@ -38,10 +41,10 @@ export class PortRegistry {
     isFree: (port: number) => Promise<boolean> = isPortFree,
   ): Promise<number> {
     if (wanted !== null) {
-      if (!this.claim(wanted, owner)) throw new PortBusyError(wanted);
+      if (!this.claim(wanted, owner)) throw new PortBusyError(wanted, "another instance");
       if (await isFree(wanted)) return wanted;
       this.release(wanted, owner);
-      throw new PortBusyError(wanted);
+      throw new PortBusyError(wanted, "another program");
     }
     for (let port = this.firstPort; port <= 65_535; port++) {
       // Claimed before it is probed: two starts at once never probe the same port.

@@ -35,13 +35,19 @@ const offeredProtocols = (headers: Headers): string[] =>
 export const offeredSocketKey = (headers: Headers): string | null => {
   const fromHeader = offeredKey(headers);
   if (fromHeader !== null) return fromHeader;
+  // Without ours beside it, the one that holds the key would be the one that is answered.
+  if (selectedProtocol(headers) === null) return null;
   const protocol = offeredProtocols(headers).find((name) => name.startsWith(KEY_PROTOCOL));
   if (protocol === undefined) return null;
   return Buffer.from(protocol.slice(KEY_PROTOCOL.length), "base64url").toString("utf8");
 };
 
-/** The subprotocol to select: ours where the client offers it, never the one that holds the key. */
+/** The subprotocol to select: ours where the client offers it; null where it offers none that is ours. */
 export const selectedProtocol = (headers: Headers): string | null =>
   offeredProtocols(headers).includes(SUBPROTOCOL) ? SUBPROTOCOL : null;
+
+/** Whether the client offers subprotocols without ours: the runtime would select one of them by itself. */
+export const offersOnlyForeign = (headers: Headers): boolean =>
+  headers.has("sec-websocket-protocol") && selectedProtocol(headers) === null;
 
 export const UNAUTHORIZED = "Invalid or missing API key";

@@ -173,6 +173,16 @@ const listen = (settings: Settings, key: string, supervisor: Supervisor, journal
   }
 };
 
+/** A fault that nobody foresaw is told, and does not end the daemon: whoever watches over models must not be gone. */
+const goOnAfterFaults = (journal: DaemonJournal): void => {
+  const report = (fault: unknown): void => {
+    const error = fault instanceof Error ? fault : new Error(String(fault));
+    journal.error(`unexpected error: ${error.message}`, { stack: error.stack });
+  };
+  process.on("unhandledRejection", report);
+  process.on("uncaughtException", report);
+};
+
 /** Runs until a signal ends it; gives the exit code. */
 const serve = async (flags: DaemonFlags): Promise<number> => {
   const envPath = resolve(".env");
@@ -183,6 +193,7 @@ const serve = async (flags: DaemonFlags): Promise<number> => {
     color: wantsColor(process.stderr, process.env),
     write: print,
   });
+  goOnAfterFaults(journal);
   checkFolders(settings);
   const configPath = resolve(settings.CONFIG_FILE);
   const stateDir = join(dirname(configPath), ".solar-host");
@@ -249,8 +260,6 @@ const untilAskedToEnd = (supervisor: Supervisor, journal: DaemonJournal, keepIns
 export const runDaemon = async (flags: DaemonFlags): Promise<number> => {
   // A reader of our stderr that went away is no reason to end.
   process.stderr.on("error", () => undefined);
-  process.on("unhandledRejection", (error) => print(`unexpected error: ${String(error)}\n`));
-  process.on("uncaughtException", (error) => print(`unexpected error: ${error.message}\n`));
   try {
     return await serve(flags);
   } catch (error) {

@@ -4,7 +4,7 @@ import type { LogRange } from "../logs/cursor.ts";
 import { InstanceNotFoundError } from "../supervisor/errors.ts";
 import type { ManagedInstance } from "../supervisor/instance.ts";
 import type { Supervisor } from "../supervisor/supervisor.ts";
-import { type KeyCheck, offeredSocketKey, selectedProtocol, UNAUTHORIZED } from "./auth.ts";
+import { type KeyCheck, offeredSocketKey, offersOnlyForeign, selectedProtocol, UNAUTHORIZED } from "./auth.ts";
 import { LogStream } from "./log-stream.ts";
 import { StateStream } from "./state-stream.ts";
 
@@ -66,6 +66,7 @@ export class SocketHub {
     server: Server<SocketData>,
   ): Promise<Response | undefined> {
     if (!this.mayEnter(offeredSocketKey(request.headers))) return refuse(401, UNAUTHORIZED);
+    if (offersOnlyForeign(request.headers)) return refuse(400, "The subprotocol should be 'solar-host', or none");
     const range = await parseRange(new URL(request.url).searchParams);
     if (Array.isArray(range)) return refuse(422, range);
     const protocol = selectedProtocol(request.headers);

@@ -1,23 +1,32 @@
 import { randomBytes } from "node:crypto";
-import { readFileSync } from "node:fs";
+import { chmodSync, readFileSync, statSync } from "node:fs";
 import { parseEnv } from "node:util";
 import { z } from "zod";
 import { replaceFileSync } from "./atomic-file.ts";
 
 /** The daemon's settings: flags of `serve`, then the process environment, then `.env`, then defaults. */
 
+/** Decimal digits alone: `Number` would take a blank for 0 and hexadecimal too. */
+const decimal = (error: string) =>
+  z
+    .string()
+    .trim()
+    .regex(/^[+-]?\d+(\.\d+)?$/, error)
+    .transform(Number);
+
 const whole = (min: number, max: number) =>
-  z.coerce
-    .number({ error: "should be a whole number" })
-    .int("should be a whole number")
-    .min(min, `should be at least ${min}`)
-    .max(max, `should be at most ${max}`);
+  decimal("should be a whole number").pipe(
+    z
+      .number()
+      .int("should be a whole number")
+      .min(min, `should be at least ${min}`)
+      .max(max, `should be at most ${max}`),
+  );
 
 const seconds = (max: number) =>
-  z.coerce
-    .number({ error: "should be a number of seconds" })
-    .min(0, "should be at least 0")
-    .max(max, `should be at most ${max}`);
+  decimal("should be a number of seconds").pipe(
+    z.number().min(0, "should be at least 0").max(max, `should be at most ${max}`),
+  );
 
 const yesNo = z
   .string()
@@ -87,13 +96,24 @@ export class SettingsError extends Error {}
 
 type Source = Readonly<Record<string, string | undefined>>;
 
-/** Reads a `.env` file; one that does not exist is empty. */
+/** Reads a `.env` file; one that does not exist is empty. One that holds the key is nobody else's to read from then on. */
 export const readEnvFile = (path: string): Record<string, string> => {
   try {
-    return parseEnv(readFileSync(path, "utf8")) as Record<string, string>;
+    const values = parseEnv(readFileSync(path, "utf8")) as Record<string, string>;
+    const holdsKey = (lookUp(values, "API_KEY") ?? "") !== "";
+    if (holdsKey && (statSync(path).mode & 0o077) !== 0) makePrivate(path);
+    return values;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return {};
     throw new SettingsError(`cannot read ${path}: ${(error as Error).message}`);
+  }
+};
+
+const makePrivate = (path: string): void => {
+  try {
+    chmodSync(path, 0o600);
+  } catch {
+    // Somebody else's file: whoever owns it decides who may read it.
   }
 };
 

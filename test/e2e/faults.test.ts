@@ -311,8 +311,8 @@ describe.concurrent("a crash", () => {
     await using daemon = await start();
     const counterFile = join(daemon.dir, "starts");
     const { id } = await daemon.createFake({ exitCode: 9, exitAfterMs: 700, counterFile });
-    await daemon.start(id);
     const began = performance.now();
+    await daemon.start(id);
     const failed = await daemon.whenStatus(id, "failed", 60_000);
     // 0.5 + 1 + 2 + 4 s, a tenth less at the least.
     expect(performance.now() - began).toBeGreaterThan(6500);

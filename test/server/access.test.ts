@@ -235,6 +235,25 @@ describe("a WebSocket", () => {
     expect(await statusOf("/instances/x/unknown", {})).toBe(401);
   });
 
+  test("never answers with the subprotocol that holds the key", async () => {
+    const key = `key.${Buffer.from(KEY).toString("base64url")}`;
+    const handshake = {
+      upgrade: "websocket",
+      connection: "Upgrade",
+      "sec-websocket-version": "13",
+      "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",
+    };
+    for (const offered of [key, `foo, ${key}`, `${key}, foo`]) {
+      for (const own of [{}, { "x-api-key": KEY }]) {
+        const answer = await fetch(`${daemon.url}/instances/${unknownId}/logs`, {
+          headers: { ...handshake, ...own, "sec-websocket-protocol": offered },
+        });
+        expect([offered, answer.status]).toEqual([offered, "x-api-key" in own ? 400 : 401]);
+        expect(answer.headers.get("sec-websocket-protocol")).toBeNull();
+      }
+    }
+  });
+
   test("is opened by the header, by a bearer, and by a browser's two subprotocols, of which ours is selected", async () => {
     const ways: [Record<string, string>, string[], string][] = [
       [{ "X-API-Key": KEY }, [], ""],

@@ -63,7 +63,7 @@ describe.concurrent("starting", () => {
     const began = performance.now();
     const { status, body } = await daemon.start(id, 0);
     expect([status, body.instance.status]).toEqual([200, "starting"]);
-    expect(performance.now() - began).toBeLessThan(2000);
+    expect(performance.now() - began).toBeLessThan(15_000);
     await daemon.stop(id);
   });
 
