@@ -1,5 +1,6 @@
 import { isatty } from "node:tty";
 import { CtlError, exitCodes } from "./errors.ts";
+import { Output } from "./output.ts";
 
 /** The one place that prints: data on stdout, messages on stderr, colours only where they belong. */
 
@@ -40,7 +41,7 @@ export interface Io {
     readonly palette: Palette;
     /** Columns; without bound where it is no terminal. */
     readonly width: () => number;
-    /** Bytes that are written but not taken yet. */
+    /** Characters that are written but not taken yet. */
     readonly waiting: () => number;
     /** Resolves when what is waiting was taken. */
     readonly drained: () => Promise<void>;
@@ -53,12 +54,6 @@ export interface Io {
   /** Text on stderr as it is. */
   readonly writeError: (text: string) => void;
 }
-
-const flushed = (stream: NodeJS.WriteStream): Promise<void> =>
-  new Promise((done) => {
-    if (stream.writableLength === 0) done();
-    else stream.write("", () => done());
-  });
 
 const side = (fd: 1 | 2, env: Io["env"]) => {
   const terminal = isatty(fd);
@@ -76,14 +71,7 @@ const side = (fd: 1 | 2, env: Io["env"]) => {
  */
 export const processIo = (home: string): Io => {
   const { env } = process;
-  let out: NodeJS.WriteStream | null = null;
-  const stdout = (): NodeJS.WriteStream => {
-    if (out === null) {
-      out = process.stdout;
-      out.on("error", ({ code }: NodeJS.ErrnoException) => process.exit(code === "EPIPE" ? 0 : exitCodes.failure));
-    }
-    return out;
-  };
+  const out = new Output(1, (code) => process.exit(code === "EPIPE" ? 0 : exitCodes.failure));
   let err: NodeJS.WriteStream | null = null;
   const stderr = (): NodeJS.WriteStream => {
     if (err === null) {
@@ -99,11 +87,11 @@ export const processIo = (home: string): Io => {
     stdin: { terminal: isatty(0) },
     stdout: {
       ...side(1, env),
-      waiting: () => out?.writableLength ?? 0,
-      drained: () => (out === null ? Promise.resolve() : flushed(out)),
+      waiting: () => out.waiting,
+      drained: () => out.drained(),
     },
     stderr: side(2, env),
-    write: (text) => void stdout().write(text),
+    write: (text) => out.write(text),
     say: (text) => void stderr().write(`${text}\n`),
     writeError: (text) => void stderr().write(text),
   };

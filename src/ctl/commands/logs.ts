@@ -3,7 +3,8 @@ import type { LogLine } from "../../contract/frames.ts";
 import type { ListedInstance } from "../../contract/instance-facts.ts";
 import type { Api } from "../api.ts";
 import { addConnection, addNames, type Cli } from "../cli.ts";
-import { usageError, worst } from "../errors.ts";
+import { CtlError, exitCodes, usageError, worst } from "../errors.ts";
+import { reportError } from "../io.ts";
 import { gapMessage, LogFollower } from "../log-follow.ts";
 import { type LogPiece, type LogStart, newestSeq, readLog, seqBefore } from "../log-pages.ts";
 import { LogPrinter } from "../log-printer.ts";
@@ -51,6 +52,8 @@ const startOf = async (api: Api, id: string, tail: number | null, moment: number
 interface Backlog {
   instance: ListedInstance;
   pieces: AsyncGenerator<LogPiece>;
+  /** Where it was begun: a part of it that is counted from the end can be asked for only once. */
+  start: LogStart;
   /** Seq up to which everything was printed. */
   last: number;
 }
@@ -60,12 +63,16 @@ const printMerged = async (
   logs: Backlog[],
   print: (log: Backlog, line: LogLine) => void,
   tell: (log: Backlog, piece: LogPiece) => void,
+  failed: (log: Backlog, error: unknown) => void,
 ): Promise<void> => {
   const heads = new Map<Backlog, { lines: LogLine[]; at: number }>();
   const refill = async (log: Backlog): Promise<void> => {
     heads.delete(log);
     for (;;) {
-      const { value, done } = await log.pieces.next();
+      const { value, done } = await log.pieces.next().catch((error: unknown) => {
+        failed(log, error);
+        return { value: undefined, done: true as const };
+      });
       if (done) return;
       if ("lines" in value) {
         heads.set(log, { lines: value.lines, at: 0 });
@@ -117,6 +124,7 @@ const run = async (cli: Cli, command: Command, names: string[], options: LogsOpt
     const start = await startOf(api, instance.id, tail, moment);
     const log: Backlog = {
       instance,
+      start,
       last: start.after,
       pieces: atItsPace(
         readLog(api, instance.id, start, (seq) => {
@@ -129,6 +137,8 @@ const run = async (cli: Cli, command: Command, names: string[], options: LogsOpt
   });
   const nameIn = (log: Backlog): string => nameOf(log.instance, all);
   let lines = 0;
+  let failures: number = exitCodes.ok;
+  const broken = new Set<Backlog>();
   await printMerged(
     logs,
     (log, line) => {
@@ -139,19 +149,29 @@ const run = async (cli: Cli, command: Command, names: string[], options: LogsOpt
       printer.flush();
       if ("gap" in piece) io.say(gapMessage(nameIn(log), piece.gap));
     },
+    (log, error) => {
+      // Following goes on where this ended, as soon as the daemon is there again.
+      const isAway = error instanceof CtlError && error.exitCode === exitCodes.unreachable;
+      if (options.follow && isAway && (log.start.tail === null || log.last > log.start.after)) return;
+      broken.add(log);
+      failures = worst([failures, reportError(io, error)]);
+    },
   );
   printer.flush();
   await io.stdout.drained();
-  if (!options.follow) return worst([code, opened]);
+  if (!options.follow) return worst([code, opened, failures]);
 
   cli.onInterrupt = () => printer.flush();
-  const end = await cli.each(logs, (log) => {
-    const follower = new LogFollower(io, api, { id: log.instance.id, name: nameIn(log) }, printer, log.last);
-    followers.push(follower);
-    return follower.run();
-  });
+  const end = await cli.each(
+    logs.filter((log) => !broken.has(log)),
+    (log) => {
+      const follower = new LogFollower(io, api, { id: log.instance.id, name: nameIn(log) }, printer, log.last);
+      followers.push(follower);
+      return follower.run();
+    },
+  );
   printer.flush();
-  return worst([code, opened, end]);
+  return worst([code, opened, failures, end]);
 };
 
 export const define = (command: Command, cli: Cli): void => {
