@@ -117,20 +117,21 @@ export class Api {
    * @throws CtlError: unreachable, refused key, not found, or the daemon's own words
    */
   async request<T>(path: string, schema: z.ZodType<T>, options: RequestOptions = {}): Promise<Answer<T>> {
-    const { method = "GET", body } = options;
+    const { method = "GET" } = options;
+    const changes = method !== "GET";
     const { status, text } = await this.exchange(path, options);
     if (status < 200 || status > 299) throw await this.refusal(status, text, `${method} ${path}`);
     let raw: unknown;
     try {
       raw = JSON.parse(text);
     } catch {
-      throw await this.incompatible(`${method} ${path}`, "no JSON");
+      throw await this.incompatible(`${method} ${path}`, "no JSON", changes);
     }
     const parsed = schema.safeParse(raw);
     if (parsed.success) return { value: parsed.data, raw };
     const issue = parsed.error.issues[0];
     const place = issue === undefined || issue.path.length === 0 ? "the answer" : issue.path.map(String).join(".");
-    throw await this.incompatible(`${method} ${path}`, `${place}: ${issue?.message ?? "?"}`, body !== undefined);
+    throw await this.incompatible(`${method} ${path}`, `${place}: ${issue?.message ?? "?"}`, changes);
   }
 
   unreachable(error: unknown): CtlError {
