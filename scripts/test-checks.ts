@@ -1,5 +1,6 @@
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
+import { run } from "./test-process.ts";
 import type { Report } from "./test-report.ts";
 import { installPackages, makeBinary, makeLlamaServer, makePython, pythonIn, requirements } from "./test-setup.ts";
 
@@ -23,14 +24,6 @@ const TEST_LIMIT_MS = 60_000;
 
 export const say = (text: string): void => console.log(`==> ${text}`);
 
-/** Exit code; what the command prints goes where ours goes. */
-const run = async (command: string[], cwd = root): Promise<number> => {
-  const child = Bun.spawn(command, { cwd, stdin: "ignore", stdout: "inherit", stderr: "inherit", timeout: LIMIT_MS });
-  await child.exited;
-  if (child.signalCode !== null) console.log(`${command[0]} was ended by ${child.signalCode}`);
-  return child.exitCode ?? 1;
-};
-
 /** Commands that are passed together or failed together. */
 const whole =
   (setUp: () => Promise<void>, ...commands: { command: string[]; cwd?: string }[]) =>
@@ -38,7 +31,7 @@ const whole =
     await setUp();
     const failures: string[] = [];
     for (const { command, cwd } of commands) {
-      const code = await run(command, cwd);
+      const code = await run(command, cwd ?? root, LIMIT_MS);
       if (code !== 0) failures.push(`${command.join(" ")} (exit code ${code})`);
     }
     const failed = failures.length === 0 ? 0 : 1;
@@ -49,7 +42,7 @@ const whole =
 const counted = (setUp: () => Promise<void>, command: (report: string) => string[]): Check["run"] => {
   return async (report, read) => {
     await setUp();
-    const code = await run(command(report));
+    const code = await run(command(report), root, LIMIT_MS);
     const outcome: Outcome = existsSync(report) ? read(report) : { passed: 0, failed: 0, skipped: 0, failures: [] };
     if (code !== 0 && outcome.failed === 0) {
       return { ...outcome, failed: 1, failures: [`exit code ${code}: see its output above`] };

@@ -2,6 +2,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { findChecks, type Outcome, root, say } from "./test-checks.ts";
+import { passOn } from "./test-process.ts";
 import { parseJunit } from "./test-report.ts";
 
 /** Runs the checks that were asked for, one after another, and sums up. Run by scripts/test. */
@@ -54,5 +55,14 @@ const main = async (patterns: string[]): Promise<number> => {
   return sum("failed") === 0 ? 0 : 1;
 };
 
+/** Exit codes as a shell has them for these signals. */
+const signals = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
+
 process.chdir(root);
+for (const signal of Object.keys(signals) as (keyof typeof signals)[]) {
+  process.on(signal, () => {
+    passOn(signal);
+    process.exit(signals[signal]);
+  });
+}
 process.exit(await main(process.argv.slice(2)));
