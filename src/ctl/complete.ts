@@ -74,7 +74,7 @@ const loaded = async (io: Io, typed: readonly string[]): Promise<{ verb: string;
   if (entry === undefined) return null;
   const command = new Command(entry.name);
   (await entry.load()).define(command, new Cli(io));
-  const inner = command.commands.find(({ name }) => typed.includes(name()));
+  const inner = command.commands.find((one) => typed.includes(one.name()));
   return { verb: entry.name, command: inner ?? command };
 };
 

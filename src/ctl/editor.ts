@@ -64,8 +64,9 @@ export class EditedFile {
   /** Lets the user edit it. @throws CtlError where the editor fails */
   async open(): Promise<void> {
     const editor = this.io.env.VISUAL || this.io.env.EDITOR || "vi";
-    // As git does it: the variable may hold flags. It draws on the terminal, wherever our data goes.
-    const child = Bun.spawn(["sh", "-c", `${editor} "$1"`, "sh", this.path], {
+    // As git does it: the variable may hold flags. An interrupt is for the editor, and is to end neither us nor this
+    // shell. It draws on the terminal, wherever our data goes.
+    const child = Bun.spawn(["sh", "-c", `trap : INT; ${editor} "$1"`, "sh", this.path], {
       stdin: "inherit",
       stdout: this.io.stdout.terminal ? "inherit" : 2,
       stderr: "inherit",
