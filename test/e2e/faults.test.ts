@@ -310,7 +310,7 @@ describe.concurrent("a crash", () => {
   test("for the fifth time in a row is the last, with a longer pause each time", async () => {
     await using daemon = await start();
     const counterFile = join(daemon.dir, "starts");
-    const { id } = await daemon.createFake({ exitCode: 9, exitAfterMs: 700, counterFile });
+    const { id } = await daemon.createFake({ exitCode: 9, exitAfterMs: 2000, counterFile });
     const began = performance.now();
     await daemon.start(id);
     const failed = await daemon.whenStatus(id, "failed", 60_000);
