@@ -104,7 +104,7 @@ const live = async (cli: Cli, api: Api, interval: number, count: number): Promis
       snapshot = (await look(api)).snapshot;
     } catch (error) {
       if (!(error instanceof CtlError) || error.exitCode !== exitCodes.unreachable) throw error;
-      snapshot = { ...snapshot, problem: `${error.message}; trying again` };
+      snapshot = { ...snapshot, problem: `trying again: ${error.message}` };
       // One on this machine may come back on another port.
       api.retarget();
     }
