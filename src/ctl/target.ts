@@ -97,6 +97,9 @@ const daemonOf = ({ io, daemons }: TargetSources, path: string, key: string | un
   ]);
 };
 
+/** An address as a daemon writes its own into its record. */
+const asRecorded = (url: string): string => url.replace("//localhost:", "//127.0.0.1:");
+
 /** An address alone: its key is the one given, else the one known for that very address. */
 const ofUrl = (sources: TargetSources, text: string, options: TargetOptions): Target => {
   const url = parseUrl(text);
@@ -107,7 +110,7 @@ const ofUrl = (sources: TargetSources, text: string, options: TargetOptions): Ta
   for (const [known, context] of Object.entries(sources.contexts().contexts)) {
     if (context.url === url) return { url, name, key: context.key, keyFrom: `context '${known}'` };
   }
-  const record = sources.daemons().find((daemon) => daemon.url === url.replace("//localhost:", "//127.0.0.1:"));
+  const record = sources.daemons().find((daemon) => daemon.url === asRecorded(url));
   if (record !== undefined) {
     const { key, keyFrom } = ofRecord(record, undefined);
     return { url, name, key, keyFrom };
@@ -149,7 +152,7 @@ export const allTargets = (sources: TargetSources): Target[] => {
   const named = Object.entries(sources.contexts().contexts).map(([name, { url, key }]): Target => {
     return { url, key, name, keyFrom: `context '${name}'` };
   });
-  const daemons = sources.daemons().filter((daemon) => named.every((target) => target.url !== daemon.url));
+  const daemons = sources.daemons().filter((daemon) => named.every((target) => asRecorded(target.url) !== daemon.url));
   const local = daemons.map((daemon) => ofRecord(daemon, undefined));
   if (local.length === 1 && local[0] !== undefined) local[0].name = LOCAL;
   return [...named, ...local];

@@ -29,6 +29,10 @@ describe("the daemon on this machine", () => {
       pid: daemon.process.pid,
     });
     for (const cwd of ["/", daemon.dir, "/usr"]) expect((await ctl.run(["ls"], { cwd })).code).toBe(0);
+    // Named as well, under another name of this machine, it is still one.
+    const { id } = await daemon.create({ model: "/m", alias: "once", api_key: "k" });
+    await ctl.ok(["context", "add", "here", daemon.url.replace("127.0.0.1", "localhost"), "--key", KEY]);
+    expect(await ctl.ok(["ls", "--all-contexts", "-q"])).toBe(`${id}\n`);
     await daemon.end();
     expect(readdirSync(records(daemon.dir))).toEqual([]);
     const { code, err } = await ctl.run(["ls"]);
