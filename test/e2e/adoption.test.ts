@@ -130,7 +130,7 @@ describe.concurrent("a model server whose daemon was killed", () => {
     await using daemon = await TestDaemon.start();
     const { id, pid } = await startFake(daemon);
     await daemon.kill();
-    process.kill(pid ?? 0, "SIGKILL");
+    process.kill(pid ?? 2 ** 30, "SIGKILL");
     await until("it to be gone", () => !isAlive(pid));
     await using next = await daemon.again();
     const again = await next.whenStatus(id, "running");
@@ -144,7 +144,7 @@ describe.concurrent("a model server whose daemon was killed", () => {
     await using next = await daemon.again();
     expect((await next.get(id)).pid).toBe(pid);
     if ("model" in config) writeFileSync(config.model, '{"readyAfterMs": 2000}');
-    process.kill(pid ?? 0, "SIGKILL");
+    process.kill(pid ?? 2 ** 30, "SIGKILL");
     const told = await until("the crash", async () => {
       const instance = await next.get(id);
       return instance.error_message === null ? null : instance;
@@ -158,7 +158,7 @@ describe.concurrent("a model server whose daemon was killed", () => {
     const { id, pid } = await startFake(daemon, { grandchild: true, grandchildNewSession: true });
     const left = [await pidInLog(daemon, id, "grandchild"), await pidInLog(daemon, id, "grandchild in a new session")];
     await daemon.kill();
-    process.kill(pid ?? 0, "SIGKILL");
+    process.kill(pid ?? 2 ** 30, "SIGKILL");
     await until("the leader to be gone", () => !isAlive(pid));
     expect(left.map(isAlive)).toEqual([true, true]);
     await using next = await daemon.again();
@@ -257,7 +257,7 @@ describe.concurrent("a record", () => {
     const { id, pid } = await startFake(daemon);
     const record = readRecord(daemon, id);
     await daemon.kill();
-    process.kill(pid ?? 0, "SIGKILL");
+    process.kill(pid ?? 2 ** 30, "SIGKILL");
     await until("it to be gone", () => !isAlive(pid));
     changeRecord(daemon, id, { process: null, mark: "00000000-0000-4000-8000-000000000000" });
     await using next = await daemon.again();
@@ -271,7 +271,7 @@ describe.concurrent("a record", () => {
     await using daemon = await TestDaemon.start({ env: { STOP_TIMEOUT: "1" } });
     const { id, pid } = await startFake(daemon);
     await daemon.kill();
-    process.kill(pid ?? 0, "SIGKILL");
+    process.kill(pid ?? 2 ** 30, "SIGKILL");
     await until("it to be gone", () => !isAlive(pid));
     const was = readRecord(daemon, id).process;
     changeRecord(daemon, id, {
@@ -289,7 +289,7 @@ describe.concurrent("a record", () => {
     await using daemon = await TestDaemon.start({ env: { STOP_TIMEOUT: "1" } });
     const { id, pid } = await startFake(daemon);
     await daemon.kill();
-    process.kill(pid ?? 0, "SIGKILL");
+    process.kill(pid ?? 2 ** 30, "SIGKILL");
     const identity = identify(stranger.pid);
     if (identity === null) throw new Error("the stranger has gone");
     changeRecord(daemon, id, { process: { ...identity, bootId: "another-boot" }, status: "stopping" });

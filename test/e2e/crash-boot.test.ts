@@ -23,7 +23,7 @@ const startFake = async (daemon: TestDaemon, faults: Record<string, unknown>, al
 };
 
 const killChild = async ({ pid }: Instance): Promise<void> => {
-  process.kill(pid ?? 0, "SIGKILL");
+  process.kill(pid ?? 2 ** 30, "SIGKILL");
   await until("it to be gone", () => !isAlive(pid));
 };
 

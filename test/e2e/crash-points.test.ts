@@ -90,7 +90,7 @@ const operations: Record<string, Operation> = {
   "crash of a model server": {
     prepare: started,
     act: async (daemon, target) => {
-      process.kill(target.pid ?? 0, "SIGKILL");
+      process.kill(target.pid ?? 2 ** 30, "SIGKILL");
       return await until("another process", async () => {
         if (daemon.process.signalCode !== null) return "dead";
         const { status, pid } = await daemon.get(target.id).catch(() => target);

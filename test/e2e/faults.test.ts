@@ -260,7 +260,7 @@ describe.concurrent("a stop", () => {
     await using daemon = await start();
     const { id } = await daemon.createFake();
     const { pid } = (await daemon.start(id)).body.instance;
-    process.kill(pid ?? 0, "SIGSTOP");
+    process.kill(pid ?? 2 ** 30, "SIGSTOP");
     expect(await seconds(daemon.stop(id))).toBeLessThan(8);
     expect(isAlive(pid ?? 0)).toBe(false);
   });
@@ -272,7 +272,7 @@ describe.concurrent("a crash", () => {
     const { id } = await daemon.createFake();
     const first = (await daemon.start(id)).body.instance;
     await nextTime(first, { readyAfterMs: 2000 });
-    process.kill(first.pid ?? 0, "SIGKILL");
+    process.kill(first.pid ?? 2 ** 30, "SIGKILL");
     const waiting = await whenTold(daemon, id);
     expect(waiting).toMatchObject({ status: "starting", retry_count: 1 });
     expect(waiting.error_message).toMatch(
@@ -288,7 +288,7 @@ describe.concurrent("a crash", () => {
     const { id } = await daemon.createFake({ grandchild: true, grandchildNewSession: true });
     const { pid } = (await daemon.start(id)).body.instance;
     const pids = [await pidInLog(daemon, id, "grandchild"), await pidInLog(daemon, id, "grandchild in a new session")];
-    process.kill(pid ?? 0, "SIGKILL");
+    process.kill(pid ?? 2 ** 30, "SIGKILL");
     await until("another process", async () => {
       const instance = await daemon.get(id);
       return instance.status === "running" && instance.pid !== pid;
@@ -326,7 +326,7 @@ describe.concurrent("a crash", () => {
     const { id } = await daemon.createFake();
     const first = (await daemon.start(id)).body.instance;
     await nextTime(first, { neverReady: true });
-    process.kill(first.pid ?? 0, "SIGKILL");
+    process.kill(first.pid ?? 2 ** 30, "SIGKILL");
     await daemon.whenStatus(id, "starting");
     const { body } = await daemon.stop(id);
     expect(body.instance).toMatchObject({ status: "stopped", error_message: null, retry_count: 0 });

@@ -127,7 +127,7 @@ describe.concurrent("a model", () => {
   test("that crashes is told of, comes back by itself, and chats again", async () => {
     await using daemon = await startDaemon();
     const instance = await running(daemon);
-    process.kill(instance.pid ?? 0, "SIGKILL");
+    process.kill(instance.pid ?? 2 ** 30, "SIGKILL");
     const told = await until("the daemon to tell", () => /running -> starting: (.*)/.exec(daemon.stderr)?.[1]);
     expect(told).toContain("crash 1 of 5 in a row: the model server was killed by SIGKILL");
     const again = await until("another process", async () => {
@@ -256,7 +256,7 @@ describe("what a model is doing", () => {
       await until("it to be at work", async () => (await daemon.state(target.id)).busy);
     };
     await busy(instance);
-    process.kill(instance.pid ?? 0, "SIGKILL");
+    process.kill(instance.pid ?? 2 ** 30, "SIGKILL");
     await until("it to be idle", async () => !(await daemon.state(instance.id)).busy);
     const again = await daemon.whenStatus(instance.id, "running");
     await busy(again);

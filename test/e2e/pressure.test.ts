@@ -107,7 +107,7 @@ describe("a boot with more models than MAX_PARALLEL_STARTS", () => {
     expect(serving.map(({ status }) => status)).toEqual(Array(5).fill("running"));
     // As after a crash of the machine: nothing runs any more.
     await first.kill();
-    for (const { pid } of serving) process.kill(pid ?? 0, "SIGKILL");
+    for (const { pid } of serving) process.kill(pid ?? 2 ** 30, "SIGKILL");
     await until("all to be gone", () => !serving.some(({ pid }) => isAlive(pid)));
     await using next = await first.again();
     let most = 0;
