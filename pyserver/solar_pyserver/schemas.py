@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from .errors import ApiError
 from .sampling import SamplingParams
@@ -14,6 +13,13 @@ MAX_CHOICES = 128
 MAX_STOPS = 16
 MAX_TOP_LOGPROBS = 20
 MAX_TEXTS = 2048
+# Rows that one request may ask for, prompts x n.
+MAX_ROWS = 2048
+# A client may set a template's variables, but neither bring a template of its own nor change what is made of it.
+RESERVED_VARIABLES = frozenset(
+    {"chat_template", "conversation", "add_generation_prompt", "continue_final_message", "tokenize", "return_dict"}
+    | {"padding", "truncation", "max_length", "return_tensors", "tokenizer_kwargs", "return_assistant_tokens_mask"}
+)
 
 # Unsupported fields, with the values that ask for nothing.
 NEUTRAL: dict[str, tuple[object, ...]] = {
@@ -127,6 +133,13 @@ class ChatRequest(_Generation):
     verbosity: Any = None
     web_search_options: Any = None
 
+    def template_variables(self) -> dict[str, Any]:
+        variables = self.chat_template_kwargs or {}
+        if reserved := sorted(RESERVED_VARIABLES & variables.keys()):
+            where = f"chat_template_kwargs.{reserved[0]}"
+            raise ApiError(400, f"{where} cannot be set by a request", param=where, code="unsupported_parameter")
+        return variables
+
     def template_messages(self) -> list[dict[str, Any]]:
         """Plain dictionaries with text content, as templates expect them."""
         return [
@@ -146,12 +159,12 @@ class CompletionRequest(_Generation):
         """One text or one list of token ids for each prompt."""
         prompt = self.prompt
         if isinstance(prompt, str):
-            return [prompt]
+            return [require_text(prompt, "prompt")]
         if not prompt:
             raise ApiError(400, "prompt is empty", param="prompt")
         if isinstance(prompt[0], int):
             return [prompt]
-        return prompt
+        return [require_text(item, "prompt") if isinstance(item, str) else item for item in prompt]  # type: ignore
 
 
 class ClassifyBody(_Strict):
@@ -163,68 +176,28 @@ class ClassifyBody(_Strict):
     metadata: Any = None
 
     def texts(self) -> list[str]:
-        return [self.input] if isinstance(self.input, str) else self.input
+        if isinstance(self.input, str):
+            return [require_text(self.input, "input", 422)]
+        return [require_text(text, f"input[{at}]", 422) for at, text in enumerate(self.input)]
 
 
-Body = TypeVar("Body", bound=BaseModel)
-
-
-def parse_body(kind: type[Body], raw: bytes, invalid: Literal[400, 422] = 400) -> Body:
-    """Raises an `ApiError` that names the field at fault."""
+def require_text(text: str, where: str, status: int = 400) -> str:
+    """JSON can spell half of a surrogate pair, which is no character and which no tokenizer takes."""
     try:
-        data = json.loads(raw)
-    except (ValueError, RecursionError) as error:
-        raise ApiError(400, f"The body is not JSON: {error}") from error
-    if not isinstance(data, dict):
-        raise ApiError(400, "The body must be a JSON object")
-    try:
-        body = kind.model_validate(data)
-    except ValidationError as error:
-        raise _refusal(error, data, invalid) from error
-    for name, neutral in NEUTRAL.items():
-        value = data.get(name)
-        if name in kind.model_fields and value is not None and value not in neutral:
-            raise ApiError(400, f"{name} is not supported by this server", param=name, code="unsupported_parameter")
-    return body
-
-
-def _refusal(error: ValidationError, data: dict[str, Any], status: int) -> ApiError:
-    """One message for the first fault, without the value itself: it may be a whole prompt."""
-    # Of a union, the variant that got furthest is the one that was meant.
-    fault = max(error.errors(include_input=False, include_url=False), key=lambda fault: len(fault["loc"]))
-    top = str(fault["loc"][0])
-    if fault["type"] == "extra_forbidden":
-        name = ".".join(str(part) for part in fault["loc"])
-        return ApiError(status, f"Unrecognized request argument supplied: {name}", param=name, code="unknown_parameter")
-    if fault["type"] == "missing" and len(fault["loc"]) == 1:
-        return ApiError(status, f"Missing required parameter: {top}", param=top, code="missing_required_parameter")
-    if top == "input" and isinstance(data.get("input"), list):
-        at = next((at for at, item in enumerate(data["input"]) if not isinstance(item, str)), None)
-        if at is not None:
-            return ApiError(status, f"input[{at}] is not a string", param=f"input[{at}]", code="invalid_type")
-    name = _path(data, fault["loc"])
-    return ApiError(status, f"{name}: {fault['msg']}", param=name, code="invalid_value")
-
-
-def _path(data: Any, location: tuple[int | str, ...]) -> str:
-    """The field's path in the body. pydantic's location has the names of union members in it, which are no fields."""
-    path = ""
-    for part in location:
-        if isinstance(part, int) and isinstance(data, list) and part < len(data):
-            path, data = f"{path}[{part}]", data[part]
-        elif isinstance(data, dict) and (part in data or not path):
-            path, data = f"{path}.{part}" if path else str(part), data.get(part)
-    return path
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise ApiError(status, f"{where} is not valid Unicode text", param=where, code="invalid_value") from error
+    return text
 
 
 def _text_of(message: Message, at: int) -> str:
     content = message.content
     if isinstance(content, str) or content is None:
-        return content or ""
+        return require_text(content or "", f"messages[{at}].content")
     texts = []
     for place, part in enumerate(content):
         where = f"messages[{at}].content[{place}]"
         if part.get("type") not in ("text", "input_text") or not isinstance(part.get("text"), str):
             raise ApiError(400, f"{where}: only text content is supported", param=where, code="unsupported_content")
-        texts.append(part["text"])
+        texts.append(require_text(part["text"], where))
     return "".join(texts)

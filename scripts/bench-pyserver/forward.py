@@ -1,6 +1,7 @@
 """What batched forward passes alone give: texts tokenised before, taken 32 at a time and packed as the server does.
 
-Usage: forward.py FOLDER SECONDS < texts.json. Prints texts a second.
+Usage: forward.py FOLDER, then lines on stdin: the texts as JSON, and after that a number of seconds for each run.
+Answers each with a line: first `ready`, then texts a second.
 """
 
 from __future__ import annotations
@@ -20,18 +21,20 @@ from solar_pyserver.packing import pack
 from solar_pyserver.service import MAX_CLASSIFY_CELLS, MAX_CLASSIFY_ROWS
 from solar_pyserver.threads import settle_threads
 
-folder, seconds = sys.argv[1], float(sys.argv[2])
-tokenizer = AutoTokenizer.from_pretrained(folder)
-scorer = Scorer(AutoModelForSequenceClassification.from_pretrained(folder).eval(), tokenizer, "softmax")
-batch = tokenizer(json.load(sys.stdin))
+tokenizer = AutoTokenizer.from_pretrained(sys.argv[1])
+scorer = Scorer(AutoModelForSequenceClassification.from_pretrained(sys.argv[1]).eval(), tokenizer, "softmax")
+batch = tokenizer(json.loads(sys.stdin.readline()))
 encodings = [{name: values[at] for name, values in batch.items()} for at in range(len(batch["input_ids"]))]
-done = at = 0
 with torch.inference_mode():
     settle_threads(lambda: scorer(encodings[:8]))
-    started = time.perf_counter()
-    while time.perf_counter() - started < seconds:
-        some = [encodings[(at + step) % len(encodings)] for step in range(32)]
-        at += 32
-        for group in pack([len(item["input_ids"]) for item in some], MAX_CLASSIFY_CELLS, MAX_CLASSIFY_ROWS):
-            done += len(scorer([some[place] for place in group]))
-    print(done / (time.perf_counter() - started))
+    print("ready", flush=True)
+    at = 0
+    for line in sys.stdin:
+        done = 0
+        started = time.perf_counter()
+        while time.perf_counter() - started < float(line):
+            some = [encodings[(at + step) % len(encodings)] for step in range(32)]
+            at += 32
+            for group in pack([len(item["input_ids"]) for item in some], MAX_CLASSIFY_CELLS, MAX_CLASSIFY_ROWS):
+                done += len(scorer([some[place] for place in group]))
+        print(done / (time.perf_counter() - started), flush=True)

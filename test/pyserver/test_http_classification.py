@@ -56,6 +56,8 @@ def test_all_scores_has_every_class(classifier: ServerProcess) -> None:
         ({"input": ["good", None]}, "input[1]"),
         ({"input": 7}, "input"),
         ({"input": []}, "input is empty"),
+        ({"input": "half \ud83d"}, "input"),
+        ({"input": ["good", "half \ud83d"]}, "input[1]"),
         ({}, "input"),
         ({"input": "good", "top_n": 3}, "top_n"),
     ],

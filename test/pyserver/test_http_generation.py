@@ -337,6 +337,43 @@ def test_errors_are_openai_objects(causal: ServerProcess, method: str, path: str
     assert set(answer["error"]) == {"message", "type", "param", "code"}
 
 
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/completions", {"prompt": "half \ud83d"}),
+        ("/v1/completions", {"prompt": ["fine", "half \ud83d"]}),
+        ("/v1/completions", {"prompt": [1, 10**9]}),
+        ("/v1/completions", {"prompt": [-1]}),
+        ("/v1/completions", {"prompt": []}),
+        ("/v1/completions", {"prompt": ["x"] * 100, "n": 100}),
+        ("/v1/completions", {"prompt": "x", "seed": 1.5}),
+        ("/v1/completions", {"prompt": "x", "max_tokens": 10**30, "n": 129}),
+        ("/v1/chat/completions", {"messages": [{"role": "user", "content": [{"type": "text", "text": "\ud83d"}]}]}),
+        ("/v1/chat/completions", {"messages": HELLO, "chat_template_kwargs": {"chat_template": "mine"}}),
+        ("/v1/chat/completions", {"messages": HELLO, "chat_template_kwargs": {"messages": []}}),
+        ("/v1/chat/completions", {"messages": [{"role": "user"}], "stop": ["x"] * 17}),
+    ],
+)
+def test_nothing_that_a_client_sends_is_a_server_error(causal: ServerProcess, path: str, body: Any) -> None:
+    status, answer, _ = causal.request("POST", path, body)
+    assert status == 400, answer
+    assert answer["error"]["type"] == "invalid_request_error"
+
+
+def test_odd_wishes_that_are_allowed_are_answered(causal: ServerProcess) -> None:
+    for wish in (
+        {"max_tokens": 10**30},
+        {"seed": 10**40},
+        {"seed": -1},
+        {"stop": ""},
+        {"stop": []},
+        {"stop": "\ud83d"},
+        {"top_k": 10**9},
+    ):
+        body = {"prompt": "The sun", "temperature": 0.01, "top_p": 0.0, **wish}
+        assert causal.request("POST", "/v1/completions", body)[0] == 200, wish
+
+
 def test_an_error_does_not_repeat_the_prompt(causal: ServerProcess) -> None:
     _, answer, _ = causal.request("POST", "/v1/chat/completions", {"messages": "my private words"})
     assert "private" not in json.dumps(answer)

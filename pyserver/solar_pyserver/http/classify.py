@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from ..answers import classification
 from ..classification import ClassificationEngine, ClassifyRequest, Encoding
 from ..errors import ApiError, context_exceeded
-from ..schemas import MAX_TEXTS, ClassifyBody, parse_body
+from ..parsing import parse_body
+from ..schemas import MAX_TEXTS, ClassifyBody
 from ..tokenizing import ClassifierTokenizer
 from .wire import Receive, Scope, Send, read_body, send_json, while_connected
 

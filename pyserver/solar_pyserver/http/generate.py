@@ -12,8 +12,9 @@ from ..answers import Answer, usage
 from ..engine import Engine
 from ..errors import ApiError, context_exceeded
 from ..generation import Failed, Finished, GenerationRequest, Piece, Update
+from ..parsing import parse_body
 from ..sampling import TokenLogprob
-from ..schemas import ChatRequest, CompletionRequest, parse_body
+from ..schemas import MAX_ROWS, ChatRequest, CompletionRequest
 from ..tokenizing import TextTokenizer
 from .wire import Receive, Scope, Send, read_body, send_json, send_part, start_stream, while_connected
 
@@ -41,7 +42,7 @@ class GenerationRoutes:
     async def chat(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = parse_body(ChatRequest, await read_body(receive))
         messages = body.template_messages()
-        variables = body.chat_template_kwargs or {}
+        variables = body.template_variables()
         size = sum(len(message["content"]) for message in messages)
         ids = await self._tokenise(size, lambda: self._tokenizer.encode_chat(messages, variables))
         top = body.top_logprobs or 0
@@ -93,6 +94,8 @@ class GenerationRoutes:
                 raise context_exceeded(len(ids), self._context, where)
             if not all(0 <= token < self._vocabulary for token in ids):
                 raise ApiError(400, f"{where} has a token id outside the vocabulary", param=where)
+        if len(prompts) * (body.n or 1) > MAX_ROWS:
+            raise ApiError(400, f"prompts x n is {len(prompts) * (body.n or 1)}; {MAX_ROWS} at most", param="n")
         rooms = [self._context - len(ids) for ids in prompts]
         return GenerationRequest(
             prompts=prompts,

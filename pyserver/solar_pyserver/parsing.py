@@ -1,0 +1,61 @@
+"""A body's bytes to a schema's object, or to an error that names the field at fault."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from .errors import ApiError
+from .schemas import NEUTRAL
+
+Body = TypeVar("Body", bound=BaseModel)
+
+
+def parse_body(kind: type[Body], raw: bytes, invalid: Literal[400, 422] = 400) -> Body:
+    """Raises an `ApiError` that names the field at fault."""
+    try:
+        data = json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        raise ApiError(400, f"The body is not JSON: {error}") from error
+    if not isinstance(data, dict):
+        raise ApiError(400, "The body must be a JSON object")
+    try:
+        body = kind.model_validate(data)
+    except ValidationError as error:
+        raise _refusal(error, data, invalid) from error
+    for name, neutral in NEUTRAL.items():
+        value = data.get(name)
+        if name in kind.model_fields and value is not None and value not in neutral:
+            raise ApiError(400, f"{name} is not supported by this server", param=name, code="unsupported_parameter")
+    return body
+
+
+def _refusal(error: ValidationError, data: dict[str, Any], status: int) -> ApiError:
+    """One message for the first fault, without the value itself: it may be a whole prompt."""
+    # Of a union, the variant that got furthest is the one that was meant.
+    fault = max(error.errors(include_input=False, include_url=False), key=lambda fault: len(fault["loc"]))
+    top = str(fault["loc"][0])
+    if fault["type"] == "extra_forbidden":
+        name = ".".join(str(part) for part in fault["loc"])
+        return ApiError(status, f"Unrecognized request argument supplied: {name}", param=name, code="unknown_parameter")
+    if fault["type"] == "missing" and len(fault["loc"]) == 1:
+        return ApiError(status, f"Missing required parameter: {top}", param=top, code="missing_required_parameter")
+    if top == "input" and isinstance(data.get("input"), list):
+        at = next((at for at, item in enumerate(data["input"]) if not isinstance(item, str)), None)
+        if at is not None:
+            return ApiError(status, f"input[{at}] is not a string", param=f"input[{at}]", code="invalid_type")
+    name = _path(data, fault["loc"])
+    return ApiError(status, f"{name}: {fault['msg']}", param=name, code="invalid_value")
+
+
+def _path(data: Any, location: tuple[int | str, ...]) -> str:
+    """The field's path in the body. pydantic's location has the names of union members in it, which are no fields."""
+    path = ""
+    for part in location:
+        if isinstance(part, int) and isinstance(data, list) and part < len(data):
+            path, data = f"{path}[{part}]", data[part]
+        elif isinstance(data, dict) and (part in data or not path):
+            path, data = f"{path}.{part}" if path else str(part), data.get(part)
+    return path
