@@ -2,7 +2,15 @@ import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { run } from "./test-process.ts";
 import type { Report } from "./test-report.ts";
-import { installPackages, makeBinary, makeLlamaServer, makePython, pythonIn, requirements } from "./test-setup.ts";
+import {
+  installPackages,
+  makeBinary,
+  makeFuzzer,
+  makeLlamaServer,
+  makePython,
+  pythonIn,
+  requirements,
+} from "./test-setup.ts";
 
 /** What there is to check, and how each check is run. */
 
@@ -117,7 +125,7 @@ export const findChecks = (patterns: string[]): Check[] => {
   const tests: Check = {
     name: "bun",
     title: `bun: ${bunTests.length} files of tests`,
-    run: counted(inOrder(installPackages, makeLlamaServer, makeBinary), bunTest),
+    run: counted(inOrder(installPackages, makeLlamaServer, makeFuzzer, makeBinary), bunTest),
   };
   const checks: Check[] = [
     { name: "types", title: "types: tsc", run: whole(nothing, { command: [bun, "run", "--silent", "check"] }) },

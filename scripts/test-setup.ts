@@ -1,5 +1,5 @@
 import { copyFileSync, existsSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 
 /** Gets what the tests need and is not there. Each step is done once, and says what to do where it cannot. */
 
@@ -41,9 +41,11 @@ const once = (step: () => Promise<void>): (() => Promise<void>) => {
 const packages: Record<string, string[]> = {
   chromium: ["chromium", "chromium-browser", "google-chrome"],
   curl: ["curl"],
+  fish: ["fish"],
   shellcheck: ["shellcheck"],
   strace: ["strace"],
   tmux: ["tmux"],
+  zsh: ["zsh"],
 };
 
 const asRoot = (): string[] | null => {
@@ -92,29 +94,45 @@ export const makeBinary = once(async () => {
   if (attempt(["bash", "-c", build, "bash", process.execPath]) !== 0) throw new Error("the build failed: see above");
 });
 
+/** What fuzzes the API. It has an environment of its own, for what it needs fits with nobody else's. */
+const fuzzRequirements = join(root, "test/fuzz/requirements.txt");
+const fuzzVenv = join(root, ".tools/schemathesis");
+
 const sameContent = (a: string, b: string): boolean =>
   existsSync(a) && existsSync(b) && readFileSync(a, "utf8") === readFileSync(b, "utf8");
 
-const createVenv = (): void => {
+const createVenv = (dir: string): void => {
   const python = process.env.PYTHON ?? "python3";
   if (Bun.which(python) === null)
     throw new Error(`${python} is not on PATH: install Python 3.10 or newer, or set PYTHON`);
   const recent = "import sys; sys.exit(sys.version_info < (3, 10))";
   if (attempt([python, "-c", recent]) !== 0) throw new Error(`${python} is older than 3.10: set PYTHON to a newer one`);
   if (Bun.spawnSync([python, "-c", "import ensurepip, venv"]).exitCode !== 0) aptInstall(["python3-venv"]);
-  if (attempt([python, "-m", "venv", venv]) !== 0) {
-    throw new Error(`${python} could not make .venv: see its message above`);
+  if (attempt([python, "-m", "venv", dir]) !== 0) {
+    throw new Error(`${python} could not make ${dir}: see its message above`);
   }
 };
 
-export const makePython = once(async () => {
-  const stamp = join(venv, ".installed-from");
-  if (sameContent(stamp, requirements)) return;
-  if (!existsSync(pythonIn("python"))) createVenv();
-  say("installing the Python packages that the tests need (some minutes the first time)");
-  const install = [pythonIn("python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
-  if (attempt([...install, "-r", requirements]) !== 0) {
-    throw new Error(`pip could not install pyserver/requirements-dev.txt: see its message above`);
+const installInto = (dir: string, list: string): void => {
+  const stamp = join(dir, ".installed-from");
+  if (sameContent(stamp, list)) return;
+  const python = join(dir, "bin/python");
+  if (!existsSync(python)) createVenv(dir);
+  say(`installing the Python packages of ${relative(root, list)} (some minutes the first time)`);
+  const install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
+  if (attempt([...install, "-r", list]) !== 0) {
+    throw new Error(`pip could not install ${relative(root, list)}: see its message above`);
   }
-  copyFileSync(requirements, stamp);
+  copyFileSync(list, stamp);
+};
+
+export const makePython = once(async () => installInto(venv, requirements));
+
+/** A failure shows in the tests: the one that fuzzes says that there is nothing to do it with. */
+export const makeFuzzer = once(async () => {
+  try {
+    installInto(fuzzVenv, fuzzRequirements);
+  } catch (error) {
+    say((error as Error).message);
+  }
 });
