@@ -39,7 +39,7 @@ const pad = (text: string, width: number, right: boolean): string => {
 };
 
 /** Takes what is too much from the widest of the columns that may shrink, one column of text at a time. */
-const shrink = (widths: number[], least: readonly (number | undefined)[], available: number): void => {
+const shrink = (widths: number[], least: readonly number[], available: number): void => {
   let over = widths.reduce((sum, width) => sum + width, 0) + GAP.length * (widths.length - 1) - available;
   while (over > 0) {
     let widest = -1;
@@ -53,22 +53,31 @@ const shrink = (widths: number[], least: readonly (number | undefined)[], availa
   }
 };
 
-/** Lines of a table, headings first. @param width columns that there are */
+/** How many of the columns a terminal has room for when all give way: the last ones go first. */
+const countWithRoom = (least: readonly number[], available: number): number => {
+  let used = -GAP.length;
+  const end = least.findIndex((width) => {
+    used += width + GAP.length;
+    return used > available;
+  });
+  return end < 0 ? least.length : Math.max(1, end);
+};
+
+/** Lines of a table, headings first. @param width columns of text that there are */
 export const layOut = <Row>(
-  columns: readonly Column<Row>[],
+  all: readonly Column<Row>[],
   rows: readonly Row[],
   width: number,
   paintTitle: Paint,
 ): string[] => {
-  const cells = rows.map((row) => columns.map((column) => oneLine(column.value(row))));
-  const widths = columns.map((column, at) =>
+  const cells = rows.map((row) => all.map((column) => oneLine(column.value(row))));
+  const natural = all.map((column, at) =>
     Math.max(Bun.stringWidth(column.title), ...cells.map((line) => Bun.stringWidth(line[at] ?? ""))),
   );
-  shrink(
-    widths,
-    columns.map((column) => column.shrinkTo),
-    width,
-  );
+  const least = natural.map((own, at) => Math.min(own, all[at]?.shrinkTo ?? own));
+  const columns = all.slice(0, countWithRoom(least, width));
+  const widths = natural.slice(0, columns.length);
+  shrink(widths, least, width);
   const line = (texts: readonly string[], paint: (at: number) => Paint): string =>
     texts
       .map((text, at) => {
@@ -84,6 +93,8 @@ export const layOut = <Row>(
       columns.map((column) => column.title),
       () => paintTitle,
     ),
-    ...rows.map((row, index) => line(cells[index] ?? [], (at) => columns[at]?.paint?.(row) ?? plain)),
+    ...rows.map((row, index) =>
+      line((cells[index] ?? []).slice(0, columns.length), (at) => columns[at]?.paint?.(row) ?? plain),
+    ),
   ].map((text) => (Number.isFinite(width) ? text : text.trimEnd()));
 };
