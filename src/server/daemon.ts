@@ -47,6 +47,9 @@ const BOOT_OVER_MS = 5000;
 /** Longer than any request waits by itself; those that wait for a model set their own. */
 const IDLE_SECONDS = 60;
 
+/** Starts and stops wait as long as they need to; whoever sends a body does not. */
+const WAITING = /\/(?:start|stop|restart)(?:\?|$)/;
+
 const isLoopback = (host: string): boolean => host === "localhost" || host === "::1" || /^127\./.test(host);
 
 const print = (text: string): void => void process.stderr.write(text);
@@ -156,8 +159,7 @@ const listen = (settings: Settings, key: string, supervisor: Supervisor, journal
       fetch(request, self) {
         const socket = requestedSocket(request);
         if (socket !== null) return hub.upgrade(request, socket, self);
-        // Starts and stops wait as long as they need to.
-        if (request.method === "POST") self.timeout(request, 0);
+        if (request.method === "POST" && WAITING.test(request.url)) self.timeout(request, 0);
         return front(request);
       },
       websocket: hub.handler,
