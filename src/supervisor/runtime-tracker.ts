@@ -41,8 +41,6 @@ export class RuntimeTracker {
   /** Set while a process is there to be asked. */
   private probe: { slots: SlotsProbe; url: string } | null = null;
   private timer: Timer | null = null;
-  /** When the log or a poll last said that something moved, milliseconds since 1970. */
-  private movedAt = 0;
 
   constructor(
     instanceId: string,
@@ -59,10 +57,6 @@ export class RuntimeTracker {
 
   get busy(): boolean {
     return isBusy(this.runtime);
-  }
-
-  get lastMoved(): number {
-    return this.movedAt;
   }
 
   get generations(): readonly GenerationMetrics[] {
@@ -112,7 +106,6 @@ export class RuntimeTracker {
     const told = next.changedAt !== this.runtime.changedAt || next.slots !== this.runtime.slots;
     this.runtime = next;
     if (!told) return;
-    this.movedAt = Date.now();
     const seq = this.seq++;
     if (this.listeners.size === 0) return;
     const change: StateChange = { seq, timestamp: new Date().toISOString(), state: this.state };

@@ -44,6 +44,12 @@ test("the widest column gives way first", () => {
   expect(line).toStartWith("short  5  nnn");
 });
 
+test("where there is no room for all columns the last ones are left out, and the first one never is", () => {
+  const row = [{ name: "a-long-name", note: "note" }];
+  expect(lay(row, 9)).toEqual(["NAME    N", "a-lo…  11"]);
+  expect(lay(row, 4)).toEqual(["NAME", "a-l…"]);
+});
+
 test("a text that fits stays, one that does not ends in an ellipsis", () => {
   expect([fit("abc", 3), fit("abcd", 3), fit("模型", 3), fit("", 0)]).toEqual(["abc", "ab…", "模…", ""]);
 });

@@ -202,10 +202,12 @@ describe("what a model is doing", () => {
         slots: [],
       },
     });
-    // 600 tokens of prompt and 1000 of answer: longer on any machine that runs tests than from one look to the next.
+    // 600 tokens of prompt and 3000 of answer: longer on any machine that runs tests than from one look to the next.
     const question = "What is the sun? ".repeat(100);
-    const answer = chat(instance, question, { max_tokens: 1000, ignore_eos: true });
-    await until("it to generate", async () => (await daemon.state(instance.id)).phase === "generating");
+    const answer = chat(instance, question, { max_tokens: 3000, ignore_eos: true });
+    await until("it to generate", () => statesOf(socket).some(({ phase }) => phase === "generating"));
+    // Who asks is told the same as who listens.
+    expect((await daemon.state(instance.id)).phase).toBe("generating");
     const { usage } = await answer;
     await until("it to be idle", () => statesOf(socket).at(-1)?.phase === "idle");
     const states = statesOf(socket).slice(1);
@@ -234,7 +236,7 @@ describe("what a model is doing", () => {
   test("is told slot by slot where several are at work", async () => {
     await using daemon = await startDaemon();
     const instance = await running(daemon);
-    const more = { max_tokens: 1500, ignore_eos: true };
+    const more = { max_tokens: 2500, ignore_eos: true };
     const answers = ["Count to one hundred.", "Tell me a story."].map((question) => chat(instance, question, more));
     const both = await until("both to generate", async () => {
       const state = await daemon.state(instance.id);
