@@ -1,7 +1,8 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { KEY, TestDaemon } from "../../test/support/daemon.ts";
-import { root, tinyModel } from "../../test/support/paths.ts";
+import { tinyModel } from "../../test/support/paths.ts";
+import { compile } from "./compile.ts";
 import { requestsPerSecond } from "./load.ts";
 import { figure, median } from "./report.ts";
 
@@ -11,16 +12,7 @@ const ROUND_MS = 1500;
 const startBare = async (dir: string, name: string, body: string): Promise<{ port: number; end(): void }> => {
   const file = join(dir, `${name}.json`);
   writeFileSync(file, body);
-  // Compiled as the daemon is, so that only what it does is compared.
-  const binary = join(dir, `bare-${name}`);
-  const built = await Bun.build({
-    entrypoints: [join(root, "scripts/benchmarks/bare-http.ts")],
-    target: "bun",
-    bytecode: true,
-    format: "esm",
-    compile: { outfile: binary },
-  });
-  if (!built.success) throw new AggregateError(built.logs);
+  const binary = await compile("bare-http.ts", join(dir, `bare-${name}`));
   const child = Bun.spawn([binary, file], { stdout: "pipe", stderr: "inherit" });
   const reader = child.stdout.getReader();
   const port = Number(new TextDecoder().decode((await reader.read()).value));

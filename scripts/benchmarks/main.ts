@@ -1,4 +1,5 @@
 import { benchBurst } from "./burst.ts";
+import { benchCtl } from "./ctl.ts";
 import { benchHttp } from "./http.ts";
 import { benchIdle } from "./idle.ts";
 import { benchLatency } from "./latency.ts";
@@ -13,6 +14,7 @@ const benchmarks: Record<string, () => Promise<void>> = {
   burst: benchBurst,
   start: benchStart,
   idle: benchIdle,
+  ctl: benchCtl,
   python: benchPython,
 };
 
