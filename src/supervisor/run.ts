@@ -10,7 +10,7 @@ import { reasonOfExit } from "./reason.ts";
 import { type Failure, freshTally, judge, type Tally, type Verdict } from "./restart-policy.ts";
 import type { RuntimeTracker } from "./runtime-tracker.ts";
 import { type ServerProcess, startProcess, UnstartableError } from "./server-process.ts";
-import { terminate } from "./termination.ts";
+import { targetOf, terminate } from "./termination.ts";
 
 /** What a run may change of its instance; only one run writes at a time. */
 export interface Observed {
@@ -274,7 +274,7 @@ export class Run {
     if (server !== null) {
       // Its record stays until nothing of it is left, so that no daemon's death leaves an orphan.
       await terminate(
-        { pid: server.pid, mark: server.record.mark },
+        targetOf(server),
         graceMs,
         () => this.escalated,
         (message) => this.owner.change(null, message, { error_message: message }),

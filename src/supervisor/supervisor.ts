@@ -6,7 +6,7 @@ import { InstanceNotFoundError, NotSavedError, ShuttingDownError } from "./error
 import type { Host } from "./host.ts";
 import { type InstanceOwner, ManagedInstance } from "./instance.ts";
 import { findProcess, type ServerProcess } from "./server-process.ts";
-import { killStragglers, terminate } from "./termination.ts";
+import { killStragglers, targetOf, terminate } from "./termination.ts";
 
 /** All instances of the daemon: which there are, what happens to them at boot and at its end. */
 export class Supervisor implements InstanceOwner {
@@ -174,7 +174,7 @@ export class Supervisor implements InstanceOwner {
   private async endOrphan(id: string, server: ServerProcess): Promise<void> {
     this.host.journal.warn(`process ${server.pid} belongs to an instance that is gone; it is ended`, { instance: id });
     const onStuck = (message: string): void => this.host.journal.warn(message, { instance: id });
-    await terminate({ pid: server.pid, mark: server.record.mark }, this.host.stopTimeout, () => false, onStuck);
+    await terminate(targetOf(server), this.host.stopTimeout, () => false, onStuck);
     this.host.launches.remove(id);
   }
 }

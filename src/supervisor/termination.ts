@@ -1,5 +1,7 @@
 import { groupAlive, processesWithEnv, signalGroup } from "../process/group.ts";
+import { identify, type ProcessIdentity } from "../process/identity.ts";
 import { LAUNCH_MARK } from "../process/spawn.ts";
+import type { ServerProcess } from "./server-process.ts";
 
 /** Ends a process group: asked first, made to after a grace time; done when nothing of it is left. */
 
@@ -11,19 +13,33 @@ const STUCK_POLL_MS = 500;
 export interface TerminationTarget {
   /** Process group. */
   pid: number;
+  /** Of its leader, dead or alive; null where it ended before it could be told. */
+  identity: ProcessIdentity | null;
   /** Value of the launch mark in the environment of each of its processes. */
   mark: string;
 }
 
+export const targetOf = ({ pid, record }: Pick<ServerProcess, "pid" | "record">): TerminationTarget => ({
+  pid,
+  identity: record.process,
+  mark: record.mark,
+});
+
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
-const waitUntilGone = async (pid: number, ms: number, cut: () => boolean): Promise<boolean> => {
+const waitUntilGone = async (target: TerminationTarget, ms: number, cut: () => boolean): Promise<boolean> => {
   const until = performance.now() + ms;
-  while (groupAlive(pid)) {
-    if (performance.now() >= until || cut()) return false;
+  while (groupAlive(target.pid)) {
+    if (performance.now() >= until || cut()) return isAnothers(target);
     await sleep(POLL_MS);
   }
   return true;
+};
+
+/** Its number went round: the group has ended, and another one is led by a process that started later. */
+const isAnothers = ({ pid, identity }: TerminationTarget): boolean => {
+  const leader = identity === null ? null : identify(pid);
+  return leader !== null && leader.startTime !== identity?.startTime;
 };
 
 /** Ends what still bears the mark of a start: what left its group (a daemon of its own, say), or outlived its leader. */
@@ -50,6 +66,7 @@ export const terminate = async (
   onStuck: (message: string) => void,
 ): Promise<void> => {
   const send = (signal: NodeJS.Signals): void => {
+    if (isAnothers(target)) return;
     try {
       signalGroup(target.pid, signal);
     } catch (error) {
@@ -57,15 +74,15 @@ export const terminate = async (
       onStuck(`cannot send ${signal} to process group ${target.pid}: ${(error as Error).message}`);
     }
   };
-  if (groupAlive(target.pid)) {
+  if (groupAlive(target.pid) && !isAnothers(target)) {
     send("SIGTERM");
     // A stopped process does not see SIGTERM before it goes on.
     send("SIGCONT");
-    if (!(await waitUntilGone(target.pid, graceMs, escalated))) {
+    if (!(await waitUntilGone(target, graceMs, escalated))) {
       send("SIGKILL");
-      if (!(await waitUntilGone(target.pid, KILL_WAIT_MS, () => false))) {
+      if (!(await waitUntilGone(target, KILL_WAIT_MS, () => false))) {
         onStuck(`process group ${target.pid} is still there ${KILL_WAIT_MS / 1000} s after SIGKILL`);
-        while (groupAlive(target.pid)) await sleep(STUCK_POLL_MS);
+        while (groupAlive(target.pid) && !isAnothers(target)) await sleep(STUCK_POLL_MS);
       }
     }
   }

@@ -292,15 +292,29 @@ describe.concurrent("a record", () => {
     process.kill(pid ?? 2 ** 30, "SIGKILL");
     const identity = identify(stranger.pid);
     if (identity === null) throw new Error("the stranger has gone");
-    changeRecord(daemon, id, { process: { ...identity, bootId: "another-boot" }, status: "stopping" });
+    // What it says of a stop is as old as it is: the configuration knows that the instance should run.
+    const changes = { process: { ...identity, bootId: "another-boot" }, status: "stopping", restart: false } as const;
+    changeRecord(daemon, id, changes);
     await using next = await daemon.again();
-    await until(
-      "the daemon to have decided",
-      async () => !existsSync(recordPath(next, id)) || (await next.get(id)).pid,
-    );
+    const started = await next.whenStatus(id, "running");
+    expect([pid, stranger.pid]).not.toContain(started.pid);
     expect(isAlive(stranger.pid)).toBe(true);
     await next.stop(id);
     expect(isAlive(stranger.pid)).toBe(true);
+  });
+
+  test("of another run of the machine does not start what is to be stopped", async () => {
+    await using daemon = await TestDaemon.start({ env: { STOP_TIMEOUT: "1" } });
+    const { id, pid } = await startFake(daemon);
+    const record = readRecord(daemon, id);
+    await daemon.stop(id);
+    await daemon.kill();
+    const process = record.process === null ? null : { ...record.process, bootId: "another-boot" };
+    writeFileSync(recordPath(daemon, id), JSON.stringify({ ...record, process }));
+    await using next = await daemon.again();
+    expect(await next.get(id)).toMatchObject({ status: "stopped", pid: null });
+    expect(existsSync(recordPath(next, id))).toBe(false);
+    expect(isAlive(pid)).toBe(false);
   });
 
   test("that is damaged, or of an instance that never was, does not keep the daemon from starting", async () => {

@@ -123,3 +123,22 @@ describe("a boot with more models than MAX_PARALLEL_STARTS", () => {
     expect(order).toEqual(["priority 5, 1", "priority 5, 3", "priority 1, 4", "priority 0, 0", "priority -3, 2"]);
   });
 });
+
+describe("starts with MAX_PARALLEL_STARTS", () => {
+  test("that wait get their turn by priority, not by when they were asked for", async () => {
+    await using daemon = await TestDaemon.start({ env: { MAX_PARALLEL_STARTS: "1", STOP_TIMEOUT: "1" } });
+    const loading = await daemon.createFake({ readyAfterMs: 1500 }, { alias: "loading" });
+    const others: Instance[] = [];
+    for (const priority of [-1, 0, 7]) {
+      others.push(await daemon.createFake({ readyAfterMs: 50 }, { alias: `priority ${priority}`, priority }));
+    }
+    await daemon.start(loading.id, 0);
+    await until("the first to load", async () => (await daemon.get(loading.id)).pid);
+    for (const { id } of others) expect((await daemon.start(id, 0)).body.instance.status).toBe("starting");
+    const running = await Promise.all(others.map(({ id }) => daemon.whenStatus(id, "running")));
+    const order = running
+      .toSorted((a, b) => String(a.started_at).localeCompare(String(b.started_at)))
+      .map(({ config }) => config.alias);
+    expect(order).toEqual(["priority 7", "priority 0", "priority -1"]);
+  });
+});

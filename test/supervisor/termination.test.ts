@@ -1,0 +1,44 @@
+import { expect, test } from "bun:test";
+import { groupAlive } from "../../src/process/group.ts";
+import { identify } from "../../src/process/identity.ts";
+import { terminate } from "../../src/supervisor/termination.ts";
+import { endProcessesAfterEach, firstLineNumbers, startShell } from "../process/processes.ts";
+
+endProcessesAfterEach();
+
+const NOBODYS_MARK = "00000000-0000-4000-8000-000000000000";
+const neverStuck = (message: string): void => {
+  throw new Error(message);
+};
+
+/** A leader of a group, with a child in it, and what tells it from any other process. */
+const startGroup = async () => {
+  const leader = startShell("sleep 60 & echo $!; wait");
+  await firstLineNumbers(leader);
+  const identity = identify(leader.pid);
+  if (identity === null) throw new Error("the leader has gone");
+  return { pid: leader.pid, identity, mark: NOBODYS_MARK };
+};
+
+test("a group is ended with all that is in it", async () => {
+  const target = await startGroup();
+  await terminate(target, 5000, () => false, neverStuck);
+  expect(groupAlive(target.pid)).toBe(false);
+});
+
+test("a group whose number is another's by now is neither signalled nor waited for", async () => {
+  const target = await startGroup();
+  const earlier = { ...target.identity, startTime: `${target.identity.startTime}0` };
+  await terminate({ ...target, identity: earlier }, 0, () => true, neverStuck);
+  expect(identify(target.pid)).toEqual(target.identity);
+});
+
+test("a group whose leader has ended is still ours", async () => {
+  const leader = startShell("sleep 0.2; sleep 60 & echo $!");
+  const identity = identify(leader.pid);
+  await firstLineNumbers(leader);
+  await leader.exited;
+  expect(groupAlive(leader.pid)).toBe(true);
+  await terminate({ pid: leader.pid, identity, mark: NOBODYS_MARK }, 5000, () => false, neverStuck);
+  expect(groupAlive(leader.pid)).toBe(false);
+});
