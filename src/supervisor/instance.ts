@@ -130,7 +130,8 @@ export class ManagedInstance implements RunOwner {
       error_message: null,
       retry_count: server.record.retry_count,
     });
-    if (server.record.status === "running") this.change("adopt-running", "it was running", {});
+    if (server.record.status === "running")
+      this.change("adopt-running", "it was running", { retry_count: server.record.crashes });
     this.beginRun(server);
     if (server.record.status !== "stopping") return;
     this.change("stop", "a stop was under way", {});

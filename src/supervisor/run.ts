@@ -76,7 +76,10 @@ export class Run {
     if (adopted !== null) {
       this.port = adopted.port;
       host.ports.adopt(adopted.port, owner.id);
-      this.tally = { ran: adopted.record.status === "running", failedAttempts: 0, crashes: adopted.record.crashes };
+      const { status, retry_count, crashes } = adopted.record;
+      // One that was loading again after a crash has run before.
+      const ran = status === "running" || crashes > 0;
+      this.tally = { ran, failedAttempts: ran ? 0 : retry_count, crashes };
     }
     this.done = this.loop();
   }

@@ -153,6 +153,30 @@ describe.concurrent("a model server whose daemon was killed", () => {
     expect((await next.whenStatus(id, "running")).pid).not.toBe(pid);
   });
 
+  test("and that had crashed before has that counted against it still", async () => {
+    await using daemon = await TestDaemon.start();
+    const { id, pid } = await startFake(daemon);
+    process.kill(pid ?? 2 ** 30, "SIGKILL");
+    const instance = await until("another process", async () => {
+      const now = await daemon.get(id);
+      return now.status === "running" && now.pid !== pid ? now : null;
+    });
+    expect(instance.retry_count).toBe(1);
+    await daemon.kill();
+    await using next = await daemon.again();
+    expect(await next.get(id)).toEqual(instance);
+    process.kill(instance.pid ?? 2 ** 30, "SIGKILL");
+    const told = await until("the crash to be told", async () => {
+      const now = await next.get(id);
+      return now.error_message === null ? null : now;
+    });
+    expect(told).toMatchObject({
+      status: "starting",
+      retry_count: 2,
+      error_message: expect.stringContaining("crash 2"),
+    });
+  });
+
   test("and of which only a grandchild is left is cleared away before another is started", async () => {
     await using daemon = await TestDaemon.start({ env: { STOP_TIMEOUT: "1" } });
     const { id, pid } = await startFake(daemon, { grandchild: true, grandchildNewSession: true });
