@@ -47,14 +47,19 @@ class RowSampler:
         self.params = params
         # Choices of one request differ, and the same seed gives the same choices again.
         self._random = random.Random(None if params.seed is None else params.seed + index)
+        self._drawn: float | None = None
         self._prompt = prompt
         self._seen: Tensor | None = None
         self._counts: Tensor | None = None
 
     def uniform(self) -> float:
-        return self._random.random()
+        """The same number until a token was chosen by it: a choice that ran out of memory is made again."""
+        if self._drawn is None:
+            self._drawn = self._random.random()
+        return self._drawn
 
     def record(self, token: int) -> None:
+        self._drawn = None
         if self._counts is not None and self._seen is not None:
             self._counts[token] += 1
             self._seen[token] = True
@@ -92,7 +97,7 @@ def choose(logits: Tensor, samplers: Sequence[RowSampler]) -> list[int | None]:
         token if math.isfinite(value) else None for token, value in zip(tokens.tolist(), best.tolist(), strict=True)
     ]
     for sampler, token in zip(samplers, chosen, strict=True):
-        if token is not None and sampler.params.penalised:
+        if token is not None:
             sampler.record(token)
     return chosen
 

@@ -180,7 +180,7 @@ class Process:
             self._loop.call_soon_threadsafe(self._stop, code)
 
     def _lost(self, message: str) -> None:
-        self._fail(ExitCode.UNEXPECTED, f"the accelerator failed and needs a new process: {message}")
+        self._fail(ExitCode.UNEXPECTED, message)
 
     def _to_loop(self, calls: list[Any]) -> None:
         def run() -> None:
