@@ -118,6 +118,9 @@ class ClassificationEngine:
                         self._items = []
                     self._metrics.running = len(self._items)
                     self._send()
+                # What was told to begin is told to end.
+                for request in list(self._open):
+                    self._end(request, "cancelled")
         except BaseException as error:
             self._on_lost(lost(error))
             raise

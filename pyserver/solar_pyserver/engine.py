@@ -99,9 +99,17 @@ class Engine(ABC):
                         self._step_failed(error)
                     self._metrics.running = self._active()
                     self._send()
+                self._end_all()
         except BaseException as error:
             self._on_lost(lost(error))
             raise
+
+    def _end_all(self) -> None:
+        """What was told to begin is told to end."""
+        with self._wake:
+            begun = [row for row in self._waiting if row.slot >= 0]
+        for row in [*self._abandon(), *begun]:
+            self._ended(row, "cancelled")
 
     def _step_failed(self, error: Exception) -> None:
         """Nobody knows how far the step came, so none of its rows can go on."""

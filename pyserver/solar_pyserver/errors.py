@@ -77,6 +77,12 @@ def queue_full(limit: int) -> ApiError:
     )
 
 
+def stopping(reason: str | None) -> ApiError:
+    return ApiError(
+        503, reason or "The server is stopping", type="server_error", code="stopping", headers={"Retry-After": "5"}
+    )
+
+
 def context_exceeded(length: int, context: int, param: str) -> ApiError:
     return ApiError(
         400,

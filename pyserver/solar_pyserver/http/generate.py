@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +15,17 @@ from ..parsing import parse_body
 from ..sampling import TokenLogprob
 from ..schemas import MAX_ROWS, ChatRequest, CompletionRequest
 from ..tokenizing import TextTokenizer
-from .wire import Receive, Scope, Send, read_body, send_json, send_part, start_stream, while_connected
+from .wire import (
+    Receive,
+    Scope,
+    Send,
+    read_body,
+    send_error_event,
+    send_json,
+    send_part,
+    start_stream,
+    while_connected,
+)
 
 COMPLETION_TOKENS = 16
 # Longer texts are tokenised away from the event loop, which must not wait.
@@ -186,8 +195,7 @@ class GenerationRoutes:
                 generated += update.generated
                 left -= 1
             else:
-                data = json.dumps(update.error.body(), ensure_ascii=False)
-                await send_part(send, f"data: {data}\n\n".encode(), last=True)
+                await send_error_event(send, update.error)
                 return
             if not left:
                 break

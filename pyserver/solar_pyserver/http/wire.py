@@ -100,5 +100,11 @@ async def start_stream(send: Send) -> None:
     await send({"type": "http.response.start", "status": 200, "headers": headers})
 
 
+async def send_error_event(send: Send, error: ApiError) -> None:
+    """The end of a stream that has begun already."""
+    data = json.dumps(error.body(), ensure_ascii=False)
+    await send_part(send, f"data: {data}\n\n".encode(), last=True)
+
+
 async def send_part(send: Send, data: bytes, last: bool = False) -> None:
     await send({"type": "http.response.body", "body": data, "more_body": not last})
