@@ -313,6 +313,34 @@ def test_a_second_sigterm_does_not_wait(start_server: Start, tmp_path: Path) -> 
     assert server.errors == []
 
 
+def test_sigterm_does_not_wait_for_a_text_that_is_being_tokenised(start_server: Start, tmp_path: Path) -> None:
+    # A tokenizer that hangs stands for a very long text.
+    package = tmp_path / "sitecustomize.py"
+    package.write_text(
+        "import threading\n"
+        "from solar_pyserver import tokenizing\n"
+        "encode = tokenizing.TextTokenizer.encode\n"
+        "def hang(self, text):\n"
+        "    if len(text) > 50_000:\n"
+        "        print('hanging', flush=True)\n"
+        "        threading.Event().wait()\n"
+        "    return encode(self, text)\n"
+        "tokenizing.TextTokenizer.encode = hang\n"
+    )
+    folder = make_llama(tmp_path / "model")
+    server = start_server(
+        *("causal", "--model", str(folder), "--shutdown-timeout", "0.5"), PYTHONPATH=f"{tmp_path}:{PACKAGE}"
+    )
+    server.wait_ready()
+    connection = server.connect()
+    connection.request("POST", "/v1/completions", json.dumps({"prompt": "x" * 60_000}))
+    wait_for(lambda: "hanging" in server.lines, "the tokenizer")
+    server.terminate()
+    assert connection.getresponse().status == 503
+    assert server.wait_exit() == 0
+    assert server.errors == []
+
+
 def test_sigterm_while_loading_exits_0(start_server: Start, llama_folder: Path) -> None:
     server = start_server("causal", "--model", str(llama_folder))
     server.wait_event("loading")
