@@ -9,11 +9,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tokenizers import processors
 
 from solar_pyserver.errors import ApiError
 from solar_pyserver.http.classify import ClassifyRoutes
 from solar_pyserver.http.generate import GenerationRoutes
 from solar_pyserver.http.wire import INLINE_BYTES
+from solar_pyserver.tokenizing import ClassifierTokenizer
+from tiny_models import byte_tokenizer
 
 
 class Full:
@@ -51,6 +54,18 @@ def ask(route: Callable[..., Any], body: Any) -> ApiError:
     with pytest.raises(ApiError) as caught:
         asyncio.run(route({}, receive, send))
     return caught.value
+
+
+def test_a_text_without_tokens_is_a_422_that_names_it() -> None:
+    raw = byte_tokenizer()
+    # As GPT-2's: nothing is added to a text.
+    raw._tokenizer.post_processor = processors.TemplateProcessing(single="$A", special_tokens=[])
+    full: Any = Full()
+    routes = ClassifyRoutes(full, ClassifierTokenizer(raw, 100), "alias", ["a"], 100)
+    for wish, where in (("", "input[0]"), (["good", ""], "input[1]")):
+        error = ask(routes.classify, {"input": wish})
+        assert (error.status, error.param) == (422, where)
+        assert where in str(error)
 
 
 LONG = "x" * INLINE_BYTES

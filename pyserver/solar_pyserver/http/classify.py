@@ -51,6 +51,9 @@ class ClassifyRoutes:
         with self._lock:
             encodings = self._tokenizer.encode(texts, bool(body.truncate))
         for at, encoding in enumerate(encodings):
+            if not encoding["input_ids"]:
+                where = f"input[{at}]"
+                raise ApiError(422, f"{where} has no tokens", param=where, code="invalid_value")
             if len(encoding["input_ids"]) > self._context:
                 raise context_exceeded(len(encoding["input_ids"]), self._context, f"input[{at}]")
         return encodings, bool(body.return_all_scores)
