@@ -45,8 +45,9 @@ class RowSampler:
 
     def __init__(self, params: SamplingParams, prompt: Sequence[int], index: int = 0) -> None:
         self.params = params
-        # Choices of one request differ, and the same seed gives the same choices again.
-        self._random = random.Random(None if params.seed is None else params.seed + index)
+        # Choices of one request differ, and the same seed gives the same choices again. Not the sum of the two:
+        # Random takes the absolute value of a number, so that -1 and 1 would be the same.
+        self._random = random.Random(None if params.seed is None else f"{params.seed}:{index}")
         self._drawn: float | None = None
         self._prompt = prompt
         self._seen: Tensor | None = None

@@ -88,8 +88,11 @@ def test_a_seeded_row_draws_the_same_whatever_its_company() -> None:
 
 def test_choices_of_one_seeded_request_differ() -> None:
     logits = torch.zeros(1, 1000)
-    params = SamplingParams(seed=1)
-    assert choose(logits, [RowSampler(params, [], 0)]) != choose(logits, [RowSampler(params, [], 1)])
+    for seed in (1, -1):
+        params = SamplingParams(seed=seed)
+        chosen = [choose(logits, [RowSampler(params, [], index)])[0] for index in range(4)]
+        assert len(set(chosen)) == 4
+        assert chosen == [choose(logits, [RowSampler(params, [], index)])[0] for index in range(4)]
 
 
 def test_repetition_penalty_counts_the_prompt_as_transformers_does() -> None:
