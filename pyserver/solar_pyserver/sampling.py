@@ -80,7 +80,10 @@ class RowSampler:
 
 def choose(logits: Tensor, samplers: Sequence[RowSampler]) -> list[int | None]:
     """One token for each row of `logits` (rows x vocabulary, float32); None where the logits are not numbers."""
+    own = None
     if any(sampler.params.penalised for sampler in samplers):
+        # Whether the model's numbers are finite is asked before anything is done to them.
+        own = logits.amax(dim=-1)
         logits = torch.stack(
             [
                 sampler.penalise(row) if sampler.params.penalised else row
@@ -95,7 +98,8 @@ def choose(logits: Tensor, samplers: Sequence[RowSampler]) -> list[int | None]:
         rows = logits if len(sampled) == len(samplers) else logits[sampled]
         tokens[sampled] = _sample(rows, params, uniforms)
     chosen: list[int | None] = [
-        token if math.isfinite(value) else None for token, value in zip(tokens.tolist(), best.tolist(), strict=True)
+        token if math.isfinite(value) else None
+        for token, value in zip(tokens.tolist(), (best if own is None else own).tolist(), strict=True)
     ]
     for sampler, token in zip(samplers, chosen, strict=True):
         if token is not None:

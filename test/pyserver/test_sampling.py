@@ -120,6 +120,13 @@ def test_logprobs_are_of_the_model_itself() -> None:
     assert logprobs_of(logits, 1, top=0).top == ()
 
 
+def test_a_penalty_is_no_fault_of_the_models_numbers() -> None:
+    logits = torch.tensor([[1e30, 2.0, 1.0]])
+    row = RowSampler(SamplingParams(temperature=0, repetition_penalty=1e-10), [0])
+    assert not torch.isfinite(row.penalise(logits[0])).all()
+    assert choose(logits, [row]) == [0]
+
+
 def test_logits_that_are_no_numbers_give_no_token_and_spare_the_other_rows() -> None:
     logits = torch.tensor([[float("nan"), 1.0], [0.0, 1.0]])
     rows = [RowSampler(SamplingParams(temperature=0), []) for _ in range(2)]
