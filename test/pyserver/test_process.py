@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -42,6 +43,7 @@ def test_help_shows_examples_and_exit_codes_without_importing_torch() -> None:
         (["causal", "--model", "m", "--max-length", "0"], 2, "--max-length"),
         (["causal", "--model", "m", "--mod", "x"], 2, "--mod"),
         (["causal", "--model", "m", "--api-key-file", "/nonexistent/key"], 2, "/nonexistent/key"),
+        (["causal", "--model", "m", "--host", "a" * 70 + ".example"], 5, "aaa.example"),
         (["classification", "--model", "m", "--labels", "negative,positive"], 6, "--labels"),
         (["classification", "--model", "m", "--labels", '["a", "a"]'], 6, "twice"),
     ],
@@ -77,6 +79,13 @@ def test_the_key_comes_from_the_environment_or_a_file_and_is_not_shown(tmp_path:
     assert from_file.api_key == "from-file"
     assert "from-file" not in repr(from_file)
     assert parse(["causal", "--model=m"], {}).api_key is None
+
+
+def test_a_key_that_is_no_text_ends_with_one_line(start_server: Start) -> None:
+    server = start_server("causal", "--model", "m", key=os.fsdecode(b"\xff\xfe"))
+    assert server.wait_exit() == 2
+    [line] = server.errors
+    assert "SOLAR_PYSERVER_API_KEY" in line
 
 
 def test_a_busy_port_ends_with_its_code_at_once(start_server: Start, llama_folder: Path) -> None:
