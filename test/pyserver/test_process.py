@@ -129,23 +129,35 @@ def test_a_module_that_the_model_needs_is_named(start_server: Start, llama_folde
     assert "-m pip install sentencepiece_of_a_model" in server.errors[-1]
 
 
-@pytest.mark.parametrize("kind", ["absent", "empty", "broken", "other"])
+@pytest.mark.parametrize(
+    ("kind", "code", "words"),
+    [
+        ("absent", 7, "there is no such folder"),
+        ("empty", 7, "the folder has no config.json"),
+        ("file", 7, "it is a file, and a model is a folder"),
+        ("broken", 4, ""),
+        ("other", 4, ""),
+    ],
+)
 def test_a_model_that_cannot_be_loaded_ends_with_its_code_and_one_line(
-    start_server: Start, tmp_path: Path, bert_folder: Path, kind: str
+    start_server: Start, tmp_path: Path, bert_folder: Path, kind: str, code: int, words: str
 ) -> None:
     folder = tmp_path / kind
-    if kind != "absent":
+    if kind in ("empty", "broken"):
         folder.mkdir()
+    if kind == "file":
+        folder.write_bytes(b"GGUF")
     if kind == "broken":
         make_llama(folder)
         (folder / "model.safetensors").write_bytes(b"not weights")
     if kind == "other":
         folder = bert_folder
     server = start_server("causal", "--model", str(folder), "--alias", "x")
-    assert server.wait_exit() == 4
+    assert server.wait_exit() == code
     errors = [line for line in server.errors if "solar-pyserver: error" in line]
     assert len(errors) == 1
     assert str(folder) in errors[0]
+    assert words in errors[0]
     assert "Traceback" not in "".join(server.errors)
     assert [line for line in server.lines if line.startswith("solar: error message=")]
     assert server.lines[-1] == "solar: stopped"
