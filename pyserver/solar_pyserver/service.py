@@ -22,6 +22,7 @@ from .inflight import InFlightEngine
 from .lean import make_lean
 from .loading import Loaded
 from .metrics import Metrics
+from .side_by_side import SideBySide
 from .threads import settle_threads
 from .tokenizing import ClassifierTokenizer, TextTokenizer
 
@@ -118,9 +119,9 @@ def build_classification(settings: Settings, loaded: Loaded, around: Surrounding
     scorer = Scorer(loaded.model, tokenizer, activation)
     # Rows of unequal length need a padding token; without one they are taken singly.
     max_rows = MAX_CLASSIFY_ROWS if padded else 1
-    warm_up(loaded, scorer, max_rows)
+    threads = warm_up(loaded, scorer, max_rows)
     engine = ClassificationEngine(
-        scorer,
+        scorer if threads == 1 else SideBySide(scorer, threads),
         max_rows=max_rows,
         max_cells=MAX_CLASSIFY_CELLS,
         max_queue=settings.max_queue,
@@ -142,8 +143,11 @@ def class_labels(settings: Settings, config: Any) -> tuple[str, ...]:
     return choose_labels(settings.labels, own)
 
 
-def warm_up(loaded: Loaded, scorer: Scorer, rows: int) -> None:
-    """A pass proves that the model answers, and pays for what the first one pays; on a CPU it settles the threads."""
+def warm_up(loaded: Loaded, scorer: Scorer, rows: int) -> int:
+    """A pass proves that the model answers, and pays for what the first one pays; on a CPU it settles the threads.
+
+    Gives how many passes may run at once: where one of them does well with one thread, the others are there for more.
+    """
     batch = loaded.tokenizer(["are you ready to answer now"] * min(8, rows))
     encodings = [{name: values[at] for name, values in batch.items()} for at in range(len(batch["input_ids"]))]
 
@@ -152,8 +156,10 @@ def warm_up(loaded: Loaded, scorer: Scorer, rows: int) -> None:
             return torch.tensor(scorer(encodings))
 
     make_lean(loaded.model, run)
-    if loaded.device == "cpu":
-        settle_threads(run)
+    if loaded.device != "cpu":
+        return 1
+    most = torch.get_num_threads()
+    return most if settle_threads(run) == 1 else 1
 
 
 def common_facts(settings: Settings, loaded: Loaded) -> dict[str, object]:
