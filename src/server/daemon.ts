@@ -156,6 +156,8 @@ const listen = (settings: Settings, key: string, supervisor: Supervisor, journal
       port: settings.PORT,
       idleTimeout: IDLE_SECONDS,
       development: false,
+      // Bun shares the port with any other program that wants it, unless told not to, where development is off.
+      reusePort: false,
       fetch(request, self) {
         const socket = requestedSocket(request);
         if (socket !== null) return hub.upgrade(request, socket, self);

@@ -136,6 +136,17 @@ describe.concurrent("at its start the daemon", () => {
     expect(await next.get(id)).toMatchObject({ status: "running", pid });
   });
 
+  test("says in one line that another daemon, of another folder, has its port", async () => {
+    await using daemon = await TestDaemon.start();
+    await withFolder(async (dir) => {
+      const { code, text } = await refusal(dir, { PORT: String(daemon.port) });
+      expect([code, text]).toEqual([
+        1,
+        `solar-host: cannot listen on 127.0.0.1:${daemon.port}: the address is already in use. Change PORT or HOST, or stop the other program.\n`,
+      ]);
+    });
+  });
+
   test("is the only one in its directory", async () => {
     await using daemon = await TestDaemon.start();
     const { code, text } = await refusal(daemon.dir, {});
