@@ -18,9 +18,11 @@ import { createMemoryReader } from "../system/memory.ts";
 import { version } from "../version.ts";
 import { createKeyCheck } from "./auth.ts";
 import { leaveRecord } from "./daemon-record.ts";
+import { answerFault } from "./fault.ts";
 import { createFront } from "./front.ts";
 import { createJournal, type DaemonJournal, wantsColor } from "./journal.ts";
 import { lazyRoutes } from "./lazy-routes.ts";
+import { withUrl } from "./request-url.ts";
 import { requestedSocket, type SocketData, SocketHub } from "./websockets.ts";
 
 /** Puts the daemon together: settings, store, adoption, listening, starting; and takes it apart at the end. */
@@ -162,8 +164,9 @@ const listen = (settings: Settings, key: string, supervisor: Supervisor, journal
         const socket = requestedSocket(request);
         if (socket !== null) return hub.upgrade(request, socket, self);
         if (request.method === "POST" && WAITING.test(request.url)) self.timeout(request, 0);
-        return front(request);
+        return front(withUrl(request));
       },
+      error: (fault) => answerFault(fault, report),
       websocket: hub.handler,
     });
     routes.loadSoon();

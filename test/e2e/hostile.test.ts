@@ -160,6 +160,54 @@ describe.concurrent("connections", () => {
   });
 });
 
+describe.concurrent("a Host header", () => {
+  const hosts = ["Host: a b", "Host:", "Host: x:99999", "Host: [::1", "Host: u@h", "Host: x/health?", "Host: x/docs#"];
+  const socket = ["Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13"];
+  const key = `X-API-Key: ${KEY}`;
+  /** HTTP/1.0 has none; what is asked for is all the same. */
+  const asked = (path: string, host: string | null, headers: string[], method = "GET"): string =>
+    [`${method} ${path} HTTP/1.${host === null ? 0 : 1}`, ...(host === null ? [] : [host]), ...headers, "\r\n"].join(
+      "\r\n",
+    );
+
+  test("that is none, or is missing, changes nothing: routes, the key and WebSockets go by the path", async () => {
+    await using daemon = await TestDaemon.start();
+    const { id } = await daemon.createFake();
+    const body = ["Transfer-Encoding: chunked", "\r\n0\r\n\r\n"].join("\r\n");
+    for (const host of [...hosts, null]) {
+      const answers: [string, number][] = [
+        [asked("/health", host, []), 200],
+        [asked("/docs/assets/favicon.png", host, ["Range: bytes=0-0"]), 200],
+        [asked("/instances?x=/health", host, []), 401],
+        [asked("/anything?api_key=TOPSECRET", host, socket), 401],
+        [asked(`/instances/${id}/logs?api_key=TOPSECRET`, host, socket), 401],
+        [asked("/instances", host, [key]), 200],
+        [asked(`/instances/${id}/logs?tail=1`, host, [key]), 200],
+        [asked(`/instances/${id}/logs?tail=x`, host, [key]), 422],
+        [asked(`/instances/${id}/logs?tail=x`, host, [key, ...socket]), 422],
+        [asked("/no/such/path", host, [key]), 404],
+        [asked("/instances", host, [key, "Content-Length: 2"], "POST").concat("{}"), 422],
+        ...(host === null ? [] : [[asked("/instances", host, [key, body], "POST"), 422] as [string, number]]),
+      ];
+      for (const [text, status] of answers)
+        expect([text, statusOf(await sendRaw(daemon, text))]).toEqual([text, status]);
+    }
+    await expectUnharmed(daemon);
+    expect(daemon.stderr).not.toContain("TOPSECRET");
+  });
+
+  test("of a socket's request is of no matter either", async () => {
+    await using daemon = await TestDaemon.start();
+    const handshake = [key, ...socket, "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="];
+    const { id } = await daemon.createFake();
+    for (const host of hosts) {
+      const answer = await sendRaw(daemon, asked(`/instances/${id}/state`, host, handshake));
+      expect([host, statusOf(answer)]).toEqual([host, 101]);
+    }
+    await expectUnharmed(daemon);
+  });
+});
+
 describe.concurrent("paths that lead elsewhere", () => {
   test("lead nowhere: 404 or refused, never a 5xx, never a file", async () => {
     await using daemon = await TestDaemon.start();

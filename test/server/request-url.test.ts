@@ -1,0 +1,21 @@
+import { expect, test } from "bun:test";
+import { pathOf, queryOf, withUrl } from "../../src/server/request-url.ts";
+
+test("path and query are those that were sent, whatever stands for the host", () => {
+  for (const host of ["http://x", "http://x:99999", "http://[::1", "http://[::1]:8001", ""]) {
+    expect(pathOf(`${host}/a/b?c=/d#e`)).toBe("/a/b");
+    expect(pathOf(`${host}/a%2fb#?c`)).toBe("/a%2fb");
+    expect(pathOf(`${host}//a`)).toBe("//a");
+    expect([...queryOf(`${host}/a?b=1&b=2?#c=3`)]).toEqual([
+      ["b", "1"],
+      ["b", "2?"],
+    ]);
+    expect([...queryOf(`${host}/a`)]).toEqual([]);
+  }
+  expect(pathOf("http://x")).toBe("/");
+});
+
+test("a request with a host is passed on as it is", () => {
+  const request = new Request("http://x/a");
+  expect(withUrl(request)).toBe(request);
+});
