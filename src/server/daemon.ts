@@ -1,7 +1,5 @@
-import { accessSync, constants, mkdirSync, readFileSync, statSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { areSegments } from "../logs/segment.ts";
-import { LockedError, takeLock } from "../process/lock.ts";
 import { PortRegistry } from "../process/ports.ts";
 import { punchHead } from "../process/punch.ts";
 import { releaseBootCode } from "../process/trim.ts";
@@ -9,7 +7,7 @@ import { removeRests } from "../store/atomic-file.ts";
 import { ConfigFile, ConfigFileError, loadConfig } from "../store/config-file.ts";
 import { unpackPyserver } from "../store/pyserver-package.ts";
 import { RecordFolder } from "../store/records.ts";
-import { readEnvFile, resolveSettings, type Settings, SettingsError, writeFirstKey } from "../store/settings.ts";
+import { readEnvFile, resolveSettings, type Settings, SettingsError } from "../store/settings.ts";
 import { type Host, isLaunchRecord } from "../supervisor/host.ts";
 import { defaultPolicy } from "../supervisor/restart-policy.ts";
 import { StartGate } from "../supervisor/start-gate.ts";
@@ -17,31 +15,17 @@ import { Supervisor } from "../supervisor/supervisor.ts";
 import { createMemoryReader } from "../system/memory.ts";
 import { version } from "../version.ts";
 import { createKeyCheck } from "./auth.ts";
+import { BootError, checkFolders, type DaemonFlags, lock } from "./boot.ts";
 import { leaveRecord } from "./daemon-record.ts";
 import { answerFault } from "./fault.ts";
 import { createFront } from "./front.ts";
 import { createJournal, type DaemonJournal, wantsColor } from "./journal.ts";
+import { obtainKey } from "./key.ts";
 import { lazyRoutes } from "./lazy-routes.ts";
 import { withUrl } from "./request-url.ts";
 import { requestedSocket, type SocketData, SocketHub } from "./websockets.ts";
 
 /** Puts the daemon together: settings, store, adoption, listening, starting; and takes it apart at the end. */
-
-/** A start that cannot go on; `message` is one line for a person. */
-class BootError extends Error {
-  constructor(
-    message: string,
-    readonly exitCode: 1 | 2 = 1,
-  ) {
-    super(message);
-  }
-}
-
-export interface DaemonFlags {
-  /** By name of the setting, as given on the command line. */
-  settings: Record<string, string>;
-  apiKeyFile: string | null;
-}
 
 const MIB = 1024 * 1024;
 /** When the boot's own code is let go of. */
@@ -52,57 +36,7 @@ const IDLE_SECONDS = 60;
 /** Starts and stops wait as long as they need to; whoever sends a body does not. */
 const WAITING = /\/(?:start|stop|restart)(?:\?|$)/;
 
-const isLoopback = (host: string): boolean => host === "localhost" || host === "::1" || /^127\./.test(host);
-
 const print = (text: string): void => void process.stderr.write(text);
-
-const readKeyFile = (path: string): string => {
-  try {
-    return readFileSync(path, "utf8").trim();
-  } catch (error) {
-    throw new BootError(`--api-key-file: cannot read '${path}': ${(error as Error).message}`, 2);
-  }
-};
-
-/** The key in force; makes one on the first run. */
-const obtainKey = (settings: Settings, flags: DaemonFlags, envPath: string): string => {
-  const key = flags.apiKeyFile === null ? settings.API_KEY : readKeyFile(flags.apiKeyFile);
-  if (key === null) {
-    const made = writeFirstKey(envPath);
-    print(`No API_KEY was set, so one was made and written to ${envPath}:\n\n    ${made}\n\nSend it as X-API-Key.\n\n`);
-    return made;
-  }
-  if (key === "" && !isLoopback(settings.HOST)) {
-    throw new BootError(
-      `API_KEY is empty, which means no authentication; that is refused on HOST=${settings.HOST}. Set a key, or HOST=127.0.0.1.`,
-      2,
-    );
-  }
-  return key;
-};
-
-const checkFolders = (settings: Settings): void => {
-  const configDir = dirname(resolve(settings.CONFIG_FILE));
-  if (!statSync(configDir, { throwIfNoEntry: false })?.isDirectory()) {
-    throw new BootError(`CONFIG_FILE: no such directory: '${configDir}'`);
-  }
-  const logDir = resolve(settings.LOG_DIR);
-  try {
-    mkdirSync(logDir, { recursive: true });
-    accessSync(logDir, constants.W_OK);
-  } catch (error) {
-    throw new BootError(`LOG_DIR: cannot write to '${logDir}': ${(error as Error).message}`);
-  }
-};
-
-const lock = (stateDir: string): { release(): void } => {
-  try {
-    return takeLock(join(stateDir, "lock"), `pid ${process.pid}`);
-  } catch (error) {
-    if (!(error instanceof LockedError)) throw new BootError(`cannot lock '${stateDir}': ${(error as Error).message}`);
-    throw new BootError(`another solar-host (${error.owner}) already serves this directory`);
-  }
-};
 
 /** Requests to our own children never go through a proxy; the children themselves still get its settings. */
 const withoutProxies = (): Record<string, string | undefined> => {

@@ -1,6 +1,6 @@
 import { type Command, Option } from "commander";
 import { flagOf, settingSpecs } from "../store/settings.ts";
-import type { DaemonFlags } from "./daemon.ts";
+import type { DaemonFlags } from "./boot.ts";
 
 /** The flags of `serve`: one for each setting, named as it is. */
 
