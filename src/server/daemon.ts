@@ -124,6 +124,9 @@ const goOnAfterFaults = (journal: DaemonJournal): void => {
   process.on("uncaughtException", report);
 };
 
+const tellKey = (path: string, key: string): void =>
+  print(`No API_KEY was set, so one was made and written to ${path}:\n\n    ${key}\n\nSend it as X-API-Key.\n\n`);
+
 /** Runs until a signal ends it; gives the exit code. */
 const serve = async (flags: DaemonFlags): Promise<number> => {
   const envPath = resolve(".env");
@@ -139,7 +142,7 @@ const serve = async (flags: DaemonFlags): Promise<number> => {
   const configPath = resolve(settings.CONFIG_FILE);
   const stateDir = join(dirname(configPath), ".solar-host");
   const held = lock(stateDir);
-  const key = obtainKey(settings, flags, envPath);
+  const key = obtainKey(settings, flags, envPath, (made) => tellKey(envPath, made));
   removeRests(configPath);
   const loaded = await loadConfig(configPath);
   for (const problem of loaded.problems) journal.warn(problem);
