@@ -118,18 +118,20 @@ export const huggingfaceCausalFields = {
   ...common,
 } as const satisfies Fields;
 
+/** The Python program stores a list without labels where none were given. */
+const unlessEmpty = (value: unknown): unknown => (Array.isArray(value) && value.length === 0 ? null : value);
+
 export const huggingfaceClassificationFields = {
   backend_type: backendType("huggingface_classification"),
   ...huggingface,
   max_length: withDefault(integer("Maximum sequence length in tokens", 1, MAX_INT), 512),
-  labels: optional(
-    custom(
-      z
-        .array(text("Label").schema, { error: "Input should be a list of strings" })
-        .min(1, "Input should not be empty")
-        .meta({ description: "Label names; the model's own when unset" }),
-    ),
-  ),
+  labels: optional({
+    schema: z
+      .array(text("Label").schema, { error: "Input should be a list of strings" })
+      .min(1, "Input should not be empty")
+      .meta({ description: "Label names; the model's own when unset" }),
+    coerce: unlessEmpty,
+  }),
   trust_remote_code: withDefault(flag("Run code that comes with the model"), false),
   ...common,
 } as const satisfies Fields;
@@ -190,7 +192,7 @@ const present = (value: unknown): boolean => value !== undefined && value !== nu
 export const inferBackendType = (config: Record<string, unknown>): BackendType => {
   if (present(config.model)) return "llamacpp";
   if (!present(config.model_id)) return "llamacpp";
-  return present(config.labels) ? "huggingface_classification" : "huggingface_causal";
+  return present(unlessEmpty(config.labels)) ? "huggingface_classification" : "huggingface_causal";
 };
 
 const isBackendType = (value: unknown): value is BackendType => backendTypes.some((name) => name === value);

@@ -91,6 +91,14 @@ describe("a config", () => {
     }
   });
 
+  test("takes a list without labels for no labels, as the Python program stores it", () => {
+    const config = { backend_type: "huggingface_classification", model_id: "org/m", alias: "a", api_key: "k" };
+    expect(accepted({ ...config, labels: [] })).toEqual({ ...accepted(config), labels: null });
+    expect(accepted({ ...config, labels: ["x", "y"] }).labels).toEqual(["x", "y"]);
+    expect(refused({ ...config, labels: [""] })).toEqual(["labels.0"]);
+    expect(refused({ ...config, labels: "x" })).toEqual(["labels"]);
+  });
+
   test("takes numbers and booleans that a form sent as strings", () => {
     expect(
       accepted({
@@ -194,6 +202,7 @@ describe("a config without backend_type", () => {
     [{ model_id: "org/m", labels: ["x"] }, "huggingface_classification"],
     [{ model_id: "org/m", labels: null }, "huggingface_causal"],
     [{ model_id: "org/m", labels: "" }, "huggingface_causal"],
+    [{ model_id: "org/m", labels: [] }, "huggingface_causal"],
     [{ model: "", model_id: "org/m" }, "huggingface_causal"],
     [{}, "llamacpp"],
     [{ labels: ["x"] }, "llamacpp"],
