@@ -4,24 +4,27 @@ import { PortRegistry } from "../process/ports.ts";
 import { punchHead } from "../process/punch.ts";
 import { releaseBootCode } from "../process/trim.ts";
 import { removeRests } from "../store/atomic-file.ts";
-import { ConfigFile, ConfigFileError, loadConfig } from "../store/config-file.ts";
+import { ConfigFile, loadConfig } from "../store/config-file.ts";
 import { unpackPyserver } from "../store/pyserver-package.ts";
 import { RecordFolder } from "../store/records.ts";
-import { readEnvFile, resolveSettings, type Settings, SettingsError } from "../store/settings.ts";
+import { askedLogFormat, readEnvFile, resolveSettings, type Settings, SettingsError } from "../store/settings.ts";
 import { type Host, isLaunchRecord } from "../supervisor/host.ts";
 import { defaultPolicy } from "../supervisor/restart-policy.ts";
 import { StartGate } from "../supervisor/start-gate.ts";
 import { Supervisor } from "../supervisor/supervisor.ts";
 import { createMemoryReader } from "../system/memory.ts";
 import { version } from "../version.ts";
+import { addressOf } from "./address.ts";
 import { createKeyCheck } from "./auth.ts";
 import { BootError, checkFolders, type DaemonFlags, lock } from "./boot.ts";
+import { bootVoice } from "./boot-voice.ts";
 import { leaveRecord } from "./daemon-record.ts";
 import { answerFault } from "./fault.ts";
 import { createFront } from "./front.ts";
 import { createJournal, type DaemonJournal, wantsColor } from "./journal.ts";
 import { obtainKey } from "./key.ts";
 import { lazyRoutes } from "./lazy-routes.ts";
+import { listenProblem } from "./listen-problem.ts";
 import { withUrl } from "./request-url.ts";
 import { requestedSocket, type SocketData, SocketHub } from "./websockets.ts";
 
@@ -74,7 +77,7 @@ const createHost = (settings: Settings, stateDir: string, journal: DaemonJournal
   };
 };
 
-const listen = (settings: Settings, key: string, supervisor: Supervisor, journal: DaemonJournal) => {
+const listen = async (settings: Settings, key: string, supervisor: Supervisor, journal: DaemonJournal) => {
   const report = (error: Error): void => journal.error(`unexpected error: ${error.message}`, { stack: error.stack });
   const routes = lazyRoutes({
     supervisor,
@@ -106,11 +109,7 @@ const listen = (settings: Settings, key: string, supervisor: Supervisor, journal
     routes.loadSoon();
     return { server, hub };
   } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    const why = code === "EADDRINUSE" ? "the address is already in use" : message;
-    throw new BootError(
-      `cannot listen on ${settings.HOST}:${settings.PORT}: ${why}. Change PORT or HOST, or stop the other program.`,
-    );
+    throw new BootError(await listenProblem(settings.HOST, settings.PORT, error as NodeJS.ErrnoException));
   }
 };
 
@@ -123,9 +122,6 @@ const goOnAfterFaults = (journal: DaemonJournal): void => {
   process.on("unhandledRejection", report);
   process.on("uncaughtException", report);
 };
-
-const tellKey = (path: string, key: string): void =>
-  print(`No API_KEY was set, so one was made and written to ${path}:\n\n    ${key}\n\nSend it as X-API-Key.\n\n`);
 
 /** Runs until a signal ends it; gives the exit code. */
 const serve = async (flags: DaemonFlags): Promise<number> => {
@@ -142,7 +138,9 @@ const serve = async (flags: DaemonFlags): Promise<number> => {
   const configPath = resolve(settings.CONFIG_FILE);
   const stateDir = join(dirname(configPath), ".solar-host");
   const held = lock(stateDir);
-  const key = obtainKey(settings, flags, envPath, (made) => tellKey(envPath, made));
+  const key = obtainKey(settings, flags, envPath, (made) =>
+    bootVoice(settings.LOG_FORMAT, print).madeKey(envPath, made),
+  );
   removeRests(configPath);
   const loaded = await loadConfig(configPath);
   for (const problem of loaded.problems) journal.warn(problem);
@@ -155,11 +153,11 @@ const serve = async (flags: DaemonFlags): Promise<number> => {
   );
   await supervisor.adopt();
   const { server, hub } = await orLetGo(supervisor, () => listen(settings, key, supervisor, journal));
-  const removeRecord = leaveRecord(
-    { host: settings.HOST, port: server.port ?? settings.PORT, directory: dirname(configPath), key },
-    (problem) => journal.warn(problem),
+  const port = server.port ?? settings.PORT;
+  const removeRecord = leaveRecord({ host: settings.HOST, port, directory: dirname(configPath), key }, (problem) =>
+    journal.warn(problem),
   );
-  journal.info(`solar-host ${version} listens on http://${settings.HOST}:${server.port} (docs at /docs)`);
+  journal.info(`solar-host ${version} listens on http://${addressOf(settings.HOST, port)} (docs at /docs)`);
   supervisor.startWanted();
   setTimeout(releaseBootCode, BOOT_OVER_MS).unref();
 
@@ -173,9 +171,9 @@ const serve = async (flags: DaemonFlags): Promise<number> => {
 };
 
 /** What was adopted goes on when the boot fails later. */
-const orLetGo = async <T>(supervisor: Supervisor, step: () => T): Promise<T> => {
+const orLetGo = async <T>(supervisor: Supervisor, step: () => Promise<T>): Promise<T> => {
   try {
-    return step();
+    return await step();
   } catch (error) {
     await supervisor.shutDown(true);
     throw error;
@@ -200,6 +198,21 @@ const untilAskedToEnd = (supervisor: Supervisor, journal: DaemonJournal, keepIns
     for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) process.on(signal, end);
   });
 
+/** The form of log that is asked for, as far as that can be told of settings that may be wrong. */
+const askedFormat = (flags: DaemonFlags): "human" | "json" => {
+  let envFile = {};
+  try {
+    envFile = readEnvFile(resolve(".env"));
+  } catch (error) {
+    // That it cannot be read is what will be told.
+    if (!(error instanceof SettingsError)) throw error;
+  }
+  return askedLogFormat(flags.settings, process.env, envFile);
+};
+
+const exitCodeOf = (error: unknown): number =>
+  error instanceof BootError ? error.exitCode : error instanceof SettingsError ? 2 : 1;
+
 /** The command `serve`. */
 export const runDaemon = async (flags: DaemonFlags): Promise<number> => {
   // A reader of our stderr that went away is no reason to end.
@@ -207,11 +220,7 @@ export const runDaemon = async (flags: DaemonFlags): Promise<number> => {
   try {
     return await serve(flags);
   } catch (error) {
-    if (error instanceof BootError || error instanceof ConfigFileError || error instanceof SettingsError) {
-      print(`solar-host: ${error.message}\n`);
-      return error instanceof BootError ? error.exitCode : error instanceof SettingsError ? 2 : 1;
-    }
-    print(`solar-host: ${(error as Error).message}\n`);
-    return 1;
+    bootVoice(askedFormat(flags), print).failed((error as Error).message);
+    return exitCodeOf(error);
   }
 };
