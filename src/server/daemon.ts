@@ -25,7 +25,7 @@ import { createJournal, type DaemonJournal, wantsColor } from "./journal.ts";
 import { obtainKey } from "./key.ts";
 import { lazyRoutes } from "./lazy-routes.ts";
 import { listenProblem } from "./listen-problem.ts";
-import { withUrl } from "./request-url.ts";
+import { isOperation, withUrl } from "./request-url.ts";
 import { requestedSocket, type SocketData, SocketHub } from "./websockets.ts";
 
 /** Puts the daemon together: settings, store, adoption, listening, starting; and takes it apart at the end. */
@@ -35,9 +35,6 @@ const MIB = 1024 * 1024;
 const BOOT_OVER_MS = 5000;
 /** Longer than any request waits by itself; those that wait for a model set their own. */
 const IDLE_SECONDS = 60;
-
-/** Starts and stops wait as long as they need to; whoever sends a body does not. */
-const WAITING = /\/(?:start|stop|restart)(?:\?|$)/;
 
 const print = (text: string): void => void process.stderr.write(text);
 
@@ -97,10 +94,13 @@ const listen = async (settings: Settings, key: string, supervisor: Supervisor, j
       development: false,
       // Bun shares the port with any other program that wants it, unless told not to, where development is off.
       reusePort: false,
+      // The routes have a limit of their own, which says so; what nobody reads stays with the client.
+      maxRequestBodySize: Number.MAX_SAFE_INTEGER,
       fetch(request, self) {
         const socket = requestedSocket(request);
         if (socket !== null) return hub.upgrade(request, socket, self);
-        if (request.method === "POST" && WAITING.test(request.url)) self.timeout(request, 0);
+        // Starts and stops wait as long as they need to; whoever sends a body does not.
+        if (request.method === "POST" && isOperation(request.url)) self.timeout(request, 0);
         return front(withUrl(request));
       },
       error: (fault) => answerFault(fault, report),

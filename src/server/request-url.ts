@@ -20,6 +20,9 @@ export const pathOf = (url: string): string => {
   return end === -1 ? target : target.slice(0, end);
 };
 
+/** Whether it names one of the operations, which last as long as the model server needs. */
+export const isOperation = (url: string): boolean => /^\/instances\/[^/]+\/(?:start|stop|restart)$/.test(pathOf(url));
+
 export const queryOf = (url: string): URLSearchParams => {
   const target = targetOf(url);
   const start = target.indexOf("?");

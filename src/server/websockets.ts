@@ -32,7 +32,10 @@ const EVERYTHING: LogRange = { after: null, tail: null };
 /** By the rules of the REST form, which are loaded only where there is something to judge. */
 const parseRange = async (params: URLSearchParams): Promise<LogRange | FieldError[]> => {
   const given = Object.fromEntries(
-    ["after", "tail"].flatMap((name) => (params.has(name) ? [[name, params.get(name)]] : [])),
+    ["after", "tail"].flatMap((name) => {
+      const [first, ...others] = params.getAll(name);
+      return first === undefined ? [] : [[name, others.length === 0 ? first : [first, ...others]]];
+    }),
   );
   if (Object.keys(given).length === 0) return EVERYTHING;
   const { rangeQuery } = await import("./routes/observation.ts");
@@ -46,7 +49,7 @@ const parseRange = async (params: URLSearchParams): Promise<LogRange | FieldErro
 
 /** Which socket a request asks to open; null where it asks for none of ours. */
 export const requestedSocket = (request: Request): Pick<SocketData, "kind" | "id"> | null => {
-  if (request.headers.get("upgrade")?.toLowerCase() !== "websocket") return null;
+  if (request.method !== "GET" || request.headers.get("upgrade")?.toLowerCase() !== "websocket") return null;
   const match = /^\/instances\/([^/]+)\/(logs|state)$/.exec(pathOf(request.url));
   return match === null ? null : { kind: match[2] as SocketData["kind"], id: match[1] ?? "" };
 };

@@ -89,6 +89,20 @@ describe.concurrent("bodies", () => {
     expect(await listOf(daemon)).toEqual([]);
   });
 
+  test("that say that they are larger than anything are refused like all others, and by the key first", async () => {
+    await using daemon = await TestDaemon.start();
+    for (const length of [1024 * 1024 + 1, 128 * 1024 * 1024 + 1, 99_999_999_999]) {
+      for (const [key, status] of [["wrong", 401] as const, [KEY, 413] as const]) {
+        const head = `POST /instances HTTP/1.1\r\nHost: x\r\nX-API-Key: ${key}\r\nContent-Length: ${length}\r\n\r\n`;
+        const answer = await sendRaw(daemon, head);
+        expect([length, statusOf(answer)]).toEqual([length, status]);
+        expect(answer.toLowerCase()).toContain("access-control-allow-origin: *");
+        expect(answer).toContain('{"detail":"');
+      }
+    }
+    await expectUnharmed(daemon);
+  });
+
   test("that come a byte at a time keep nobody waiting", async () => {
     await using daemon = await TestDaemon.start();
     const sockets = await Promise.all(Array.from({ length: 300 }, () => open(daemon)));
