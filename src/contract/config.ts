@@ -221,42 +221,45 @@ const valueAt = (value: unknown, path: (string | number)[]): unknown =>
     value,
   );
 
-const failure = (
-  raw: unknown,
-  path: string[],
-  message: string,
-  code: "invalid_type" | "invalid_value",
-): ParsedConfig => ({
-  success: false,
-  issues: [
-    {
-      path,
-      input: valueAt(raw, path),
-      issue:
-        code === "invalid_type"
-          ? { code, expected: "object", path, message, input: raw }
-          : { code, values: [...backendTypes], path, message, input: raw },
-    },
-  ],
-});
+const noObject = (given: unknown): ConfigIssue => {
+  const message = "Input should be an object";
+  return {
+    path: [],
+    input: given,
+    issue: { code: "invalid_type", expected: "object", path: [], message, input: given },
+  };
+};
+
+const unknownType = (given: unknown): ConfigIssue => {
+  const path = ["backend_type"];
+  const message = `Input should be one of ${backendTypes.map((name) => `'${name}'`).join(", ")}`;
+  return {
+    path,
+    input: given,
+    issue: { code: "invalid_value", values: [...backendTypes], path, message, input: given },
+  };
+};
+
+/** Of a backend that nobody knows, only what is given, or needed by every backend, can be said to be wrong. */
+const isOfAnyBackend = (name: string, raw: Record<string, unknown>): boolean =>
+  Object.hasOwn(raw, name) || backendTypes.every((type) => Object.hasOwn(configFields[type], name));
 
 /** Validates a config of any age: fills defaults, drops and names unknown keys, or names each field that is wrong. */
 export const parseConfig = (raw: unknown): ParsedConfig => {
-  if (!isRecord(raw)) return failure(raw, [], "Input should be an object", "invalid_type");
+  if (!isRecord(raw)) return { success: false, issues: [noObject(raw)] };
   const given = raw.backend_type;
-  if (present(given) && !isBackendType(given)) {
-    const names = backendTypes.map((name) => `'${name}'`).join(", ");
-    return failure(raw, ["backend_type"], `Input should be one of ${names}`, "invalid_value");
-  }
+  const known = !present(given) || isBackendType(given);
   const type = isBackendType(given) ? given : inferBackendType(raw);
   const result = configSchemas[type].safeParse({ ...raw, backend_type: type });
-  if (!result.success) {
-    const issues = result.error.issues.map((issue) => {
-      const path = pathOf(issue);
-      return { path, issue, input: valueAt(raw, path) };
-    });
-    return { success: false, issues };
+  const wrong = (result.error?.issues ?? []).map((issue): ConfigIssue => {
+    const path = pathOf(issue);
+    return { path, issue, input: valueAt(raw, path) };
+  });
+  if (!known) {
+    const others = wrong.filter(({ path }) => isOfAnyBackend(String(path[0]), raw));
+    return { success: false, issues: [unknownType(given), ...others] };
   }
+  if (!result.success) return { success: false, issues: wrong };
   const unknownKeys = Object.keys(raw).filter((key) => !Object.hasOwn(configFields[type], key));
   return { success: true, config: result.data, unknownKeys };
 };
