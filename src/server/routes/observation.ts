@@ -24,7 +24,7 @@ const logsQuery = z.object({
   ...rangeShape,
   limit: whole(
     { min: 1, max: MAX_LIMIT },
-    `At most so many; ${DEFAULT_LIMIT} by default. Read on with after=<last seq>`,
+    `The first so many lines of those that are asked for; ${DEFAULT_LIMIT} by default. Read on with after=<last seq>`,
   ),
 });
 
@@ -41,9 +41,13 @@ const logsRoute = createRoute({
   security,
   summary: "Lines of the log",
   description: [
-    "With neither `after` nor `tail`: the newest LOG_BUFFER_SIZE lines. Older ones come from the file.",
+    "It begins behind `after`, or `tail` lines before the end (with both, at the later of the two); with neither, where",
+    "the newest LOG_BUFFER_SIZE lines do. Lines that are older come from the file. One answer has the first `limit` of",
+    `the lines from there on, ${DEFAULT_LIMIT} where none is given, and fewer where they are very long: read on with the`,
+    "last `seq` as `after` until an answer is empty.",
     "",
-    "As a WebSocket (same path, `ws://`) it replays those lines and goes on with new ones as they come, a frame each.",
+    "As a WebSocket (same path, `ws://`) it takes no `limit`: it replays all of those lines and goes on with new ones as",
+    "they come, a frame each.",
     "With `after` or `tail`, a `gap` frame stands for lines whose file is no longer there.",
     "Authentication: the header, or the two subprotocols `solar-host` and `key.<base64url of the key>`.",
   ].join("\n"),
