@@ -71,8 +71,10 @@ const stateRoute = createRoute({
   tags,
   security,
   summary: "What the model server is doing",
-  description:
-    "As a WebSocket (same path, `ws://`) it sends the present state, then each change. Authentication as for the log.",
+  description: [
+    "As a WebSocket (same path, `ws://`) it sends the present state, then each change. Unlike that of a log line, `seq`",
+    "begins at 0 again with each daemon: it says nothing of frames before a connection. Authentication as for the log.",
+  ].join("\n"),
   request: { params: idParam },
   responses: {
     200: jsonAnswer(runtimeState, "Its state now", exampleState),
