@@ -5,8 +5,7 @@ import { selectGeneration } from "../../supervisor/generations.ts";
 import type { Supervisor } from "../../supervisor/supervisor.ts";
 import { exampleGeneration, exampleLines, exampleLogFrames, exampleState, exampleStateFrames } from "../examples.ts";
 import { errorAnswer, guarded, invalid, jsonAnswer, notFound, security } from "./answers.ts";
-import { idParam } from "./instances.ts";
-import { timestamp, whole } from "./query.ts";
+import { idParam, timestamp, whole } from "./query.ts";
 
 const tags = ["Observation"];
 const MAX_LIMIT = 10_000;
