@@ -221,13 +221,14 @@ const serve = async (flags: DaemonFlags): Promise<number> => {
   supervisor.startWanted();
   setTimeout(releaseBootCode, BOOT_OVER_MS).unref();
 
-  await untilAskedToEnd(supervisor, journal, settings.KEEP_INSTANCES);
+  const ended = await untilAskedToEnd(supervisor, journal, settings.KEEP_INSTANCES);
   hub.closeAll();
   await server.stop(true);
   removeRecord();
   held.release();
-  journal.info("ended");
-  return 0;
+  if (ended) journal.info("ended");
+  else journal.error("ended, though processes are left that SIGKILL does not end; the next daemon goes on ending them");
+  return ended ? 0 : 1;
 };
 
 /** What was adopted goes on when the boot fails later. */
@@ -240,15 +241,14 @@ const orLetGo = async <T>(supervisor: Supervisor, step: () => T): Promise<T> => 
   }
 };
 
-/** Resolves when everything is stopped (or let go of) after a signal; a second signal hurries it. */
-const untilAskedToEnd = (supervisor: Supervisor, journal: DaemonJournal, keepInstances: boolean): Promise<void> =>
+/** Resolves when everything is stopped (or let go of) after a signal, or cannot be; a second signal hurries it. */
+const untilAskedToEnd = (supervisor: Supervisor, journal: DaemonJournal, keepInstances: boolean): Promise<boolean> =>
   new Promise((done) => {
     let asked = false;
     const end = (signal: NodeJS.Signals): void => {
       if (asked) {
         journal.warn(`${signal} again: ending at once`);
-        // What is left running needs no hurry: nothing is waited for then.
-        if (!keepInstances) supervisor.hurryShutDown();
+        supervisor.hurryShutDown();
         return;
       }
       asked = true;

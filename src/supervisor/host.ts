@@ -18,6 +18,8 @@ export interface LaunchRecord {
   /** In the environment of each of its processes. */
   mark: string;
   port: number;
+  /** Address that it was told to listen on. Absent in records of older versions. */
+  host?: string;
   log_file: string;
   first_seq: number;
   command: string[];

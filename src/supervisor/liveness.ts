@@ -63,7 +63,7 @@ export const watchLiveness = (
   report: (message: string | null) => void,
 ): { hung: Promise<{ hung: string }>; end(): void } => {
   let missed = 0;
-  let lastAnswer = Date.now();
+  let lastAnswer = performance.now();
   /** Of the log, at the last checks, oldest first. */
   const lines = [signs.lines];
   let reported = false;
@@ -75,11 +75,16 @@ export const watchLiveness = (
     const status = await askHealth(endpoint, Math.min(ANSWER_MS, host.healthInterval));
     if (ended) return;
     missed = status === null ? missed + 1 : 0;
-    if (status !== null) lastAnswer = Date.now();
+    if (status !== null) lastAnswer = performance.now();
     const busy = signs.busy || signs.lines !== lines[0];
     lines.push(signs.lines);
     if (lines.length > MISSED_IN_A_ROW) lines.shift();
-    const verdict = judgeLiveness({ missed, busy, silentFor: Date.now() - lastAnswer, hangTimeout: host.hangTimeout });
+    const verdict = judgeLiveness({
+      missed,
+      busy,
+      silentFor: performance.now() - lastAnswer,
+      hangTimeout: host.hangTimeout,
+    });
     if (verdict.type === "hung") return resolve({ hung: verdict.message });
     if (verdict.type === "silent-at-work" && !reported) report(verdict.message);
     if (verdict.type === "well" && reported) report(null);

@@ -1,6 +1,6 @@
 import { type Backend, backendOf, type LogReader, type SlotsProbe } from "../backends/index.ts";
 import type { GenerationMetrics, InstanceConfig, LoadingProgress, RuntimeState } from "../contract/index.ts";
-import { reachableHost } from "./readiness.ts";
+import { type Endpoint, reachableHost } from "./readiness.ts";
 import {
   applyEvent,
   applyObservation,
@@ -75,9 +75,9 @@ export class RuntimeTracker {
   }
 
   /** The server listens there, and may be asked what its log does not say. */
-  attach(backend: Backend, config: InstanceConfig, port: number): void {
+  attach(backend: Backend, { host, port }: Endpoint, config: InstanceConfig): void {
     const slots = backend.slotsProbe(config);
-    this.probe = slots === null ? null : { slots, url: `http://${reachableHost(config.host)}:${port}${slots.path}` };
+    this.probe = slots === null ? null : { slots, url: `http://${reachableHost(host)}:${port}${slots.path}` };
     this.schedulePoll();
   }
 
@@ -118,7 +118,7 @@ export class RuntimeTracker {
   }
 
   private async poll(): Promise<void> {
-    const { probe } = this;
+    const { probe, timer } = this;
     if (probe !== null && this.busy) {
       const body = await askSlots(probe.url, probe.slots.headers);
       // The process may have changed while the answer was on its way.
@@ -126,6 +126,8 @@ export class RuntimeTracker {
         this.set(applyObservation(this.runtime, probe.slots.parse(body), Date.now()));
       }
     }
+    // It may have been detached meanwhile, and attached again with a timer of its own.
+    if (this.timer !== timer) return;
     this.timer = null;
     this.schedulePoll();
   }

@@ -74,6 +74,7 @@ export const startProcess = async (
   const record: LaunchRecord = {
     mark: randomUUID(),
     port,
+    host: config.host,
     log_file: file.path,
     first_seq: log.nextSeq,
     command: [program, ...argv.slice(1)],
