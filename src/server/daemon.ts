@@ -1,4 +1,4 @@
-import { accessSync, constants, mkdirSync, readFileSync, statSync } from "node:fs";
+import { accessSync, constants, mkdirSync, readFileSync, realpathSync, statSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { areSegments } from "../logs/segment.ts";
 import { LockedError, takeLock } from "../process/lock.ts";
@@ -114,6 +114,7 @@ const withoutProxies = (): Record<string, string | undefined> => {
 const createHost = (settings: Settings, stateDir: string, journal: DaemonJournal): Host => {
   const env = withoutProxies();
   return {
+    folder: realpathSync(dirname(stateDir)),
     ports: new PortRegistry(settings.START_PORT),
     gate: new StartGate(settings.MAX_PARALLEL_STARTS),
     policy: defaultPolicy(settings.MAX_RETRIES),

@@ -42,6 +42,8 @@ export const isLaunchRecord = (value: unknown): value is LaunchRecord => {
 
 /** What all instances of one daemon share. */
 export interface Host {
+  /** Of the daemon's configuration, as an absolute path: names it among others on this machine. */
+  readonly folder: string;
   readonly ports: PortRegistry;
   readonly gate: StartGate;
   readonly policy: RestartPolicy;

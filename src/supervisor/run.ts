@@ -47,6 +47,9 @@ const signsOfWork = ({ tracker, log }: Pick<RunOwner, "tracker" | "log">): Signs
   get lines() {
     return log.nextSeq;
   },
+  get stuckFor() {
+    return tracker.stuckFor;
+  },
 });
 
 const IDLE_PROCESS: Partial<Observed> = { port: null, pid: null, started_at: null, loading: null };

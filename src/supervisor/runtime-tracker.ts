@@ -41,6 +41,10 @@ export class RuntimeTracker {
   /** Set while a process is there to be asked. */
   private probe: { slots: SlotsProbe; url: string } | null = null;
   private timer: Timer | null = null;
+  /** When something last moved, by performance.now(): a line came, or a slot changed. */
+  private movedAt = 0;
+  /** Whether the server itself has said since that a slot is at work. */
+  private confirmed = false;
 
   constructor(
     instanceId: string,
@@ -57,6 +61,11 @@ export class RuntimeTracker {
 
   get busy(): boolean {
     return isBusy(this.runtime);
+  }
+
+  /** Milliseconds for which a slot has been at work, by the server's own word, and nothing has moved. */
+  get stuckFor(): number {
+    return this.busy && this.confirmed ? performance.now() - this.movedAt : 0;
   }
 
   get generations(): readonly GenerationMetrics[] {
@@ -91,6 +100,7 @@ export class RuntimeTracker {
 
   readLines(lines: readonly string[], timestamp: string): void {
     const time = Date.parse(timestamp);
+    this.moved();
     for (const line of lines) {
       for (const event of this.reader.read(line)) {
         if (event.type === "ready") this.owner.onReadyHint();
@@ -106,10 +116,16 @@ export class RuntimeTracker {
     const told = next.changedAt !== this.runtime.changedAt || next.slots !== this.runtime.slots;
     this.runtime = next;
     if (!told) return;
+    this.moved();
     const seq = this.seq++;
     if (this.listeners.size === 0) return;
     const change: StateChange = { seq, timestamp: new Date().toISOString(), state: this.state };
     for (const listener of this.listeners) listener(change);
+  }
+
+  private moved(): void {
+    this.movedAt = performance.now();
+    this.confirmed = false;
   }
 
   private schedulePoll(): void {
@@ -124,6 +140,7 @@ export class RuntimeTracker {
       // The process may have changed while the answer was on its way.
       if (body !== null && this.probe === probe) {
         this.set(applyObservation(this.runtime, probe.slots.parse(body), Date.now()));
+        this.confirmed = this.busy;
       }
     }
     // It may have been detached meanwhile, and attached again with a timer of its own.

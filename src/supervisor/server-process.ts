@@ -85,7 +85,7 @@ export const startProcess = async (
   };
   try {
     host.launches.write(id, record);
-    const child = spawnDetached(record.command, host.env, env, record.mark, file.fd);
+    const child = spawnDetached(record.command, host.env, env, { launch: record.mark, folder: host.folder }, file.fd);
     record.process = identify(child.pid);
     try {
       host.launches.write(id, record);

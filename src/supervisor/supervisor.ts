@@ -6,7 +6,7 @@ import { InstanceNotFoundError, NotSavedError, ShuttingDownError } from "./error
 import type { Host, LaunchRecord } from "./host.ts";
 import { type InstanceOwner, ManagedInstance } from "./instance.ts";
 import { findProcess, type ServerProcess } from "./server-process.ts";
-import { killStragglers, targetOf, terminate } from "./termination.ts";
+import { killAll, killStragglers, strangersTo, targetOf, terminate } from "./termination.ts";
 
 /** All instances of the daemon: which there are, what happens to them at boot and at its end. */
 export class Supervisor implements InstanceOwner {
@@ -35,6 +35,7 @@ export class Supervisor implements InstanceOwner {
   /** Takes over what an earlier daemon left running. To be done before anything else. */
   async adopt(): Promise<void> {
     await Promise.all(this.host.launches.ids().map((id) => this.adoptOne(id)));
+    if (this.instances.size > 0) await this.endUnknown();
   }
 
   /** Starts what should run and does not. */
@@ -188,6 +189,16 @@ export class Supervisor implements InstanceOwner {
 
   private warnOfLog({ id, config }: ManagedInstance, error: unknown): void {
     this.host.journal.warn(`cannot read the log of ${config.alias}: ${String(error)}`, { instance: id });
+  }
+
+  /** What this folder's daemons started and no record tells of: the record was damaged, or removed. */
+  private async endUnknown(): Promise<void> {
+    const known = this.host.launches.ids().flatMap((id) => this.host.launches.read(id)?.mark ?? []);
+    const unknown = strangersTo(known, this.host.folder);
+    if (unknown.length === 0) return;
+    const pids = unknown.join(", ");
+    this.host.journal.warn(`processes ${pids} were started from here and no record tells of them; they are ended`);
+    await killAll(() => strangersTo(known, this.host.folder));
   }
 
   /** A process of an instance that is no longer in the configuration. */

@@ -1,6 +1,6 @@
 import { groupAlive, processesWithEnv, signalGroup } from "../process/group.ts";
 import { identify, type ProcessIdentity } from "../process/identity.ts";
-import { LAUNCH_MARK } from "../process/spawn.ts";
+import { FOLDER_MARK, LAUNCH_MARK } from "../process/spawn.ts";
 import type { ServerProcess } from "./server-process.ts";
 
 /** Ends a process group: asked first, made to after a grace time; done when nothing of it is left. */
@@ -46,10 +46,21 @@ const isAnothers = ({ pid, identity }: TerminationTarget): boolean => {
  * Ends what still bears the mark of a start: what left its group (a daemon of its own, say), or outlived its leader.
  * Resolves when it is gone, since it may hold the port and the GPU; what SIGKILL does not end is not waited for long.
  */
-export const killStragglers = async (mark: string): Promise<void> => {
+export const killStragglers = (mark: string): Promise<void> => killAll(() => processesWithEnv(LAUNCH_MARK, mark));
+
+/** Processes that daemons of this folder started, and that bear none of these marks. */
+export const strangersTo = (marks: readonly string[], folder: string): number[] => {
+  const pids = processesWithEnv(FOLDER_MARK, folder);
+  if (pids.length === 0) return [];
+  const known = new Set(marks.flatMap((mark) => processesWithEnv(LAUNCH_MARK, mark)));
+  return pids.filter((pid) => !known.has(pid));
+};
+
+/** Ends what `find` finds until it finds nothing more, or SIGKILL does not help. */
+export const killAll = async (find: () => number[]): Promise<void> => {
   const until = performance.now() + KILL_WAIT_MS;
   for (;;) {
-    const pids = processesWithEnv(LAUNCH_MARK, mark);
+    const pids = find();
     for (const pid of pids) {
       try {
         process.kill(pid, "SIGKILL");

@@ -1,5 +1,5 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Instance, LogLine } from "../../src/contract/index.ts";
 import { bootId, identify } from "../../src/process/identity.ts";
@@ -400,6 +400,22 @@ describe.concurrent("a record", () => {
     expect(await next.get(id)).toMatchObject({ status: "stopped", pid: null });
     expect(existsSync(recordPath(next, id))).toBe(false);
     expect(isAlive(pid)).toBe(false);
+  });
+
+  test("that is damaged or gone leaves no process that nobody knows of", async () => {
+    await using daemon = await TestDaemon.start();
+    const servers = [await startFake(daemon), await startFake(daemon), await startFake(daemon)];
+    const [damaged, removed, whole] = servers as [Instance, Instance, Instance];
+    await daemon.kill();
+    writeFileSync(recordPath(daemon, damaged.id), '{"half": ');
+    rmSync(recordPath(daemon, removed.id));
+    await using next = await daemon.again();
+    for (const { id, pid } of [damaged, removed]) {
+      expect(isAlive(pid)).toBe(false);
+      expect((await next.whenStatus(id, "running")).pid).not.toBe(pid);
+    }
+    expect(await next.get(whole.id)).toMatchObject({ status: "running", pid: whole.pid });
+    expect(next.stderr).toContain("no record tells of them");
   });
 
   test("that is damaged, or of an instance that never was, does not keep the daemon from starting", async () => {
