@@ -13,12 +13,15 @@ const toNumber = (value: unknown): unknown => {
   return decimal ? Number(value) : value;
 };
 
+const booleans: ReadonlyMap<string, boolean> = new Map([
+  ...["true", "1", "yes", "on", "t", "y"].map((word) => [word, true] as const),
+  ...["false", "0", "no", "off", "f", "n"].map((word) => [word, false] as const),
+]);
+
+/** The words for yes and no, and the numbers 1 and 0, that pydantic takes. */
 const toBoolean = (value: unknown): unknown => {
-  if (typeof value !== "string") return value;
-  const word = value.trim().toLowerCase();
-  if (word === "true" || word === "1") return true;
-  if (word === "false" || word === "0") return false;
-  return value;
+  if (typeof value !== "string" && typeof value !== "number") return value;
+  return booleans.get(String(value).trim().toLowerCase()) ?? value;
 };
 
 const asIs = (value: unknown): unknown => value;

@@ -11,9 +11,11 @@ interface Bounds {
 
 const rangeOf = ({ min, max }: Bounds): string => (max === undefined ? `of ${min} or more` : `from ${min} to ${max}`);
 
+/** Of a name that is there twice, neither value is taken for the one that was meant. */
+const once = () => z.string({ error: "Input should be given once" });
+
 const numeric = (kind: "integer" | "number", pattern: RegExp, bounds: Bounds, description: string) =>
-  z
-    .string()
+  once()
     .transform((text, context) => {
       const value = Number(text);
       const { min, max = Number.MAX_SAFE_INTEGER } = bounds;
@@ -37,8 +39,7 @@ export const decimal = (bounds: Bounds, description: string) =>
 
 /** Milliseconds since 1970. */
 export const timestamp = (description: string) =>
-  z
-    .string()
+  once()
     .transform((text, context) => {
       const time = parseTimestamp(text);
       if (time !== null) return time;
