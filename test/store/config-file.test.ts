@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { llamacppConfig } from "../../src/contract/index.ts";
 import { ConfigFile, ConfigFileError, loadConfig, type StoredInstance } from "../../src/store/config-file.ts";
@@ -227,7 +227,7 @@ describe("saving", () => {
     expect(text).toStartWith('{\n  "instances": [\n    {\n      "id": "a",\n      "config": {\n');
     expect(text).toEndWith("}\n");
     expect(statSync(path).mode & 0o777).toBe(0o600);
-    expect(existsSync(`${path}.bak`)).toBe(false);
+    expect(readFileSync(`${path}.bak`, "utf8")).toBe(text);
   });
 
   test("can be loaded again, with what should be", async () => {
