@@ -249,6 +249,22 @@ describe("a config.json that does not parse", () => {
   });
 });
 
+describe("a config.json that is gone", () => {
+  test("stops the boot, and no model, as long as its copy is there", async () => {
+    await using daemon = await TestDaemon.start({ env });
+    const { id } = await daemon.createFake();
+    const { pid } = (await daemon.start(id)).body.instance;
+    await daemon.kill();
+    rmSync(join(daemon.dir, "config.json"));
+    const refused = await daemon.again().catch((error: Error) => error.message);
+    expect(refused).toContain(`${join(daemon.dir, "config.json")} is gone`);
+    const command = /last good copy back: (cp .*)$/m.exec(String(refused))?.[1] ?? "";
+    expect(Bun.spawnSync(["sh", "-c", command], { cwd: "/" }).exitCode).toBe(0);
+    await using next = await daemon.again();
+    expect(await next.get(id)).toMatchObject({ status: "running", pid });
+  });
+});
+
 describe("a deletion", () => {
   test("is the last thing that happens to an instance: what was asked for behind it starts nothing", async () => {
     await using daemon = await TestDaemon.start({ env });

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { readFileSync, statSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { llamacppConfig } from "../../src/contract/index.ts";
 import { ConfigFile, ConfigFileError, loadConfig, type StoredInstance } from "../../src/store/config-file.ts";
@@ -195,6 +195,28 @@ describe("a file that is no config", () => {
     await expect(loadConfig(path)).rejects.toThrow(`cp '${path}.bak' '${path}'`);
     writeFileSync(path, readFileSync(`${path}.bak`));
     expect((await loadConfig(path)).instances).toHaveLength(1);
+  });
+
+  test("is refused where it is gone and its copy is not, with the way back and the way to start anew", async () => {
+    const path = join(temporaryFolder(), "config.json");
+    expect((await loadConfig(path)).instances).toEqual([]);
+    await new ConfigFile(path, [], () => [stored("a")]).save();
+    rmSync(path);
+    const refused = loadConfig(path);
+    await expect(refused).rejects.toThrow(ConfigFileError);
+    await expect(refused).rejects.toThrow(`cp '${path}.bak' '${path}'\n`);
+    await expect(refused).rejects.toThrow(`rm '${path}.bak'`);
+    rmSync(`${path}.bak`);
+    expect((await loadConfig(path)).instances).toEqual([]);
+  });
+
+  test("is refused where the folder that it is linked into is gone, as of a disk that is not mounted", async () => {
+    const path = join(temporaryFolder(), "config.json");
+    const elsewhere = join(temporaryFolder(), "disk");
+    symlinkSync(join(elsewhere, "config.json"), path);
+    await expect(loadConfig(path)).rejects.toThrow(ConfigFileError);
+    mkdirSync(elsewhere);
+    expect((await loadConfig(path)).instances).toEqual([]);
   });
 
   test("is refused where it was cut off", async () => {
