@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { InstanceAnswer } from "../../src/contract/index.ts";
 import { callsOf, failAt, type Tracer } from "../support/crash.ts";
@@ -262,6 +262,23 @@ describe("a config.json that is gone", () => {
     expect(Bun.spawnSync(["sh", "-c", command], { cwd: "/" }).exitCode).toBe(0);
     await using next = await daemon.again();
     expect(await next.get(id)).toMatchObject({ status: "running", pid });
+  });
+});
+
+describe("two daemons in one folder", () => {
+  test("there are never, even where its own folder was removed under the first one", async () => {
+    await using daemon = await TestDaemon.start({ env });
+    const { id } = await daemon.createFake();
+    const { pid } = (await daemon.start(id)).body.instance;
+    rmSync(join(daemon.dir, ".solar-host"), { recursive: true });
+    const refused = await daemon.again().catch((error: Error) => error.message);
+    const owner = linux ? String(daemon.process.pid) : "unknown";
+    expect(refused).toContain(`another solar-host (pid ${owner}) already serves this directory`);
+    expect(existsSync(join(daemon.dir, ".solar-host"))).toBe(false);
+    expect(await daemon.get(id)).toMatchObject({ status: "running", pid });
+    expect(await daemon.end()).toBe(0);
+    await using next = await daemon.again();
+    expect((await next.whenStatus(id, "running")).pid).not.toBe(pid);
   });
 });
 
