@@ -11,7 +11,7 @@ import { now } from "./writer.ts";
 const LINES = 2000;
 const RATE = 200;
 /** Short bursts, as a model server ends a request: a few lines at once, then silence. */
-const BURSTS = { count: 200, lines: 4, gapMs: 0.3, pauseMs: 100 };
+const BURSTS = { count: 200, lines: 2, gapMs: 0.3, pauseMs: 100 };
 
 const stampOf = (line: string): number | null => {
   const match = /stamp ([\d.]+)/.exec(line);

@@ -43,6 +43,8 @@ const checkNoMore = (check: () => void): void => {
 };
 
 export interface FollowerOptions {
+  /** Called where the file was made shorter than it had been read; it is read from its beginning then. */
+  onTruncated?: () => void;
   /** Whether the file is also looked at every now and then, whatever the watch says; true by default. */
   slowCheck?: boolean;
 }
@@ -106,6 +108,7 @@ export class FileFollower {
    */
   async drain(): Promise<void> {
     if (this.closed) return;
+    this.beginAgainWhereTruncated();
     const end = this.size;
     while (!this.closed && this.position < end && this.readSome(Math.min(TURN_BYTES, end - this.position))) {
       await new Promise((resolve) => setImmediate(resolve));
@@ -169,7 +172,7 @@ export class FileFollower {
         this.readTurn();
       });
     }
-    this.adapt(this.position - before);
+    this.adapt(Math.max(0, this.position - before));
   }
 
   /** Chooses between watch and poll by how much there was to read. */
@@ -201,12 +204,20 @@ export class FileFollower {
   private readSome(limit: number): boolean {
     for (let taken = 0; taken < limit && !this.closed; ) {
       const read = readSync(this.fd, buffer, 0, CHUNK_BYTES, this.position);
-      if (read === 0) return false;
+      if (read === 0) return this.beginAgainWhereTruncated();
       this.position += read;
       taken += read;
       this.onChunk(buffer.subarray(0, read));
       if (read < CHUNK_BYTES) return false;
     }
+    return true;
+  }
+
+  /** True where there may be something to read again. */
+  private beginAgainWhereTruncated(): boolean {
+    if (this.size >= this.position) return false;
+    this.position = 0;
+    this.options.onTruncated?.();
     return true;
   }
 }

@@ -73,6 +73,14 @@ export class TimeIndex {
     this.newest = entry;
   }
 
+  /** Forgets all entries but this one: the log file begins anew. */
+  restart(entry: IndexEntry): void {
+    ftruncateSync(this.fd, 0);
+    this.count = 0;
+    this.newest = null;
+    this.append(entry);
+  }
+
   /** The last entry at or before line `seq`; null where the index begins later. */
   before(seq: number): IndexEntry | null {
     return this.lastWhere((entry) => entry.seq <= seq);
