@@ -1,6 +1,7 @@
 import type { ListedInstance } from "../contract/instance-facts.ts";
 import type { Answer, Api } from "./api.ts";
 import { getInstance, instancePath } from "./calls.ts";
+import { type Deadline, leftOf } from "./deadline.ts";
 import { CtlError, exitCodes } from "./errors.ts";
 import { isAtRest } from "./status.ts";
 import { oneLine } from "./table.ts";
@@ -9,11 +10,12 @@ import { oneLine } from "./table.ts";
 
 const SOONEST_MS = 50;
 const LATEST_MS = 1000;
+/** Before it is too late it is asked a last time. */
+const LAST_ASK_MS = 200;
 const SHOWN_LINES = 10;
 
 export interface AwaitOptions {
-  /** Moment of performance.now() at which it is too late; null waits for ever. */
-  deadline: number | null;
+  deadline: Deadline;
   onChange?: (instance: ListedInstance) => void;
   /** The daemon is not there for a while; it is asked again. */
   onLost?: (error: CtlError) => void;
@@ -34,18 +36,24 @@ export const awaitInstance = async (
   let known: ListedInstance | null = null;
   for (;;) {
     try {
-      const answer = await getInstance(api, id);
+      const answer = await getInstance(api, id, { signal: deadline.signal });
       known = answer.value;
       onChange?.(known);
       if (done(known)) return answer;
     } catch (error) {
+      if (error instanceof CtlError && error.exitCode === exitCodes.timeout && known !== null) {
+        throw new CtlError(exitCodes.timeout, `${error.message}; ${name} was ${known.status} before`);
+      }
       // One that was there once may come back: a daemon that restarts takes a moment.
       if (!(error instanceof CtlError) || error.exitCode !== exitCodes.unreachable || known === null) throw error;
       onLost?.(error);
     }
-    const left = deadline === null ? Number.POSITIVE_INFINITY : deadline - performance.now();
-    if (left <= 0) throw new CtlError(exitCodes.timeout, `the time is over: ${name} is ${known?.status ?? "unknown"}`);
-    await Bun.sleep(Math.min(pause, left));
+    const left = leftOf(deadline);
+    const next = Math.min(pause, left > 2 * LAST_ASK_MS ? left - LAST_ASK_MS : left);
+    if (left > 0) await Bun.sleep(next);
+    if (leftOf(deadline) <= 0) {
+      throw new CtlError(exitCodes.timeout, `the time is over: ${name} is ${known?.status ?? "unknown"}`);
+    }
     pause = Math.min(pause * 1.3, LATEST_MS);
   }
 };

@@ -14,6 +14,10 @@ export const nameOf = (instance: ListedInstance, all: readonly ListedInstance[])
   return shared ? shortId(instance.id) : alias;
 };
 
+/** As a word that a shell takes as it is, for a command that is to be copied. */
+export const asWord = (name: string): string =>
+  /^[\w@%+=:,./-]+$/.test(name) ? name : `'${name.replaceAll("'", "'\\''")}'`;
+
 const candidates = (name: string, all: readonly ListedInstance[]): ListedInstance[] => {
   const rules: ((instance: ListedInstance) => boolean)[] = [
     ({ id }) => id === name,

@@ -4,8 +4,9 @@ import { type Api, RefusedError } from "./api.ts";
 import { awaitInstance, runsOrWhyNot, withLastLines } from "./await-status.ts";
 import { operate } from "./calls.ts";
 import type { Cli } from "./cli.ts";
+import { type Deadline, deadlineIn, NEVER } from "./deadline.ts";
 import { CtlError, exitCodes } from "./errors.ts";
-import { nameOf } from "./names.ts";
+import { asWord, nameOf } from "./names.ts";
 import { Progress } from "./progress.ts";
 import { parseDuration } from "./time.ts";
 
@@ -20,7 +21,7 @@ export interface StartOptions {
 }
 
 export interface Patience {
-  ms: number | null;
+  deadline: Deadline;
   /** Taking longer is an error; otherwise it is left to go on. */
   strict: boolean;
 }
@@ -30,10 +31,11 @@ export const addPatience = (command: Command): Command =>
     .option("-w, --wait", "until it runs, however long it loads; progress is shown")
     .option("--timeout <time>", "wait at most so long (30s, 5m); exit code 124 when it is over");
 
-/** `--timeout` says how long, and so that one waits at all. */
+/** `--timeout` says how long from now, and so that one waits at all. */
 export const patienceOf = ({ wait, timeout }: StartOptions): Patience => {
-  if (timeout !== undefined) return { ms: parseDuration(timeout, "--timeout"), strict: true };
-  return wait === undefined ? { ms: UNASKED_WAIT_MS, strict: false } : { ms: null, strict: true };
+  if (timeout !== undefined) return { deadline: deadlineIn(parseDuration(timeout, "--timeout")), strict: true };
+  if (wait !== undefined) return { deadline: NEVER, strict: true };
+  return { deadline: { at: performance.now() + UNASKED_WAIT_MS }, strict: false };
 };
 
 export interface Started {
@@ -48,6 +50,14 @@ const stillLoading = (name: string, error: CtlError): CtlError =>
     `wait longer: solar-host ctl wait ${name} --for running`,
     `or give up: solar-host ctl stop ${name}`,
   ]);
+
+/** Nobody knows whether what was asked for and not answered was done. */
+const tooLate = (error: unknown, name: string, verb: "start" | "restart"): unknown =>
+  error instanceof CtlError && error.exitCode === exitCodes.timeout
+    ? new CtlError(exitCodes.timeout, error.message, [
+        `it may have been asked to ${verb} ${asWord(name)} all the same: solar-host ctl get ${asWord(name)}`,
+      ])
+    : error;
 
 /** What a start that failed is told as; anything else stays what it is. */
 const explained = async (api: Api, id: string, name: string, error: unknown): Promise<unknown> => {
@@ -73,10 +83,12 @@ const startOne = async (
   progress: Progress,
 ): Promise<Started> => {
   const { id } = instance;
-  const deadline = patience.ms === null ? null : performance.now() + patience.ms;
+  const { deadline } = patience;
   try {
     if (verb === "restart") progress.show(name, { ...instance, status: "stopping" });
-    const { raw, value } = await operate(api, id, verb, 0);
+    const { raw, value } = await operate(api, id, verb, 0, deadline.signal).catch((error: unknown) => {
+      throw tooLate(error, name, verb);
+    });
     const shape = typeof raw === "object" ? raw : {};
     try {
       const onChange = (now: ListedInstance): void => progress.show(name, now);
@@ -106,9 +118,9 @@ export const startAll = async (
   instances: readonly ListedInstance[],
   all: readonly ListedInstance[],
   verb: "start" | "restart",
-  options: StartOptions & { json?: true; quiet?: true },
+  options: { json?: true; quiet?: true },
+  patience: Patience,
 ): Promise<{ code: number; started: Started[] }> => {
-  const patience = patienceOf(options);
   const progress = new Progress(cli.io, options.quiet === true || options.json === true);
   const names = instances.map((instance) => nameOf(instance, all));
   cli.onInterrupt = () => {

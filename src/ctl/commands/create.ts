@@ -8,7 +8,7 @@ import { addFieldOptions, configOf, fieldsOf } from "../config-flags.ts";
 import { type RawConfig, readConfigFile } from "../config-input.ts";
 import { usageError } from "../errors.ts";
 import { writeJson } from "../io.ts";
-import { addPatience, type StartOptions, startAll } from "../starting.ts";
+import { addPatience, patienceOf, type StartOptions, startAll } from "../starting.ts";
 
 interface CreateOptions extends OutputOptions, StartOptions {
   file?: string;
@@ -36,7 +36,12 @@ const tell = ({ io }: Cli, { value }: Answer<InstanceAnswer>, made: boolean, sta
 /** Starts what was created; the answer is then the instance as it became. */
 const createAndStart = async (cli: Cli, api: Api, config: RawConfig, options: CreateOptions): Promise<number> => {
   const { config: whole, made } = withKey(config);
-  const answer = await api.request("/instances", instanceAnswer, { method: "POST", body: { config: whole } });
+  const patience = patienceOf(options);
+  const answer = await api.request("/instances", instanceAnswer, {
+    method: "POST",
+    body: { config: whole },
+    signal: patience.deadline.signal,
+  });
   const { instance } = answer.value;
   const starts = options.start === true || options.wait === true || options.timeout !== undefined;
   if (!options.json && !options.quiet) tell(cli, answer, made, starts);
@@ -45,7 +50,7 @@ const createAndStart = async (cli: Cli, api: Api, config: RawConfig, options: Cr
     if (options.json) writeJson(cli.io, answer.raw);
     return 0;
   }
-  const { code, started } = await startAll(cli, api, [instance], [instance], "start", options);
+  const { code, started } = await startAll(cli, api, [instance], [instance], "start", options, patience);
   if (options.json) writeJson(cli.io, started[0]?.raw ?? answer.raw);
   return code;
 };

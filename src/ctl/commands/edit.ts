@@ -16,7 +16,7 @@ import { editByHand } from "../edit-by-hand.ts";
 import { CtlError, exitCodes, usageError, worst } from "../errors.ts";
 import { writeAnswers } from "../io.ts";
 import { nameOf } from "../names.ts";
-import { addPatience, type StartOptions, startAll } from "../starting.ts";
+import { addPatience, type Patience, patienceOf, type StartOptions, startAll } from "../starting.ts";
 import { isAtRest } from "../status.ts";
 
 interface EditOptions extends OutputOptions, StartOptions {
@@ -48,6 +48,7 @@ class Editing {
     private readonly options: EditOptions,
     /** The config of `-f`. */
     private readonly given: RawConfig | null,
+    public patience: Patience,
   ) {}
 
   /** Null where nothing was to be changed. */
@@ -70,7 +71,11 @@ class Editing {
     const { set } = this.options;
     if (set !== undefined) return await apply(checked(withValues(before, set), before));
     if (this.given !== null) return await apply(checked(this.given, before));
-    return await editByHand(this.cli, name, before, apply);
+    return await editByHand(this.cli, name, before, async (config) => {
+      // The time that a person takes is not the daemon's.
+      this.patience = patienceOf(this.options);
+      return await apply(config);
+    });
   }
 
   private async change(
@@ -81,7 +86,7 @@ class Editing {
   ): Promise<Edited | null> {
     if (changesBetween(before, after).length === 0) return null;
     const wasActive = !isAtRest(listed.status);
-    if (wasActive) await operate(this.api, listed.id, "stop");
+    if (wasActive) await operate(this.api, listed.id, "stop", undefined, this.patience.deadline.signal);
     const answer = await this.apply(listed, after, wasActive);
     for (const change of changesBetween(before, answer.value.instance.config))
       this.say(`${name}: ${changeText(change)}`);
@@ -123,8 +128,10 @@ const checkOptions = (names: string[], { all, set, file, restart, wait, timeout 
 const run = async (cli: Cli, command: Command, names: string[], options: EditOptions): Promise<number> => {
   checkOptions(names, options);
   const given = options.file === undefined ? null : await readConfigFile(cli, options.file);
-  const { api, instances, all, code } = await cli.named(command, names, options.all === true);
-  const editing = new Editing(cli, api, all, options, given);
+  const patience = patienceOf(options);
+  const named = await cli.named(command, names, options.all === true, patience.deadline.signal);
+  const { api, instances, all, code } = named;
+  const editing = new Editing(cli, api, all, options, given, patience);
   const edited = new Map<ListedInstance, Edited>();
   const end = await cli.each(instances, async (instance) => {
     const done = await editing.edit(instance);
@@ -141,7 +148,7 @@ const run = async (cli: Cli, command: Command, names: string[], options: EditOpt
     );
     return worst([code, end]);
   }
-  const restarted = await startAll(cli, api, changed, all, "start", options);
+  const restarted = await startAll(cli, api, changed, all, "start", options, editing.patience);
   writeAnswers(cli.io, options, names.length === 1, restarted.started);
   return worst([code, end, restarted.code]);
 };

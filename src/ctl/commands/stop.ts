@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import type { ListedInstance } from "../../contract/instance-facts.ts";
 import { operate } from "../calls.ts";
 import { addConnection, addJson, addNames, addQuiet, type Cli, type OutputOptions } from "../cli.ts";
+import { deadlineIn, NEVER } from "../deadline.ts";
 import { CtlError, exitCodes, worst } from "../errors.ts";
 import { writeAnswers } from "../io.ts";
 import { nameOf } from "../names.ts";
@@ -34,8 +35,8 @@ Examples:
     .action(
       cli.action(async (names: string[], options: StopOptions) => {
         const { timeout } = options;
-        const signal = timeout === undefined ? undefined : AbortSignal.timeout(parseDuration(timeout, "--timeout"));
-        const { api, instances, all, code } = await cli.named(command, names, options.all === true);
+        const { signal } = timeout === undefined ? NEVER : deadlineIn(parseDuration(timeout, "--timeout"));
+        const { api, instances, all, code } = await cli.named(command, names, options.all === true, signal);
         const progress = new Progress(cli.io, options.quiet === true || options.json === true);
         cli.onInterrupt = () => {
           progress.clear();

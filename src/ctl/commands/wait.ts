@@ -2,6 +2,7 @@ import { type Command, Option } from "commander";
 import type { ListedInstance } from "../../contract/instance-facts.ts";
 import { awaitInstance, failed, withLastLines } from "../await-status.ts";
 import { addConnection, addJson, addNames, addQuiet, type Cli, type OutputOptions } from "../cli.ts";
+import { deadlineIn, NEVER } from "../deadline.ts";
 import { CtlError, exitCodes, worst } from "../errors.ts";
 import { type Io, writeJson } from "../io.ts";
 import { nameOf } from "../names.ts";
@@ -51,9 +52,9 @@ Examples:
     .action(
       cli.action(async (names: string[], options: WaitOptions) => {
         const { io } = cli;
-        const limit = options.timeout === undefined ? null : parseDuration(options.timeout, "--timeout");
-        const deadline = limit === null ? null : performance.now() + limit;
-        const { api, instances, all, code } = await cli.named(command, names, options.all === true);
+        const { timeout } = options;
+        const deadline = timeout === undefined ? NEVER : deadlineIn(parseDuration(timeout, "--timeout"));
+        const { api, instances, all, code } = await cli.named(command, names, options.all === true, deadline.signal);
         const progress = new Progress(io, options.quiet === true || options.json === true);
         cli.onInterrupt = () => progress.clear();
         const onLost = sayOnce(io);
