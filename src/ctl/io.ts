@@ -1,5 +1,6 @@
 import { isatty } from "node:tty";
 import { CtlError, exitCodes } from "./errors.ts";
+import { harmless } from "./harmless.ts";
 import { Output } from "./output.ts";
 
 /** The one place that prints: data on stdout, messages on stderr, colours only where they belong. */
@@ -80,6 +81,7 @@ export const processIo = (home: string): Io => {
     }
     return err;
   };
+  const errorSide = side(2, env);
   return {
     env,
     cwd: process.cwd(),
@@ -90,9 +92,9 @@ export const processIo = (home: string): Io => {
       waiting: () => out.waiting,
       drained: () => out.drained(),
     },
-    stderr: side(2, env),
+    stderr: errorSide,
     write: (text) => out.write(text),
-    say: (text) => void stderr().write(`${text}\n`),
+    say: (text) => void stderr().write(`${errorSide.terminal ? harmless(text, true) : text}\n`),
     writeError: (text) => void stderr().write(text),
   };
 };
@@ -118,9 +120,11 @@ export const writeAnswers = (
 /** Tells what went wrong and what to do next; gives the exit code. */
 export const reportError = (io: Io, error: unknown): number => {
   const { red, dim } = io.stderr.palette;
+  // Much of it comes from elsewhere: from a model server, a daemon, a file.
+  const clean: Paint = io.stderr.terminal ? (text) => harmless(text, false) : plain;
   const message = error instanceof Error ? error.message : String(error);
-  io.say(`${red("error:")} ${message}`);
+  io.say(`${red("error:")} ${clean(message)}`);
   if (!(error instanceof CtlError)) return exitCodes.failure;
-  for (const hint of error.hints) io.say(dim(`  ${hint}`));
+  for (const hint of error.hints) io.say(dim(`  ${clean(hint)}`));
   return error.exitCode;
 };

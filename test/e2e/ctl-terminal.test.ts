@@ -144,6 +144,39 @@ describe("on a terminal", () => {
   });
 });
 
+test("what a model server wrote cannot take over the terminal by its reason", async () => {
+  const facts = {
+    id: "5f0c8f0e-0000-4000-8000-000000000000",
+    config: { alias: "hostile", backend_type: "llamacpp", model: "/m", api_key: "k" },
+    status: "failed",
+    port: null,
+    pid: null,
+    created_at: "2026-01-01T00:00:00Z",
+    started_at: null,
+    error_message: "no \u001b[2Jroom\u001b]2;owned\u0007",
+    retry_count: 0,
+    supported_endpoints: [],
+    loading: null,
+    log_file: null,
+  };
+  const { config } = await daemon.create({ model: "/m", alias: "sound", api_key: "k" });
+  const instance = { ...facts, config: { ...config, alias: "hostile" } };
+  await using server = Bun.serve({
+    port: 0,
+    hostname: "127.0.0.1",
+    fetch: (request) => Response.json(new URL(request.url).pathname === "/instances" ? [instance] : instance),
+  });
+  const target = `hostile --url http://127.0.0.1:${server.port} --key k`;
+  using got = await open(`get ${target}`, {}, 100);
+  await got.shows("ended with 0");
+  // What stands before it is not cleared away.
+  expect(got.screen()).toMatch(/^hostile\nid[\s\S]*reason +no room$/m);
+  using waited = await Terminal.open(`echo before; solar-host ctl wait ${target}`, ctl.environment());
+  await waited.shows("ended with 1");
+  expect(waited.screen()).toMatch(/^before\nerror: hostile failed: no room$/m);
+  await ctl.ok(["rm", "sound"]);
+});
+
 describe("completion", () => {
   let id: string;
   beforeAll(async () => {

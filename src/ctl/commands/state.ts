@@ -9,7 +9,7 @@ import { type Palette, writeJson } from "../io.ts";
 import { nameOf } from "../names.ts";
 import { paintPhase } from "../phase.ts";
 import { notRunning } from "../status.ts";
-import { type Column, layOut } from "../table.ts";
+import { type Column, layOut, oneLine } from "../table.ts";
 
 interface StateOptions {
   json?: true;
@@ -87,7 +87,7 @@ const changeLine = (
   { phase, active_slots, prefill_progress, generated_tokens, decode_tps }: RuntimeState,
 ): string =>
   [
-    name,
+    oneLine(name),
     phase,
     `${active_slots} slots`,
     ...(prefill_progress === null ? [] : [`prefill ${Math.round(prefill_progress * 100)}%`]),
