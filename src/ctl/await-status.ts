@@ -47,6 +47,8 @@ export const awaitInstance = async (
       // One that was there once may come back: a daemon that restarts takes a moment.
       if (!(error instanceof CtlError) || error.exitCode !== exitCodes.unreachable || known === null) throw error;
       onLost?.(error);
+      // One on this machine may come back on another port.
+      api.retarget();
     }
     const left = leftOf(deadline);
     const next = Math.min(pause, left > 2 * LAST_ASK_MS ? left - LAST_ASK_MS : left);
@@ -56,6 +58,15 @@ export const awaitInstance = async (
     }
     pause = Math.min(pause * 1.3, LATEST_MS);
   }
+};
+
+/** For one wait or many: a daemon that is away is told once, however often it is asked. */
+export const sayLost = (say: (text: string) => void): ((error: CtlError) => void) => {
+  let said = false;
+  return ({ message }) => {
+    if (!said) say(`${message}; asking again`);
+    said = true;
+  };
 };
 
 /** Whether the instance runs. @throws CtlError: why it never will */

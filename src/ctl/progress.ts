@@ -52,6 +52,13 @@ export class Progress {
     this.draw();
   }
 
+  /** Said above what is drawn, whoever wants ids or JSON only. */
+  note(message: string): void {
+    this.clear();
+    this.io.say(message);
+    this.draw();
+  }
+
   /** The terminal as it was. */
   clear(): void {
     if (this.drawn > 0) this.io.writeError(`\u001b[${this.drawn}A\r\u001b[J`);

@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import type { ListedInstance } from "../contract/instance-facts.ts";
 import { type Api, RefusedError } from "./api.ts";
-import { awaitInstance, runsOrWhyNot, withLastLines } from "./await-status.ts";
+import { awaitInstance, runsOrWhyNot, sayLost, withLastLines } from "./await-status.ts";
 import { operate } from "./calls.ts";
 import type { Cli } from "./cli.ts";
 import { type Deadline, deadlineIn, NEVER } from "./deadline.ts";
@@ -81,6 +81,7 @@ const startOne = async (
   verb: "start" | "restart",
   patience: Patience,
   progress: Progress,
+  onLost: (error: CtlError) => void,
 ): Promise<Started> => {
   const { id } = instance;
   const { deadline } = patience;
@@ -92,7 +93,7 @@ const startOne = async (
     const shape = typeof raw === "object" ? raw : {};
     try {
       const onChange = (now: ListedInstance): void => progress.show(name, now);
-      const found = await awaitInstance(api, id, name, runsOrWhyNot(name), { deadline, onChange });
+      const found = await awaitInstance(api, id, name, runsOrWhyNot(name), { deadline, onChange, onLost });
       return { raw: { ...shape, instance: found.raw }, instance: found.value };
     } catch (error) {
       if (!(error instanceof CtlError) || error.exitCode !== exitCodes.timeout) throw error;
@@ -122,6 +123,7 @@ export const startAll = async (
   patience: Patience,
 ): Promise<{ code: number; started: Started[] }> => {
   const progress = new Progress(cli.io, options.quiet === true || options.json === true);
+  const onLost = sayLost((text) => progress.note(text));
   const names = instances.map((instance) => nameOf(instance, all));
   cli.onInterrupt = () => {
     progress.clear();
@@ -130,7 +132,7 @@ export const startAll = async (
   const started = new Map<string, Started>();
   const code = await cli.each(instances, async (instance) => {
     const name = nameOf(instance, all);
-    const end = await startOne(api, instance, name, verb, patience, progress);
+    const end = await startOne(api, instance, name, verb, patience, progress, onLost);
     started.set(instance.id, end);
     progress.end(name, startedMessage(end, name));
     return exitCodes.ok;
