@@ -201,11 +201,17 @@ export class Api {
     return new CtlError(
       exitCodes.refusedKey,
       key === "" ? `${this.where} asks for a key` : `${this.where} refused the key from ${keyFrom}`,
-      [
-        "the daemon's key is API_KEY in the .env of its directory",
-        "give it with --key -, in SOLAR_HOST_API_KEY, or once: solar-host ctl context add <name> <address> --key -",
-      ],
+      ["the daemon's key is API_KEY in the .env of its directory", this.keyHint()],
     );
+  }
+
+  /** Where the right key is to go: each kind of target has another place for it. */
+  private keyHint(): string {
+    const { context, directory, keyFrom, url } = this.target;
+    if (context !== undefined) return `keep the right one: solar-host ctl context add ${context} ${url} --key -`;
+    if (directory !== undefined && keyFrom === "--key") return "leave --key out: the daemon's own record has its key";
+    if (directory !== undefined) return "give the right one with --key -, or start the daemon again";
+    return `give it with --key -, in SOLAR_HOST_API_KEY, or once: solar-host ctl context add <name> ${url} --key -`;
   }
 
   /** Names a daemon, or something that is none, whose answers are not those of our contract. */
