@@ -215,7 +215,7 @@ export class Api {
   }
 
   /** Names a daemon, or something that is none, whose answers are not those of our contract. */
-  private async incompatible(what: string, problem: string, changed = false): Promise<CtlError> {
+  async incompatible(what: string, problem: string, changed = false): Promise<CtlError> {
     const { version } = await import("../version.ts");
     const [other, mayBeDone] = await Promise.all([this.otherVersion(), changed]);
     const hints = mayBeDone ? ["what was asked for may have been done all the same: look with solar-host ctl ls"] : [];

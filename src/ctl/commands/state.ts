@@ -97,18 +97,19 @@ const changeLine = (
 
 /** Each change as it comes; states of the past are of no use, so that a break loses nothing that matters. */
 const follow = async (cli: Cli, { api, instances, all, code }: Named, json: boolean): Promise<number> => {
-  const [{ LiveSocket, notUnderstood }, { stateFrame }] = await Promise.all([
+  const [{ LiveSocket, notUnderstood, parseFrame }, { stateFrame }] = await Promise.all([
     import("../live-socket.ts"),
     import("../../contract/frames.ts"),
   ]);
   const end = await cli.each(instances, async (instance) => {
     const name = nameOf(instance, all);
+    if (instance.status !== "running") throw notRunning(instance, name);
     const socket = new LiveSocket(api, instance.id, name, {
       path: () => instancePath(instance.id, "/state"),
       frame: (text) => {
-        const frame: unknown = JSON.parse(text);
+        const frame = parseFrame(text);
         const parsed = stateFrame.safeParse(frame);
-        if (!parsed.success) throw notUnderstood(name, text);
+        if (!parsed.success) throw notUnderstood(name, text, parsed.error);
         cli.io.write(
           json ? `${JSON.stringify((frame as { data: unknown }).data)}\n` : `${changeLine(name, parsed.data.data)}\n`,
         );
