@@ -1,3 +1,4 @@
+import { writeSync } from "node:fs";
 import { isatty } from "node:tty";
 import { CtlError, exitCodes } from "./errors.ts";
 import { harmless } from "./harmless.ts";
@@ -66,13 +67,25 @@ const side = (fd: 1 | 2, env: Io["env"]) => {
   };
 };
 
+const unlessClosed = (write: () => void): void => {
+  try {
+    write();
+  } catch {
+    // Nobody is left to be told.
+  }
+};
+
 /**
  * The io of this process. Streams are made when they are first written to: making one takes a tenth of what `ls`
  * takes. A reader that went away (`| head`) is no error and ends the process.
  */
 export const processIo = (home: string): Io => {
   const { env } = process;
-  const out = new Output(1, (code) => process.exit(code === "EPIPE" ? 0 : exitCodes.failure));
+  const out = new Output(1, (code) => {
+    if (code === "EPIPE") process.exit(exitCodes.ok);
+    unlessClosed(() => writeSync(2, `error: cannot write: ${code}\n`));
+    process.exit(exitCodes.failure);
+  });
   let err: NodeJS.WriteStream | null = null;
   const stderr = (): NodeJS.WriteStream => {
     if (err === null) {

@@ -113,6 +113,17 @@ describe("what is printed", () => {
     expect((await ctl.run(["ls", "--nonsense"])).code).toBe(2);
   });
 
+  test.each(["ls", "get --all", "logs --all"])("%s says that a full disk took nothing", async (words) => {
+    const { id } = await running({ lines: 1 });
+    const child = Bun.spawn(["bash", "-c", `"$0" ctl ${words} > /dev/full`, ctl.binary], {
+      env: ctl.environment(),
+      stderr: "pipe",
+    });
+    expect(await child.exited).toBe(1);
+    expect(await new Response(child.stderr).text()).toContain("error: cannot write: ENOSPC\n");
+    await daemon.stop(id);
+  });
+
   test("a reader that goes away is no error", async () => {
     const child = Bun.spawn(["bash", "-c", 'set -o pipefail; "$0" ctl ls --json | true', ctl.binary], {
       env: ctl.environment(),
@@ -302,6 +313,10 @@ describe("what runs", () => {
       expect(await ctl.ok([verb, id])).toContain(config.alias);
     }
     expect((await ctl.json<{ instance_id: string }>(["state", id])).instance_id).toBe(id);
+    // Following is for one that runs, too.
+    const followed = await ctl.run(["state", "-f", stopped.id]);
+    expect(followed.code).toBe(3);
+    expect(followed.err).toContain("ctl start");
     expect((await ctl.run(["health", id, stopped.id])).code).toBe(3);
     await daemon.stop(id);
   });
