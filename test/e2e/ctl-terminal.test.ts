@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Ctl, Terminal } from "../support/ctl.ts";
-import { TestDaemon } from "../support/daemon.ts";
+import { KEY, TestDaemon } from "../support/daemon.ts";
 import { realServer, tinyModel } from "../support/paths.ts";
 import { until } from "../support/until.ts";
 
@@ -203,6 +203,29 @@ describe("completion", () => {
     expect(await values(["get", id.slice(0, 6)])).toEqual([id]);
     expect(await values(["create", "-f", ""])).toEqual([":files"]);
     expect(await values(["start", "--wait", "mi"])).toEqual(["mistral"]);
+    expect(await values(["create", "llamacpp", "--special", ""])).toEqual(["true", "false"]);
+    expect(await values(["create", "llamacpp", "--special", "--temp"])).toEqual(["--temp"]);
+    expect(await values(["create", "llamacpp", "--special=f"])).toEqual(["--special=false"]);
+    expect(await values(["wait", "--for=s"])).toEqual(["--for=stopped"]);
+  });
+
+  test("knows a host that is named, as a word of its own and behind an equals sign", async () => {
+    const elsewhere = new Ctl(join(ctl.home, "elsewhere"));
+    await elsewhere.ok(["context", "add", "gpu1", daemon.url, "--key", KEY]);
+    const complete = async (...words: string[]): Promise<string[]> =>
+      (await elsewhere.ok(["__complete", "ctl", ...words])).split("\n").flatMap((line) => line.split("\t", 1));
+    expect(await complete("--context=g")).toEqual(["--context=gpu1", ""]);
+    expect(await complete("ls", "--context=")).toEqual(["--context=gpu1", "--context=local", ""]);
+    expect(await complete("start", "--context=gpu1", "mis")).toEqual(["mistral", ""]);
+    expect(await complete("start", `--url=${daemon.url}`, `--key=${KEY}`, "mis")).toEqual(["mistral", ""]);
+    expect(await complete("context", "use", "")).toEqual(["gpu1", "local", ""]);
+    expect(await complete("context", "rm", "")).toEqual(["gpu1", ""]);
+    expect(await complete("context", "rm", "gpu1", "")).toEqual([""]);
+  });
+
+  test("knows the flags of the daemon", async () => {
+    const out = await ctl.ok(["__complete", "serve", "--por"]);
+    expect(out).toMatch(/^--port\t\S/);
   });
 
   test("is silent where no daemon answers, whatever the words", async () => {
