@@ -133,6 +133,18 @@ describe("hosts that are named", () => {
     expect(existsSync(join(ctl.home, "xdg-config/solar-host/contexts.json"))).toBe(false);
   });
 
+  test("get the key of the environment where none is given and nobody can be asked, which is said", async () => {
+    const ctl = laptop();
+    const env = { SOLAR_HOST_API_KEY: KEY };
+    const { code, err } = await ctl.run(["context", "add", "gpu1", daemon.url, "--use"], { env });
+    expect(code).toBe(0);
+    expect(err).toContain("with the key in SOLAR_HOST_API_KEY");
+    expect(err).not.toContain(KEY);
+    expect(await ctl.ok(["ls"])).toContain("only");
+    expect(await ctl.ok(["context", "add", "--help"])).toContain("SOLAR_HOST_API_KEY");
+    expect((await ctl.run(["context", "add", "gpu2", daemon.url])).err).toContain("without a key");
+  });
+
   test("--all-contexts asks all of them, and a dead one and one that refuses spoil nothing", async () => {
     const ctl = laptop();
     await ctl.ok(["context", "add", "dead", DEAD, "--key", "k"]);
