@@ -3,6 +3,7 @@ import type { Answer, Api } from "./api.ts";
 import { getInstance, instancePath } from "./calls.ts";
 import { type Deadline, leftOf } from "./deadline.ts";
 import { CtlError, exitCodes } from "./errors.ts";
+import { asWord } from "./names.ts";
 import { isAtRest } from "./status.ts";
 import { oneLine } from "./table.ts";
 
@@ -43,6 +44,9 @@ export const awaitInstance = async (
     } catch (error) {
       if (error instanceof CtlError && error.exitCode === exitCodes.timeout && known !== null) {
         throw new CtlError(exitCodes.timeout, `${error.message}; ${name} was ${known.status} before`);
+      }
+      if (error instanceof CtlError && error.exitCode === exitCodes.notFound) {
+        throw new CtlError(exitCodes.notFound, `${name}: ${error.message}`, error.hints);
       }
       // One that was there once may come back: a daemon that restarts takes a moment.
       if (!(error instanceof CtlError) || error.exitCode !== exitCodes.unreachable || known === null) throw error;
@@ -90,7 +94,7 @@ export const withLastLines = async (api: Api, id: string, name: string, error: C
     const { value } = await api.request(instancePath(id, "/logs"), z.array(logLine), { query: { tail: SHOWN_LINES } });
     if (value.length === 0) return error;
     return new CtlError(error.exitCode, error.message, [
-      `the last lines of its log (all: solar-host ctl logs ${name}):`,
+      `the last lines of its log (all: solar-host ctl logs ${asWord(name)}):`,
       ...value.map(({ line }) => `  ${oneLine(line)}`),
     ]);
   } catch {

@@ -181,9 +181,16 @@ export class Editing {
   private refuseRunning({ status }: ListedInstance, name: string): void {
     if (isAtRest(status) || this.options.restart) return;
     throw new CtlError(exitCodes.failure, `${name} is ${status}, and a config is changed at rest`, [
-      `stop, change and start it in one: solar-host ctl edit ${name} --restart`,
-      `or stop it first: solar-host ctl stop ${name}`,
+      `stop, change and start it in one: solar-host ctl edit ${asWord(name)}${this.asGiven()} --restart`,
+      `or stop it first: solar-host ctl stop ${asWord(name)}`,
     ]);
+  }
+
+  /** What was to be changed, as it was written; a key is not shown. */
+  private asGiven(): string {
+    const { set = [], file } = this.options;
+    const changes = set.map((text) => ` --set ${/^api[-_]key=/.test(text) ? "api_key=…" : asWord(text)}`);
+    return `${changes.join("")}${file === undefined ? "" : ` -f ${asWord(file)}`}`;
   }
 
   private say(text: string): void {

@@ -47,8 +47,8 @@ export interface Started {
 const stillLoading = (name: string, error: CtlError): CtlError =>
   new CtlError(exitCodes.timeout, error.message, [
     "it goes on loading",
-    `wait longer: solar-host ctl wait ${name} --for running`,
-    `or give up: solar-host ctl stop ${name}`,
+    `wait longer: solar-host ctl wait ${asWord(name)} --for running`,
+    `or give up: solar-host ctl stop ${asWord(name)}`,
   ]);
 
 /** Nobody knows whether what was asked for and not answered was done. */
@@ -110,7 +110,7 @@ const startOne = async (
 export const startedMessage = ({ instance }: Started, name: string): string =>
   instance.status === "running"
     ? `${name} runs on port ${instance.port}`
-    : `${name} is still loading: solar-host ctl wait ${name} --for running`;
+    : `${name} is still loading: solar-host ctl wait ${asWord(name)} --for running`;
 
 /** The whole of `start` and `restart`. */
 export const startAll = async (
@@ -127,7 +127,7 @@ export const startAll = async (
   const names = instances.map((instance) => nameOf(instance, all));
   cli.onInterrupt = () => {
     progress.clear();
-    cli.io.say(`interrupted; what was begun goes on: solar-host ctl stop ${names.join(" ")}`);
+    cli.io.say(`interrupted; what was begun goes on: solar-host ctl stop ${names.map(asWord).join(" ")}`);
   };
   const started = new Map<string, Started>();
   const code = await cli.each(instances, async (instance) => {

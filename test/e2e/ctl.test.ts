@@ -3,6 +3,7 @@ import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSyn
 import { join } from "node:path";
 import type { Instance } from "../../src/contract/index.ts";
 import { Ctl } from "../support/ctl.ts";
+import { CtlProcess } from "../support/ctl-process.ts";
 import { KEY, TestDaemon } from "../support/daemon.ts";
 import { removeFoldersAfterEach, temporaryFolder } from "../support/folder.ts";
 import { until } from "../support/until.ts";
@@ -160,6 +161,34 @@ describe("create", () => {
     expect((await daemon.get(id)).config).toEqual({ backend_type: "llamacpp", ...given } as Instance["config"]);
   });
 
+  test("a flag may be written as the field, with underscores", async () => {
+    const flags = ["--n_gpu_layers", "3", "--top_p=0.5", "--chat_template_file", "/t", "--api_key", "k"];
+    const id = (await ctl.ok(["create", "llamacpp", "--model", "/m", "--alias", fresh(), ...flags])).trim();
+    expect((await daemon.get(id)).config).toMatchObject({
+      n_gpu_layers: 3,
+      top_p: 0.5,
+      chat_template_file: "/t",
+      api_key: "k",
+    });
+  });
+
+  test("a backend that there is not is told with those that there are", async () => {
+    for (const args of [["nonsense"], ["nonsense", "--model", "/m"], ["--model", "/m"]]) {
+      const { code, err } = await ctl.run(["create", ...args]);
+      expect(code).toBe(2);
+      expect(err).toContain("llamacpp, huggingface_causal, huggingface_classification");
+    }
+    expect((await ctl.run(["create", "-f", "-", "--nonsense"], { stdin: "{}" })).code).toBe(2);
+  });
+
+  test("what is said to do next names the new one, where another has its alias or it holds a blank", async () => {
+    const alias = `two words ${fresh()}`;
+    const create = ["create", "llamacpp", "--model", "/m", "--alias", alias];
+    expect((await ctl.run(create)).err).toContain(`ctl start '${alias}' --wait`);
+    const { out, err } = await ctl.run(create);
+    expect(err).toContain(`ctl start ${out.slice(0, 8)} --wait`);
+  });
+
   test("a config comes from a file or stdin, as JSON or YAML, bare or as {config}", async () => {
     const config = { model: "/m.gguf", alias: "", api_key: "k" };
     const texts = [
@@ -265,6 +294,16 @@ describe("start, stop and wait", () => {
     await ctl.ok(["stop", id]);
     expect((await daemon.get(id)).status).toBe("stopped");
     expect((await ctl.run(["wait", id, "--timeout", "soon"])).code).toBe(2);
+  });
+
+  test("one of several that is deleted while it is waited for is named", async () => {
+    const gone = await daemon.createFake({}, { alias: fresh() });
+    const never = await daemon.createFake({ neverReady: true }, { alias: fresh() });
+    const waiting = CtlProcess.start(["wait", gone.id, never.id], { cwd: ctl.home });
+    await waiting.said(`${gone.config.alias}: stopped`);
+    await ctl.ok(["rm", gone.id]);
+    await waiting.said(`error: ${gone.config.alias}: Instance not found`);
+    await waiting.interrupt();
   });
 
   test("an interrupt ends with 130 and says what goes on", async () => {
@@ -385,7 +424,7 @@ describe("edit", () => {
     const { id, pid } = await running();
     const refused = await ctl.run(["edit", id, "--set", "temp=0.5"]);
     expect(refused.code).toBe(1);
-    expect(refused.err).toContain("--restart");
+    expect(refused.err).toMatch(/ctl edit \S+ --set temp=0.5 --restart$/m);
     expect(await daemon.get(id)).toMatchObject({ pid, config: { temp: 1 } });
     const { instance } = await ctl.json<{ instance: Instance }>([
       "edit",

@@ -5,7 +5,7 @@ import { addConnection, addJson, addNames, addQuiet, type Cli, type OutputOption
 import { deadlineIn, NEVER } from "../deadline.ts";
 import { CtlError, exitCodes, worst } from "../errors.ts";
 import { writeAnswers } from "../io.ts";
-import { nameOf } from "../names.ts";
+import { asWord, nameOf } from "../names.ts";
 import { Progress } from "../progress.ts";
 import { parseDuration } from "../time.ts";
 
@@ -16,8 +16,8 @@ interface StopOptions extends OutputOptions {
 
 const tooLate = (name: string): CtlError =>
   new CtlError(exitCodes.timeout, `the time is over: ${name} is still stopping`, [
-    `wait for it: solar-host ctl wait ${name} --for stopped`,
-    `or kill it: solar-host ctl stop ${name} (a second stop does not wait)`,
+    `wait for it: solar-host ctl wait ${asWord(name)} --for stopped`,
+    `or kill it: solar-host ctl stop ${asWord(name)} (a second stop does not wait)`,
   ]);
 
 export const define = (command: Command, cli: Cli): void => {
