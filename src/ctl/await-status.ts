@@ -87,11 +87,22 @@ export const runsOrWhyNot =
 export const failed = (name: string, { error_message }: ListedInstance): CtlError =>
   new CtlError(exitCodes.failure, `${name} failed: ${error_message ?? "the daemon does not say why"}`);
 
-/** The same failure with the end of the instance's log below it. */
-export const withLastLines = async (api: Api, id: string, name: string, error: CtlError): Promise<CtlError> => {
+/**
+ * The same failure with the end of the instance's log below it.
+ * @param after seq of the last line that has nothing to do with it
+ */
+export const withLastLines = async (
+  api: Api,
+  id: string,
+  name: string,
+  error: CtlError,
+  after = -1,
+): Promise<CtlError> => {
   const [{ logLine }, { z }] = await Promise.all([import("../contract/frames.ts"), import("zod")]);
   try {
-    const { value } = await api.request(instancePath(id, "/logs"), z.array(logLine), { query: { tail: SHOWN_LINES } });
+    const { value } = await api.request(instancePath(id, "/logs"), z.array(logLine), {
+      query: { after, tail: SHOWN_LINES },
+    });
     if (value.length === 0) return error;
     return new CtlError(error.exitCode, error.message, [
       `the last lines of its log (all: solar-host ctl logs ${asWord(name)}):`,

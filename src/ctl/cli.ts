@@ -18,7 +18,7 @@ export const addConnection = (command: Command): Command =>
   command
     .optionsGroup("Which daemon:")
     .option("--context <name>", "a context, 'local', or the directory of a daemon on this machine")
-    .option("--url <address>", "its address")
+    .option("--url <address>", "its address; a name alone is at port 8001")
     .option(
       "--key <key>",
       "its key; '-' reads it from stdin. Others on this machine see a key given here: for trying out",

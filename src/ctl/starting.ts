@@ -59,15 +59,21 @@ const tooLate = (error: unknown, name: string, verb: "start" | "restart"): unkno
       ])
     : error;
 
+/** Seq of the newest line; -1 where there is none, or the daemon does not say. */
+const lastSeq = async (api: Api, id: string, { signal }: Deadline): Promise<number> => {
+  const { newestSeq } = await import("./log-pages.ts");
+  return await newestSeq(api, id, signal).catch(() => -1);
+};
+
 /** What a start that failed is told as; anything else stays what it is. */
-const explained = async (api: Api, id: string, name: string, error: unknown): Promise<unknown> => {
+const explained = async (api: Api, id: string, name: string, error: unknown, after: number): Promise<unknown> => {
   if (!(error instanceof CtlError)) return error;
   if (error instanceof RefusedError && error.status === 500) {
     // The API's own words name the reason as the instance does.
-    return await withLastLines(api, id, name, new CtlError(exitCodes.failure, `${name}: ${error.message}`));
+    return await withLastLines(api, id, name, new CtlError(exitCodes.failure, `${name}: ${error.message}`), after);
   }
   if (error instanceof RefusedError || error.exitCode !== exitCodes.failure) return error;
-  return await withLastLines(api, id, name, error);
+  return await withLastLines(api, id, name, error, after);
 };
 
 /**
@@ -85,6 +91,8 @@ const startOne = async (
 ): Promise<Started> => {
   const { id } = instance;
   const { deadline } = patience;
+  // What earlier starts wrote does not explain how this one ends.
+  const after = await lastSeq(api, id, deadline);
   try {
     if (verb === "restart") progress.show(name, { ...instance, status: "stopping" });
     const { raw, value } = await operate(api, id, verb, 0, deadline.signal).catch((error: unknown) => {
@@ -102,7 +110,7 @@ const startOne = async (
     }
   } catch (error) {
     progress.end(name, null);
-    throw await explained(api, id, name, error);
+    throw await explained(api, id, name, error, after);
   }
 };
 

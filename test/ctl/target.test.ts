@@ -156,6 +156,10 @@ test("all hosts are the named ones, and the daemons here that are not among them
 test.each([
   ["gpu1:8001", "http://gpu1:8001"],
   ["http://gpu1:8001/", "http://gpu1:8001"],
+  ["gpu1", "http://gpu1:8001"],
+  ["gpu1:80", "http://gpu1"],
+  ["http://gpu1", "http://gpu1"],
+  ["[::1]", "http://[::1]:8001"],
   ["https://host/solar/", "https://host/solar"],
   ["[::1]:8001", "http://[::1]:8001"],
 ])("the address %s is kept as %s", (text, url) => {

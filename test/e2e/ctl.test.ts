@@ -284,6 +284,23 @@ describe("start, stop and wait", () => {
     expect(waited.err).toContain("the tape has run out");
   });
 
+  test("the last lines are of this start, and not of the one before", async () => {
+    const { id } = await daemon.createFake({ exitCode: 3, lastWords: "error: the first end" }, { alias: fresh() });
+    expect((await ctl.run(["start", id, "--wait"])).err).toContain("  error: the first end");
+    const model = join(ctl.home, "second.json");
+    writeFileSync(model, JSON.stringify({ exitCode: 3, lastWords: "error: the second end" }));
+    await ctl.ok(["edit", id, "--set", `model=${model}`]);
+    const { err } = await ctl.run(["start", id, "--wait"]);
+    expect(err).toContain("  error: the second end");
+    expect(err).not.toContain("the first end");
+  });
+
+  test("the log of one that never ran is empty, which is said", async () => {
+    const { id, config } = await daemon.createFake({}, { alias: fresh() });
+    expect(await ctl.run(["logs", id])).toEqual({ code: 0, out: "", err: `${config.alias}: no lines yet\n` });
+    expect((await ctl.run(["logs", id, "--tail", "0"])).err).toBe("");
+  });
+
   test("a time that is over ends with 124, and loading goes on", async () => {
     const { id } = await daemon.createFake({ neverReady: true }, { alias: fresh() });
     const started = await ctl.run(["start", id, "--timeout", "200ms"]);
@@ -418,6 +435,10 @@ describe("edit", () => {
     expect(wrong.code).toBe(2);
     expect(wrong.err).toContain("temp: ");
     expect(wrong.err).toContain("threads: ");
+    const none = await ctl.run(["edit", id, "--set", "backend_type=of-the-future"]);
+    const told = none.err.trim().split("\n");
+    expect(told).toEqual([...new Set(told)]);
+    expect(none.code).toBe(2);
   });
 
   test("one that runs is changed with --restart only, which stops, applies and starts", async () => {

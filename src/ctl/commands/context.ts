@@ -61,7 +61,7 @@ const addAdd = (context: Command, cli: Cli): void => {
     .command("add")
     .description("name a host, or change what is known of it")
     .argument("<name>")
-    .argument("<address>", "for example http://gpu1:8001")
+    .argument("<address>", "for example http://gpu1:8001, which gpu1 alone stands for")
     .option(
       "--key <key>",
       "its key; '-' reads it from stdin; when not given it is asked for on a terminal, and SOLAR_HOST_API_KEY elsewhere",
