@@ -175,6 +175,16 @@ test("what a model server wrote cannot take over the terminal by its reason", as
   await waited.shows("ended with 1");
   expect(waited.screen()).toMatch(/^before\nerror: hostile failed: no room$/m);
   await ctl.ok(["rm", "sound"]);
+  const named = { ...instance, config: { ...config, alias: "hos\u001b[2Jtile" } };
+  server.reload({ fetch: () => Response.json([named]) });
+  using asked = await Terminal.open(
+    `echo before; solar-host ctl rm ${target.replace("hostile", "hos")}`,
+    ctl.environment(),
+  );
+  await asked.shows("[y/N]");
+  expect(asked.screen()).toMatch(/^before\nDelete hostile\?/m);
+  asked.type("n", "Enter");
+  await asked.shows("ended with 1");
 });
 
 describe("completion", () => {

@@ -45,13 +45,13 @@ const createAndStart = async (cli: Cli, api: Api, config: RawConfig, options: Cr
   });
   const { instance } = answer.value;
   const starts = options.start === true || options.wait === true || options.timeout !== undefined;
+  if (!options.json) cli.io.write(`${instance.id}\n`);
   // Another may have the same alias, which then names none of them.
   const all = await listInstances(api, { signal: patience.deadline.signal }).then(
     ({ value }) => value,
     () => [instance],
   );
   if (!options.json && !options.quiet) tell(cli, answer, nameOf(instance, all), made, starts);
-  if (!options.json) cli.io.write(`${instance.id}\n`);
   if (!starts) {
     if (options.json) writeJson(cli.io, answer.raw);
     return 0;
@@ -59,6 +59,13 @@ const createAndStart = async (cli: Cli, api: Api, config: RawConfig, options: Cr
   const { code, started } = await startAll(cli, api, [instance], all, "start", options, patience);
   if (options.json) writeJson(cli.io, started[0]?.raw ?? answer.raw);
   return code;
+};
+
+/** @param stray what stands there and is neither a backend nor a flag of all of them */
+const whyNotCreate = (stray: string | undefined): string => {
+  const what = "say what to create: a backend with its flags, or -f with a file";
+  if (stray === undefined) return what;
+  return stray.startsWith("-") ? `${what}; create alone has no ${stray}` : `there is no backend '${stray}'`;
 };
 
 const addCommon = (command: Command): Command =>
@@ -110,9 +117,7 @@ Examples:
         const [stray] = command.args;
         if (options.file === undefined || stray !== undefined) {
           throw usageError(
-            stray === undefined || stray.startsWith("-")
-              ? `say what to create: a backend with its flags, or -f with a file${stray === undefined ? "" : ` (${stray} is no flag of create alone)`}`
-              : `there is no backend '${stray}'`,
+            whyNotCreate(stray),
             `the backends are ${backendTypes.join(", ")}`,
             "for example: solar-host ctl create llamacpp --model /models/llama-3-8b.gguf --alias llama-3:8b",
           );
