@@ -66,6 +66,7 @@ export const startProcess = async (
     llamaServer: host.llamaServer,
     python: host.python,
     env: host.env,
+    stopTimeout: host.stopTimeout,
     pyserverDir: backend.type === "llamacpp" ? null : await host.pyserverDir(),
   });
   const program = findProgram(argv[0] ?? "", host.env);
