@@ -20,6 +20,7 @@ import { createKeyCheck } from "./auth.ts";
 import { BootError, checkFolders, type DaemonFlags, lock } from "./boot.ts";
 import { bootVoice } from "./boot-voice.ts";
 import { leaveRecord } from "./daemon-record.ts";
+import { hearSignals, untilAskedToEnd } from "./end-signals.ts";
 import { answerFault } from "./fault.ts";
 import { createFront } from "./front.ts";
 import { createJournal, type DaemonJournal, wantsColor } from "./journal.ts";
@@ -153,6 +154,7 @@ const serve = async (flags: DaemonFlags): Promise<number> => {
     loaded,
     (snapshot) => new ConfigFile(configPath, loaded.unreadable, snapshot),
   );
+  const signals = hearSignals();
   await supervisor.adopt();
   const { server, hub } = await orLetGo(supervisor, () => listen(settings, key, supervisor, journal));
   const port = server.port ?? settings.PORT;
@@ -163,7 +165,7 @@ const serve = async (flags: DaemonFlags): Promise<number> => {
   supervisor.startWanted();
   setTimeout(releaseBootCode, BOOT_OVER_MS).unref();
 
-  const ended = await untilAskedToEnd(supervisor, journal, settings.KEEP_INSTANCES);
+  const ended = await untilAskedToEnd(signals, supervisor, journal, settings.KEEP_INSTANCES);
   hub.closeAll();
   await server.stop(true);
   removeRecord();
@@ -182,23 +184,6 @@ const orLetGo = async <T>(supervisor: Supervisor, step: () => Promise<T>): Promi
     throw error;
   }
 };
-
-/** Resolves when everything is stopped (or let go of) after a signal, or cannot be; a second signal hurries it. */
-const untilAskedToEnd = (supervisor: Supervisor, journal: DaemonJournal, keepInstances: boolean): Promise<boolean> =>
-  new Promise((done) => {
-    let asked = false;
-    const end = (signal: NodeJS.Signals): void => {
-      if (asked) {
-        journal.warn(`${signal} again: ending at once`);
-        supervisor.hurryShutDown();
-        return;
-      }
-      asked = true;
-      journal.info(`${signal}: ${keepInstances ? "leaving the instances running" : "stopping every instance"}`);
-      void supervisor.shutDown(keepInstances).then(done);
-    };
-    for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) process.on(signal, end);
-  });
 
 /** The form of log that is asked for, as far as that can be told of settings that may be wrong. */
 const askedFormat = (flags: DaemonFlags): "human" | "json" => {

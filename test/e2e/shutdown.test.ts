@@ -1,6 +1,7 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { TestDaemon } from "../support/daemon.ts";
+import { isAlive } from "../support/processes.ts";
 import { until } from "../support/until.ts";
 
 /** Ends that meet each other: a stop and the daemon's own end, a start behind a stop, a hang. */
@@ -35,6 +36,39 @@ describe.concurrent("the daemon's end", () => {
     await stopped.catch(() => undefined);
   });
 });
+
+describe.skipIf(process.platform !== "linux")("a signal that comes while a daemon boots", () => {
+  test("ends it as one that comes later does, with what it was just taking over", async () => {
+    await using daemon = await TestDaemon.start();
+    const { id } = await daemon.createFake();
+    const { pid, port, log_file } = (await daemon.start(id)).body.instance;
+    await daemon.kill();
+    // So much to read that the next one is still at it when it is found to have opened the file.
+    await fetch(`http://127.0.0.1:${port}/write?lines=1000000&bytes=100`, {
+      method: "POST",
+      headers: { Authorization: "Bearer instance-key" },
+    });
+    const next = daemon.again().catch((error: Error) => error);
+    const booting = await until("the next daemon to read the log", () =>
+      readdirSync("/proc").find((process) => opens(process, "solar-host", String(log_file))),
+    );
+    process.kill(Number(booting), "SIGTERM");
+    await until("both to be gone", () => !isAlive(Number(booting)) && !isAlive(pid));
+    const outcome = await next;
+    if (!(outcome instanceof Error)) expect(await outcome.process.exited).toBe(0);
+    else expect(outcome.message).toContain("the daemon exited with 0");
+  });
+});
+
+/** Whether that process is a program of this name and has the file open. */
+const opens = (pid: string, name: string, path: string): boolean => {
+  try {
+    if (!/^\d+$/.test(pid) || readFileSync(`/proc/${pid}/comm`, "utf8").trim() !== name) return false;
+    return readdirSync(`/proc/${pid}/fd`).some((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`) === path);
+  } catch {
+    return false;
+  }
+};
 
 describe.concurrent("a server that is asked to end", () => {
   test("keeps a start that comes meanwhile waiting no longer than that was told to", async () => {
