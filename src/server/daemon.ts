@@ -1,3 +1,4 @@
+import { realpathSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { areSegments } from "../logs/segment.ts";
 import { PortRegistry } from "../process/ports.ts";
@@ -17,6 +18,7 @@ import { addressOf } from "./address.ts";
 import { askedFormat, BootError, checkFolders, type DaemonFlags, lock } from "./boot.ts";
 import { bootVoice } from "./boot-voice.ts";
 import { leaveRecord } from "./daemon-record.ts";
+import { hearSignals, untilAskedToEnd } from "./end-signals.ts";
 import { createJournal, type DaemonJournal, wantsColor } from "./journal.ts";
 import { obtainKey } from "./key.ts";
 import { listen } from "./listen.ts";
@@ -41,6 +43,7 @@ const withoutProxies = (): Record<string, string | undefined> => {
 const createHost = (settings: Settings, stateDir: string, journal: DaemonJournal): Host => {
   const env = withoutProxies();
   return {
+    folder: realpathSync(dirname(stateDir)),
     ports: new PortRegistry(settings.START_PORT),
     gate: new StartGate(settings.MAX_PARALLEL_STARTS),
     policy: defaultPolicy(settings.MAX_RETRIES),
@@ -103,6 +106,7 @@ const serve = async (flags: DaemonFlags): Promise<number> => {
     loaded,
     (snapshot) => new ConfigFile(configPath, loaded.unreadable, snapshot),
   );
+  const signals = hearSignals();
   await supervisor.adopt();
   const { server, hub } = await orLetGo(supervisor, () => listen(settings, key, supervisor, journal));
   const port = server.port ?? settings.PORT;
@@ -113,13 +117,14 @@ const serve = async (flags: DaemonFlags): Promise<number> => {
   supervisor.startWanted();
   setTimeout(releaseBootCode, BOOT_OVER_MS).unref();
 
-  await untilAskedToEnd(supervisor, journal, settings.KEEP_INSTANCES);
+  const ended = await untilAskedToEnd(signals, supervisor, journal, settings.KEEP_INSTANCES);
   hub.closeAll();
   await server.stop(true);
   removeRecord();
   held.release();
-  journal.info("ended");
-  return 0;
+  if (ended) journal.info("ended");
+  else journal.error("ended, though processes are left that SIGKILL does not end; the next daemon goes on ending them");
+  return ended ? 0 : 1;
 };
 
 /** What was adopted goes on when the boot fails later. */
@@ -131,24 +136,6 @@ const orLetGo = async <T>(supervisor: Supervisor, step: () => Promise<T>): Promi
     throw error;
   }
 };
-
-/** Resolves when everything is stopped (or let go of) after a signal; a second signal hurries it. */
-const untilAskedToEnd = (supervisor: Supervisor, journal: DaemonJournal, keepInstances: boolean): Promise<void> =>
-  new Promise((done) => {
-    let asked = false;
-    const end = (signal: NodeJS.Signals): void => {
-      if (asked) {
-        journal.warn(`${signal} again: ending at once`);
-        // What is left running needs no hurry: nothing is waited for then.
-        if (!keepInstances) supervisor.hurryShutDown();
-        return;
-      }
-      asked = true;
-      journal.info(`${signal}: ${keepInstances ? "leaving the instances running" : "stopping every instance"}`);
-      void supervisor.shutDown(keepInstances).then(done);
-    };
-    for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) process.on(signal, end);
-  });
 
 const exitCodeOf = (error: unknown): number =>
   error instanceof BootError ? error.exitCode : error instanceof SettingsError ? 2 : 1;

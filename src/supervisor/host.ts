@@ -18,6 +18,8 @@ export interface LaunchRecord {
   /** In the environment of each of its processes. */
   mark: string;
   port: number;
+  /** Address that it was told to listen on. Absent in records of older versions. */
+  host?: string;
   log_file: string;
   first_seq: number;
   command: string[];
@@ -40,6 +42,8 @@ export const isLaunchRecord = (value: unknown): value is LaunchRecord => {
 
 /** What all instances of one daemon share. */
 export interface Host {
+  /** Of the daemon's configuration, as an absolute path: names it among others on this machine. */
+  readonly folder: string;
   readonly ports: PortRegistry;
   readonly gate: StartGate;
   readonly policy: RestartPolicy;

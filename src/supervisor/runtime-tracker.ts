@@ -1,6 +1,6 @@
 import { type Backend, backendOf, type LogReader, type SlotsProbe } from "../backends/index.ts";
 import type { GenerationMetrics, InstanceConfig, LoadingProgress, RuntimeState } from "../contract/index.ts";
-import { reachableHost } from "./readiness.ts";
+import { type Endpoint, reachableHost } from "./readiness.ts";
 import {
   applyEvent,
   applyObservation,
@@ -41,6 +41,10 @@ export class RuntimeTracker {
   /** Set while a process is there to be asked. */
   private probe: { slots: SlotsProbe; url: string } | null = null;
   private timer: Timer | null = null;
+  /** When something last moved, by performance.now(): a line came, or a slot changed. */
+  private movedAt = 0;
+  /** Whether the server itself has said since that a slot is at work. */
+  private confirmed = false;
 
   constructor(
     instanceId: string,
@@ -59,6 +63,11 @@ export class RuntimeTracker {
     return isBusy(this.runtime);
   }
 
+  /** Milliseconds for which a slot has been at work, by the server's own word, and nothing has moved. */
+  get stuckFor(): number {
+    return this.busy && this.confirmed ? performance.now() - this.movedAt : 0;
+  }
+
   get generations(): readonly GenerationMetrics[] {
     return finished(this.runtime);
   }
@@ -75,9 +84,9 @@ export class RuntimeTracker {
   }
 
   /** The server listens there, and may be asked what its log does not say. */
-  attach(backend: Backend, config: InstanceConfig, port: number): void {
+  attach(backend: Backend, { host, port }: Endpoint, config: InstanceConfig): void {
     const slots = backend.slotsProbe(config);
-    this.probe = slots === null ? null : { slots, url: `http://${reachableHost(config.host)}:${port}${slots.path}` };
+    this.probe = slots === null ? null : { slots, url: `http://${reachableHost(host)}:${port}${slots.path}` };
     this.schedulePoll();
   }
 
@@ -91,6 +100,7 @@ export class RuntimeTracker {
 
   readLines(lines: readonly string[], timestamp: string): void {
     const time = Date.parse(timestamp);
+    this.moved();
     for (const line of lines) {
       for (const event of this.reader.read(line)) {
         if (event.type === "ready") this.owner.onReadyHint();
@@ -106,10 +116,16 @@ export class RuntimeTracker {
     const told = next.changedAt !== this.runtime.changedAt || next.slots !== this.runtime.slots;
     this.runtime = next;
     if (!told) return;
+    this.moved();
     const seq = this.seq++;
     if (this.listeners.size === 0) return;
     const change: StateChange = { seq, timestamp: new Date().toISOString(), state: this.state };
     for (const listener of this.listeners) listener(change);
+  }
+
+  private moved(): void {
+    this.movedAt = performance.now();
+    this.confirmed = false;
   }
 
   private schedulePoll(): void {
@@ -118,14 +134,17 @@ export class RuntimeTracker {
   }
 
   private async poll(): Promise<void> {
-    const { probe } = this;
+    const { probe, timer } = this;
     if (probe !== null && this.busy) {
       const body = await askSlots(probe.url, probe.slots.headers);
       // The process may have changed while the answer was on its way.
       if (body !== null && this.probe === probe) {
         this.set(applyObservation(this.runtime, probe.slots.parse(body), Date.now()));
+        this.confirmed = this.busy;
       }
     }
+    // It may have been detached meanwhile, and attached again with a timer of its own.
+    if (this.timer !== timer) return;
     this.timer = null;
     this.schedulePoll();
   }

@@ -1,6 +1,7 @@
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import { errorFrame, generationMetrics, logFrame, logLine, runtimeState, stateFrame } from "../../contract/index.ts";
 import { readPage } from "../../logs/cursor.ts";
+import { LogUnreadableError } from "../../logs/unreadable.ts";
 import { selectGeneration } from "../../supervisor/generations.ts";
 import type { Supervisor } from "../../supervisor/supervisor.ts";
 import { exampleGeneration, exampleLines, exampleLogFrames, exampleState, exampleStateFrames } from "../examples.ts";
@@ -32,6 +33,11 @@ const lastGenerationQuery = z.object({
   within_s: whole({ min: 0 }, "Only one that finished in the last so many seconds"),
 });
 
+const unreadable = errorAnswer(
+  "The log is there but cannot be read now; nothing of it is lost",
+  "Cannot read the log: EMFILE: too many open files, open '/srv/solar-host/logs/llama-3_8b_1769860800.log'",
+);
+
 const logsRoute = createRoute({
   operationId: "listLogLines",
   method: "get",
@@ -60,6 +66,7 @@ const logsRoute = createRoute({
     ...guarded,
     404: notFound,
     422: invalid,
+    503: unreadable,
   },
 });
 
@@ -101,19 +108,30 @@ const lastGenerationRoute = createRoute({
     ...guarded,
     404: errorAnswer("No such instance, or no generation that fits", "No generation metrics available"),
     422: invalid,
+    503: unreadable,
   },
 });
+
+/** What is told of lines that are there but cannot be read now; other errors stay what they are. */
+const detailOf = (error: unknown): { detail: string } => {
+  if (error instanceof LogUnreadableError) return { detail: error.message };
+  throw error;
+};
 
 export const addObservationRoutes = (app: OpenAPIHono, supervisor: Supervisor): void => {
   app.openapi(logsRoute, async (c) => {
     const instance = supervisor.get(c.req.valid("param").id);
     const { after = null, tail = null, limit = DEFAULT_LIMIT } = c.req.valid("query");
-    await instance.openLog();
-    const page = readPage(instance.log, { after, tail }, limit);
-    return c.json(
-      page.map(({ seq, timestamp, line }) => ({ seq, timestamp, line })),
-      200,
-    );
+    try {
+      await instance.openLog();
+      const page = readPage(instance.log, { after, tail }, limit);
+      return c.json(
+        page.map(({ seq, timestamp, line }) => ({ seq, timestamp, line })),
+        200,
+      );
+    } catch (error) {
+      return c.json(detailOf(error), 503);
+    }
   });
 
   app.openapi(stateRoute, (c) => c.json(supervisor.get(c.req.valid("param").id).tracker.state, 200));
@@ -121,7 +139,11 @@ export const addObservationRoutes = (app: OpenAPIHono, supervisor: Supervisor): 
   app.openapi(lastGenerationRoute, async (c) => {
     const instance = supervisor.get(c.req.valid("param").id);
     const { after, within_s } = c.req.valid("query");
-    await instance.openLog();
+    try {
+      await instance.openLog();
+    } catch (error) {
+      return c.json(detailOf(error), 503);
+    }
     const filter = { after, withinS: within_s };
     const answer = selectGeneration(instance.tracker.generations, filter, Date.now());
     return answer.found ? c.json(answer.generation, 200) : c.json({ detail: answer.detail }, 404);
