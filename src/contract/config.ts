@@ -8,13 +8,13 @@ import {
   integer,
   number,
   optional,
-  patchSchema,
   requestSchema,
   text,
   withDefault,
 } from "./fields.ts";
+import { isRecord } from "./record.ts";
 
-/** The config of each backend: one set of fields each, from which request and patch schemas are built. */
+/** The config of each backend: one set of fields each, from which request and answer schemas are built. */
 
 export const backendTypes = ["llamacpp", "huggingface_causal", "huggingface_classification"] as const;
 export type BackendType = (typeof backendTypes)[number];
@@ -161,10 +161,6 @@ export const configSchemas = {
   huggingface_classification: huggingfaceClassificationConfig,
 } as const satisfies Record<BackendType, z.ZodType<InstanceConfig>>;
 
-/** Made when asked for: only editing needs them, and a daemon should be there in milliseconds. */
-export const configPatchSchema = (type: BackendType): z.ZodType<Record<string, unknown>> =>
-  patchSchema(configFields[type]);
-
 /** The config as a request has it. Parsing goes by {@link parseConfig}, which knows old configs too. */
 export const instanceConfigRequest = z
   .union([llamacppConfig, huggingfaceCausalConfig, huggingfaceClassificationConfig])
@@ -196,9 +192,6 @@ export const inferBackendType = (config: Record<string, unknown>): BackendType =
 };
 
 const isBackendType = (value: unknown): value is BackendType => backendTypes.some((name) => name === value);
-
-const isRecord = (value: unknown): value is Record<string, unknown> =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
 
 export interface ConfigIssue {
   path: (string | number)[];

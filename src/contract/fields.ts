@@ -28,7 +28,7 @@ const asIs = (value: unknown): unknown => value;
 
 type Coercion = (value: unknown) => unknown;
 
-/** What a field is before it is put into a request schema or a patch schema. */
+/** What a field is before it is put into a request schema or an answer schema. */
 export interface Field<S extends z.ZodType = z.ZodType> {
   schema: S;
   coerce: Coercion;
@@ -119,24 +119,6 @@ export const requestSchema = <F extends Fields>(fields: F): z.ZodObject<RequestS
   z.object(
     Object.fromEntries(Object.entries(fields).map(([name, field]) => [name, requestField(field)])),
   ) as unknown as z.ZodObject<RequestShape<F>>;
-
-type PatchShape<F extends Fields> = {
-  [K in keyof F]: F[K] extends Field<infer S> ? z.ZodOptional<z.ZodNullable<S>> : never;
-};
-
-/** The schema of a part of a config: no defaults, absent stays absent, null or `""` unsets. */
-export const patchSchema = <F extends Fields>(fields: F): z.ZodObject<PatchShape<F>> =>
-  z.strictObject(
-    Object.fromEntries(
-      Object.entries(fields).map(([name, field]) => [
-        name,
-        z.preprocess(
-          (value) => (value === undefined ? undefined : isBlank(value) ? null : field.coerce(value)),
-          (field.schema as z.ZodType).nullable().optional(),
-        ),
-      ]),
-    ),
-  ) as unknown as z.ZodObject<PatchShape<F>>;
 
 type AnswerSchema<F extends AnyField> =
   F extends OptionalField<infer S> ? z.ZodNullable<S> : F extends Field<infer S> ? S : never;

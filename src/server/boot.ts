@@ -1,7 +1,7 @@
 import { accessSync, constants, mkdirSync, statSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { LockedError, takeLock } from "../process/lock.ts";
-import type { Settings } from "../store/settings.ts";
+import { askedLogFormat, readEnvFile, type Settings, SettingsError } from "../store/settings.ts";
 
 /** What must be so before a daemon may begin, and what is said where it is not. */
 
@@ -42,4 +42,16 @@ export const lock = (stateDir: string): { release(): void } => {
     if (!(error instanceof LockedError)) throw new BootError(`cannot lock '${stateDir}': ${(error as Error).message}`);
     throw new BootError(`another solar-host (${error.owner}) already serves this directory`);
   }
+};
+
+/** The form of log that is asked for, as far as that can be told of settings that may be wrong. */
+export const askedFormat = (flags: DaemonFlags): "human" | "json" => {
+  let envFile = {};
+  try {
+    envFile = readEnvFile(resolve(".env"));
+  } catch (error) {
+    // That it cannot be read is what will be told.
+    if (!(error instanceof SettingsError)) throw error;
+  }
+  return askedLogFormat(flags.settings, process.env, envFile);
 };

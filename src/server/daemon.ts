@@ -8,36 +8,27 @@ import { removeRests } from "../store/atomic-file.ts";
 import { ConfigFile, loadConfig } from "../store/config-file.ts";
 import { unpackPyserver } from "../store/pyserver-package.ts";
 import { RecordFolder } from "../store/records.ts";
-import { askedLogFormat, readEnvFile, resolveSettings, type Settings, SettingsError } from "../store/settings.ts";
+import { readEnvFile, resolveSettings, type Settings, SettingsError } from "../store/settings.ts";
 import { type Host, isLaunchRecord } from "../supervisor/host.ts";
 import { defaultPolicy } from "../supervisor/restart-policy.ts";
 import { StartGate } from "../supervisor/start-gate.ts";
 import { isStateRecord } from "../supervisor/state-record.ts";
 import { Supervisor } from "../supervisor/supervisor.ts";
-import { createMemoryReader } from "../system/memory.ts";
 import { version } from "../version.ts";
 import { addressOf } from "./address.ts";
-import { createKeyCheck } from "./auth.ts";
-import { BootError, checkFolders, type DaemonFlags, lock } from "./boot.ts";
+import { askedFormat, BootError, checkFolders, type DaemonFlags, lock } from "./boot.ts";
 import { bootVoice } from "./boot-voice.ts";
 import { leaveRecord } from "./daemon-record.ts";
 import { hearSignals, untilAskedToEnd } from "./end-signals.ts";
-import { answerFault } from "./fault.ts";
-import { createFront } from "./front.ts";
 import { createJournal, type DaemonJournal, wantsColor } from "./journal.ts";
 import { obtainKey } from "./key.ts";
-import { lazyRoutes } from "./lazy-routes.ts";
-import { listenProblem } from "./listen-problem.ts";
-import { isOperation, withUrl } from "./request-url.ts";
-import { requestedSocket, type SocketData, SocketHub } from "./websockets.ts";
+import { listen } from "./listen.ts";
 
 /** Puts the daemon together: settings, store, adoption, listening, starting; and takes it apart at the end. */
 
 const MIB = 1024 * 1024;
 /** When the boot's own code is let go of. */
 const BOOT_OVER_MS = 5000;
-/** Longer than any request waits by itself; those that wait for a model set their own. */
-const IDLE_SECONDS = 60;
 
 const print = (text: string): void => void process.stderr.write(text);
 
@@ -77,45 +68,6 @@ const createHost = (settings: Settings, stateDir: string, journal: DaemonJournal
     healthInterval: settings.HEALTH_INTERVAL * 1000,
     hangTimeout: settings.HANG_TIMEOUT * 1000,
   };
-};
-
-const listen = async (settings: Settings, key: string, supervisor: Supervisor, journal: DaemonJournal) => {
-  const report = (error: Error): void => journal.error(`unexpected error: ${error.message}`, { stack: error.stack });
-  const routes = lazyRoutes({
-    supervisor,
-    readMemory: createMemoryReader(),
-    startWaitMs: settings.START_WAIT * 1000,
-    report,
-  });
-  const mayEnter = createKeyCheck(key);
-  const front = createFront(mayEnter, routes.answer);
-  const hub = new SocketHub(supervisor, mayEnter, report);
-  supervisor.onRemoved = (id) => hub.closeFor(id);
-  try {
-    const server = Bun.serve<SocketData>({
-      hostname: settings.HOST,
-      port: settings.PORT,
-      idleTimeout: IDLE_SECONDS,
-      development: false,
-      // Bun shares the port with any other program that wants it, unless told not to, where development is off.
-      reusePort: false,
-      // The routes have a limit of their own, which says so; what nobody reads stays with the client.
-      maxRequestBodySize: Number.MAX_SAFE_INTEGER,
-      fetch(request, self) {
-        const socket = requestedSocket(request);
-        if (socket !== null) return hub.upgrade(request, socket, self);
-        // Starts and stops wait as long as they need to; whoever sends a body does not.
-        if (request.method === "POST" && isOperation(request.url)) self.timeout(request, 0);
-        return front(withUrl(request));
-      },
-      error: (fault) => answerFault(fault, report),
-      websocket: hub.handler,
-    });
-    routes.loadSoon();
-    return { server, hub };
-  } catch (error) {
-    throw new BootError(await listenProblem(settings.HOST, settings.PORT, error as NodeJS.ErrnoException));
-  }
 };
 
 /** A fault that nobody foresaw is told, and does not end the daemon: whoever watches over models must not be gone. */
@@ -185,18 +137,6 @@ const orLetGo = async <T>(supervisor: Supervisor, step: () => Promise<T>): Promi
     await supervisor.shutDown(true);
     throw error;
   }
-};
-
-/** The form of log that is asked for, as far as that can be told of settings that may be wrong. */
-const askedFormat = (flags: DaemonFlags): "human" | "json" => {
-  let envFile = {};
-  try {
-    envFile = readEnvFile(resolve(".env"));
-  } catch (error) {
-    // That it cannot be read is what will be told.
-    if (!(error instanceof SettingsError)) throw error;
-  }
-  return askedLogFormat(flags.settings, process.env, envFile);
 };
 
 const exitCodeOf = (error: unknown): number =>

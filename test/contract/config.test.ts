@@ -1,13 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { z } from "zod";
-import { patchSchema } from "../../src/contract/fields.ts";
-import {
-  huggingfaceCausalFields,
-  inferBackendType,
-  llamacppFields,
-  parseConfig,
-  toFieldError,
-} from "../../src/contract/index.ts";
+import { inferBackendType, parseConfig, toFieldError } from "../../src/contract/index.ts";
 
 const minimal = { model: "/m.gguf", alias: "a", api_key: "k" };
 
@@ -294,24 +287,5 @@ describe("what is said of a wrong field", () => {
       expect(errors.length).toBeGreaterThan(0);
       expect(JSON.stringify(errors)).not.toContain("s3cr3t");
     }
-  });
-});
-
-describe("a patch", () => {
-  const schema = patchSchema(llamacppFields);
-
-  test("has no defaults: what is absent stays absent", () => {
-    expect(schema.parse({})).toEqual({});
-    expect(schema.parse({ threads: "4" })).toEqual({ threads: 4 });
-    expect(patchSchema(huggingfaceCausalFields).parse({ max_length: 10 })).toEqual({ max_length: 10 });
-  });
-
-  test("unsets by null or an empty string", () => {
-    expect(schema.parse({ port: null, chat_template_file: "" })).toEqual({ port: null, chat_template_file: null });
-  });
-
-  test("holds to the same rules, and refuses keys that are not known", () => {
-    expect(schema.safeParse({ temp: 5 }).success).toBe(false);
-    expect(schema.safeParse({ n_ctx: 5 }).success).toBe(false);
   });
 });

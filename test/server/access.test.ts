@@ -25,6 +25,17 @@ describe("without the key", () => {
     for (const path of closed) expect([path, (await ask("GET", path)).status]).toEqual([path, 401]);
   });
 
+  test("the page of the API has all that it names: style, script and icon", async () => {
+    const html = await (await ask("GET", "/docs")).text();
+    const named = [...html.matchAll(/(?:href|src)="([^"]+)"/g)].map(([, path = ""]) => path);
+    expect(named.map((path) => path.split("/").at(-1)).sort()).toEqual([
+      "favicon.png",
+      "swagger-ui-bundle.js",
+      "swagger-ui.css",
+    ]);
+    for (const path of named) expect([path, (await ask("GET", path)).status]).toEqual([path, 200]);
+  });
+
   test("every route is closed, whatever the method, before anybody looks at what was asked", async () => {
     const id = unknownId;
     const asked: [string, string][] = [

@@ -6,8 +6,7 @@ import { selectGeneration } from "../../supervisor/generations.ts";
 import type { Supervisor } from "../../supervisor/supervisor.ts";
 import { exampleGeneration, exampleLines, exampleLogFrames, exampleState, exampleStateFrames } from "../examples.ts";
 import { errorAnswer, guarded, invalid, jsonAnswer, notFound, security } from "./answers.ts";
-import { idParam } from "./instances.ts";
-import { timestamp, whole } from "./query.ts";
+import { idParam, timestamp, whole } from "./query.ts";
 
 const tags = ["Observation"];
 const MAX_LIMIT = 10_000;
@@ -25,7 +24,7 @@ const logsQuery = z.object({
   ...rangeShape,
   limit: whole(
     { min: 1, max: MAX_LIMIT },
-    `At most so many; ${DEFAULT_LIMIT} by default. Read on with after=<last seq>`,
+    `The first so many lines of those that are asked for; ${DEFAULT_LIMIT} by default. Read on with after=<last seq>`,
   ),
 });
 
@@ -47,9 +46,13 @@ const logsRoute = createRoute({
   security,
   summary: "Lines of the log",
   description: [
-    "With neither `after` nor `tail`: the newest LOG_BUFFER_SIZE lines. Older ones come from the file.",
+    "It begins behind `after`, or `tail` lines before the end (with both, at the later of the two); with neither, where",
+    "the newest LOG_BUFFER_SIZE lines do. Lines that are older come from the file. One answer has the first `limit` of",
+    `the lines from there on, ${DEFAULT_LIMIT} where none is given, and fewer where they are very long: read on with the`,
+    "last `seq` as `after` until an answer is empty.",
     "",
-    "As a WebSocket (same path, `ws://`) it replays those lines and goes on with new ones as they come, a frame each.",
+    "As a WebSocket (same path, `ws://`) it takes no `limit`: it replays all of those lines and goes on with new ones as",
+    "they come, a frame each.",
     "With `after` or `tail`, a `gap` frame stands for lines whose file is no longer there.",
     "Authentication: the header, or the two subprotocols `solar-host` and `key.<base64url of the key>`.",
   ].join("\n"),
@@ -74,8 +77,10 @@ const stateRoute = createRoute({
   tags,
   security,
   summary: "What the model server is doing",
-  description:
-    "As a WebSocket (same path, `ws://`) it sends the present state, then each change. Authentication as for the log.",
+  description: [
+    "As a WebSocket (same path, `ws://`) it sends the present state, then each change. Unlike that of a log line, `seq`",
+    "begins at 0 again with each daemon: it says nothing of frames before a connection. Authentication as for the log.",
+  ].join("\n"),
   request: { params: idParam },
   responses: {
     200: jsonAnswer(runtimeState, "Its state now", exampleState),

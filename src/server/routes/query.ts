@@ -1,7 +1,12 @@
 import { z } from "@hono/zod-openapi";
 import { parseTimestamp } from "../../supervisor/generations.ts";
+import { exampleInstance } from "../examples.ts";
 
-/** Parameters of a query: text that stands for something else. */
+/** Parameters of a path or a query: text, also where it stands for something else. */
+
+export const idParam = z.object({
+  id: z.string().meta({ description: "Id of the instance", example: exampleInstance.id }),
+});
 
 interface Bounds {
   min: number;
