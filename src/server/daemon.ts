@@ -12,6 +12,7 @@ import { readEnvFile, resolveSettings, type Settings, SettingsError } from "../s
 import { type Host, isLaunchRecord } from "../supervisor/host.ts";
 import { defaultPolicy } from "../supervisor/restart-policy.ts";
 import { StartGate } from "../supervisor/start-gate.ts";
+import { isStateRecord } from "../supervisor/state-record.ts";
 import { Supervisor } from "../supervisor/supervisor.ts";
 import { version } from "../version.ts";
 import { addressOf } from "./address.ts";
@@ -58,6 +59,7 @@ const createHost = (settings: Settings, stateDir: string, journal: DaemonJournal
     },
     segments: new RecordFolder(join(stateDir, "instances"), ".log.json", true, areSegments),
     launches: new RecordFolder(join(stateDir, "instances"), ".launch.json", false, isLaunchRecord),
+    states: new RecordFolder(join(stateDir, "states"), ".json", false, isStateRecord),
     env,
     llamaServer: settings.LLAMA_SERVER,
     python: settings.PYTHON,

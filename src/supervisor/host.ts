@@ -5,6 +5,7 @@ import type { PortRegistry } from "../process/ports.ts";
 import type { RecordFolder } from "../store/records.ts";
 import type { RestartPolicy } from "./restart-policy.ts";
 import type { StartGate } from "./start-gate.ts";
+import type { StateRecord } from "./state-record.ts";
 
 /** The daemon's own log, as the supervisor writes to it. */
 export interface Journal {
@@ -51,6 +52,7 @@ export interface Host {
   readonly logs: LogSettings;
   readonly segments: RecordFolder<SegmentRecord[]>;
   readonly launches: RecordFolder<LaunchRecord>;
+  readonly states: RecordFolder<StateRecord>;
   /** The environment that the daemon was started with: what children inherit. */
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly llamaServer: string;

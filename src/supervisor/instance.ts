@@ -16,6 +16,7 @@ import { judge, type Tally, type Verdict } from "./restart-policy.ts";
 import { type Observed, REASON_LINES, Run, type RunOwner } from "./run.ts";
 import { RuntimeTracker } from "./runtime-tracker.ts";
 import type { ServerProcess } from "./server-process.ts";
+import { StateKeeper } from "./state-record.ts";
 
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -38,6 +39,7 @@ export class ManagedInstance implements RunOwner {
   readonly createdAt: string;
   readonly log: InstanceLog;
   readonly tracker: RuntimeTracker;
+  private readonly keeper: StateKeeper;
   config: InstanceConfig;
   private status: InstanceStatus = "stopped";
   private desired: "running" | "stopped";
@@ -71,14 +73,20 @@ export class ManagedInstance implements RunOwner {
       retry_count: stored.status === "failed" ? stored.retry_count : 0,
       loading: null,
     };
-    this.tracker = new RuntimeTracker(this.id, this.config, {
-      onReadyHint: () => this.run?.hint.give(),
-      onLoading: (loading) => this.onLoading(loading),
-    });
+    const kept = host.states.read(this.id);
+    this.keeper = new StateKeeper(
+      kept,
+      () => ({ seq: this.log.nextSeq, slots: this.tracker.slots, generations: this.tracker.generations }),
+      (record) => host.states.write(this.id, record),
+    );
+    const onChanged = (): void => this.keeper.changed();
+    const onReadyHint = (): void => this.run?.hint.give();
+    const onLoading = (loading: Observed["loading"]): void => this.onLoading(loading);
+    this.tracker = new RuntimeTracker(this.id, this.config, { onReadyHint, onLoading, onChanged }, kept);
     host.ports.keepFor(this.id, this.config.port);
     this.log = new InstanceLog(host.segments.read(this.id) ?? [], host.logs, {
       saveSegments: (segments) => host.segments.write(this.id, [...segments]),
-      onLines: (lines, timestamp) => this.tracker.readLines(lines, timestamp),
+      onLines: (lines, timestamp) => this.tracker.readLines(lines, timestamp, this.log.nextSeq - lines.length),
       warn: (message) => host.journal.warn(message, { instance: this.id }),
     });
   }
@@ -237,6 +245,7 @@ export class ManagedInstance implements RunOwner {
     // being stopped keeps its grace time: this is no second stop.
     if (this.run !== null && !isAtRest(this.status)) this.requestStop(false);
     const ended = (await this.run?.overOrStuck()) ?? true;
+    this.keeper.close();
     this.log.close();
     return ended;
   }
@@ -244,6 +253,8 @@ export class ManagedInstance implements RunOwner {
   /** At the end of the daemon, when its models go on. @returns false where what is to be stopped outlives SIGKILL */
   async letGo(): Promise<boolean> {
     this.stops += 1;
+    // What is at work goes on being so.
+    this.keeper.close();
     // A stop that was asked for is done with first.
     if (this.status !== "stopping") this.run?.detach();
     const ended = (await this.run?.overOrStuck()) ?? true;

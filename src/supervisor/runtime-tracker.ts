@@ -9,8 +9,11 @@ import {
   isBusy,
   type Runtime,
   reset,
+  restoredRuntime,
   toRuntimeState,
 } from "./runtime-state.ts";
+import type { SlotRuntime } from "./slot-runtime.ts";
+import type { StateRecord } from "./state-record.ts";
 
 /** What an instance is doing, kept up to date from its log, and from `/slots` while its log says that it is busy. */
 
@@ -22,6 +25,8 @@ export interface TrackerOwner {
   /** The log says that the server can answer. */
   onReadyHint(): void;
   onLoading(loading: LoadingProgress): void;
+  /** What would be kept of it is another now. */
+  onChanged(): void;
 }
 
 /** A state as it goes to subscribers. */
@@ -41,6 +46,8 @@ export class RuntimeTracker {
   /** Set while a process is there to be asked. */
   private probe: { slots: SlotsProbe; url: string } | null = null;
   private timer: Timer | null = null;
+  /** The lines before this one were taken in by an earlier daemon. */
+  private knownSeq: number;
   /** When something last moved, by performance.now(): a line came, or a slot changed. */
   private movedAt = 0;
   /** Whether the server itself has said since that a slot is at work. */
@@ -50,8 +57,11 @@ export class RuntimeTracker {
     instanceId: string,
     config: InstanceConfig,
     private readonly owner: TrackerOwner,
+    kept: StateRecord | null = null,
   ) {
-    this.runtime = initialRuntime(instanceId, Date.now());
+    this.knownSeq = kept?.seq ?? 0;
+    this.runtime =
+      kept === null ? initialRuntime(instanceId, Date.now()) : restoredRuntime(instanceId, kept, Date.now());
     this.reader = backendOf(config).createLogReader();
   }
 
@@ -68,6 +78,11 @@ export class RuntimeTracker {
     return this.busy && this.confirmed ? performance.now() - this.movedAt : 0;
   }
 
+  /** What is at work, as it is kept for the next daemon. */
+  get slots(): readonly SlotRuntime[] {
+    return this.runtime.slots;
+  }
+
   get generations(): readonly GenerationMetrics[] {
     return finished(this.runtime);
   }
@@ -80,6 +95,7 @@ export class RuntimeTracker {
   /** A new process writes the lines from here on. */
   begin(backend: Backend): void {
     this.reader = backend.createLogReader();
+    this.knownSeq = 0;
     this.set(reset(this.runtime, Date.now()));
   }
 
@@ -98,11 +114,16 @@ export class RuntimeTracker {
     if (this.busy) this.set(reset(this.runtime, Date.now()));
   }
 
-  readLines(lines: readonly string[], timestamp: string): void {
+  /** @param seq of the first line */
+  readLines(lines: readonly string[], timestamp: string, seq: number): void {
     const time = Date.parse(timestamp);
     this.moved();
-    for (const line of lines) {
-      for (const event of this.reader.read(line)) {
+    // What an earlier daemon had taken in already is read for what comes behind it alone.
+    const known = this.knownSeq - seq;
+    for (const [at, line] of lines.entries()) {
+      const events = this.reader.read(line);
+      if (at < known) continue;
+      for (const event of events) {
         if (event.type === "ready") this.owner.onReadyHint();
         else if (event.type === "loading") this.owner.onLoading({ stage: event.stage, progress: event.progress });
         else this.set(applyEvent(this.runtime, event, time));
@@ -117,6 +138,7 @@ export class RuntimeTracker {
     this.runtime = next;
     if (!told) return;
     this.moved();
+    this.owner.onChanged();
     const seq = this.seq++;
     if (this.listeners.size === 0) return;
     const change: StateChange = { seq, timestamp: new Date().toISOString(), state: this.state };

@@ -148,6 +148,7 @@ export class Supervisor implements InstanceOwner {
     try {
       this.host.ports.keepFor(id, null);
       this.host.segments.remove(id);
+      this.host.states.remove(id);
       this.host.launches.remove(id);
     } catch (error) {
       this.host.journal.warn(`cannot remove the records of ${id}: ${String(error)}`);

@@ -301,6 +301,49 @@ describe.concurrent("a model server whose daemon was killed", () => {
     expect(other.port).toBeGreaterThan(port ?? 0);
   });
 
+  test("is known to be at work, and what it had done long before, whatever it wrote since", async () => {
+    await using daemon = await TestDaemon.start();
+    const { id } = await daemon.createFake({ tokens: 100_000, tokenMs: 50 });
+    const ask = ({ port }: Instance, path: string, body: string): Promise<string> =>
+      fetch(`http://127.0.0.1:${port}${path}`, {
+        method: "POST",
+        headers: { Authorization: "Bearer instance-key" },
+        body,
+      }).then((answer) => answer.text());
+    writeFileSync(modelOf(daemon, id), "{}");
+    const first = (await daemon.start(id)).body.instance;
+    await ask(first, "/v1/chat/completions", '{"messages":[{"role":"user","content":"x"}]}');
+    const figures = await until("the figures", async () => {
+      const { status, body } = await daemon.lastGeneration(id);
+      return status === 200 ? body : null;
+    });
+    // In a file before the newest one, and far from its end.
+    writeFileSync(modelOf(daemon, id), JSON.stringify({ tokens: 100_000, tokenMs: 50 }));
+    const second = (await daemon.request<{ instance: Instance }>("POST", `/instances/${id}/restart`)).body.instance;
+    const asked = ask(second, "/v1/chat/completions", '{"messages":[{"role":"user","content":"x"}],"stream":true}');
+    asked.catch(() => undefined);
+    const before = await until("it to generate", async () => {
+      const state = await daemon.state(id);
+      return state.phase === "generating" ? state : null;
+    });
+    await ask(second, "/write?lines=30000&bytes=100", "");
+    const kept = join(daemon.dir, `.solar-host/states/${id}.json`);
+    await until(
+      "that to be kept",
+      () => JSON.parse(readFileSync(kept, "utf8")).slots[0]?.state.generated_tokens >= Number(before.generated_tokens),
+    );
+    await daemon.kill();
+    await using next = await daemon.again({ env: { STOP_TIMEOUT: "1" } });
+    const state = await next.state(id);
+    expect(state).toMatchObject({ busy: true, phase: "generating", task_id: before.task_id, slot_id: before.slot_id });
+    expect(Number(state.generated_tokens)).toBeGreaterThanOrEqual(Number(before.generated_tokens));
+    expect((await next.lastGeneration(id)).body).toEqual(figures);
+    await until(
+      "it to get on",
+      async () => Number((await next.state(id)).generated_tokens) > Number(state.generated_tokens),
+    );
+  });
+
   test("has figures of what it had done before: the last generation is still known", async () => {
     await using daemon = await TestDaemon.start();
     const { id, port } = await startFake(daemon, { tokens: 5 });
