@@ -152,7 +152,8 @@ describe("the commands", () => {
           `^${id}$`,
           "^NAME +ID +STATUS[^]*^llama-3:8b +[0-9a-f]{8} +running",
           "^NAME +SLOT +PHASE[^]*^llama-3:8b .*idle",
-          "model loaded[^]*",
+          // It may answer before its last lines are there.
+          "load_model: loading model",
           '"context": "gpu1",$[^]*"instances": \\[',
         ].join("[^]*"),
         "m",

@@ -19,7 +19,11 @@ test.each([
   await first.kill();
   await ctl.said("asking again");
   // The first one's port is not free for chance to give it again.
-  using _taken = Bun.listen({ hostname: "127.0.0.1", port: first.port, socket: { data: () => undefined } });
+  using _taken = Bun.listen({
+    hostname: "127.0.0.1",
+    port: first.port,
+    socket: { open: (one) => void one.end(), data: () => undefined },
+  });
   await using second = await first.again();
   expect(second.port).not.toBe(first.port);
   await second.stop(id);

@@ -324,14 +324,15 @@ describe("start, stop and wait", () => {
   });
 
   test("an interrupt ends with 130 and says what goes on", async () => {
-    const { id } = await daemon.createFake({ neverReady: true }, { alias: fresh() });
+    const { id, config } = await daemon.createFake({ neverReady: true }, { alias: fresh() });
     const child = ctl.spawn(["start", id, "--wait"]);
     await daemon.whenStatus(id, "starting");
     let told = "";
     const reading = (async () => {
       for await (const chunk of child.stderr) told += new TextDecoder().decode(chunk);
     })();
-    await until("it to say that it starts", () => told.includes("starting"));
+    // Which stage it sees first is chance.
+    await until("it to say how far it has come", () => told.includes(`${config.alias}: `));
     child.kill("SIGINT");
     expect(await child.exited).toBe(130);
     await reading;
