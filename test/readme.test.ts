@@ -145,6 +145,20 @@ describe("the commands", () => {
       shows: /stopped successfully[\s\S]*deleted successfully/,
     },
     {
+      begins: "solar-host ctl create",
+      instead: [model],
+      shows: new RegExp(
+        [
+          `^${id}$`,
+          "^NAME +ID +STATUS[^]*^llama-3:8b +[0-9a-f]{8} +running",
+          "^NAME +SLOT +PHASE[^]*^llama-3:8b .*idle",
+          "model loaded[^]*",
+          '"context": "gpu1",$[^]*"instances": \\[',
+        ].join("[^]*"),
+        "m",
+      ),
+    },
+    {
       begins: 'const key = "the API key"',
       script: (text) => `
         config='{"model":"${tinyModel}","alias":"for-a-browser","api_key":"k","threads":1,"ctx_size":4096}'

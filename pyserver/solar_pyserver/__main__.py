@@ -49,5 +49,9 @@ def leave(code: int) -> None:
     os._exit(code)
 
 
-if __name__ == "__main__":
+def script() -> None:
     leave(main())
+
+
+if __name__ == "__main__":
+    script()

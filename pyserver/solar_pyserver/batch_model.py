@@ -61,11 +61,12 @@ class BatchModel:
         return logits.float()
 
 
-def prepare_batching(model: Any, max_rows: int, budget_for: Any) -> tuple[BatchModel | None, str]:
+def prepare_batching(model: Any, max_rows: int, budget_for: Any, context: int) -> tuple[BatchModel | None, str]:
     """The model in a pool, or None and the reason why its rows must be run one at a time.
 
     Decided by looking: the cache that a forward pass leaves must be of plain layers, and a small batch of unequal
-    rows must give the logits that the plain forward pass gives. `budget_for(shapes)` is the pool's size in tokens.
+    rows must give the logits that the plain forward pass gives. `budget_for(shapes)` is the pool's size in tokens,
+    `context` the longest row's length.
     """
     device = model.get_input_embeddings().weight.device
     with torch.inference_mode():
@@ -80,6 +81,8 @@ def prepare_batching(model: Any, max_rows: int, budget_for: Any) -> tuple[BatchM
             return None, f"its cache is not of plain layers ({type(cache).__name__}: {', '.join(kinds) or 'no layers'})"
         if not _accepts(model, "position_ids"):
             return None, "it takes no position_ids"
+        if _rotates_by_longest(model, context):
+            return None, "its rotary positions depend on the longest row"
         reason = ""
         for mask in mask_kinds(str(getattr(model.config, "_attn_implementation", "eager"))):
             pool = KvPool(shapes, max_rows, budget_for(shapes))
@@ -131,6 +134,44 @@ def _difference(model: Any, batch: BatchModel, device: torch.device) -> tuple[fl
     expected = torch.stack(plain).to(logits.device)
     scale = float(expected.abs().max())
     return float((logits - expected).abs().max()), scale * TOLERANCE.get(model.dtype, HALF_TOLERANCE)
+
+
+def _rotates_by_longest(model: Any, context: int) -> bool:
+    """Whether a row's rotary positions are others beside one of `context` tokens, as with longrope and dynamic NTK.
+
+    Only the rotary modules are run: a pass as long as the model was trained for would take minutes.
+    """
+    return any(
+        _turns(module, kind, context)
+        for module in model.modules()
+        if _is_rotary(module)
+        for kind in (module.rope_type if isinstance(getattr(module, "rope_type", None), dict) else (None,))
+    )
+
+
+def _is_rotary(module: Any) -> bool:
+    names = [name for name, _ in module.named_buffers(recurse=False)]
+    return any("inv_freq" in name for name in names) and _accepts(module, "position_ids")
+
+
+def _turns(rotary: Any, layer_type: str | None, context: int) -> bool:
+    buffer = next(iter(rotary.buffers(recurse=False)))
+    states = torch.zeros(1, device=buffer.device)
+    which = {} if layer_type is None else {"layer_type": layer_type}
+
+    def angles(positions: list[int]) -> Tensor:
+        ids = torch.tensor([positions], device=buffer.device)
+        return torch.stack([part[:, :3].clone() for part in rotary(states, position_ids=ids, **which)])
+
+    try:
+        alone = angles([0, 1, 2])
+        beside = angles([0, 1, 2, max(3, context - 1)])
+        # The last one leaves the module as it was.
+        return not torch.equal(alone, beside) or not torch.equal(alone, angles([0, 1, 2]))
+    except Exception:
+        # One that takes its positions in another form is judged by what it says of itself.
+        said = str(getattr(rotary, "rope_type", ""))
+        return "dynamic" in said or "longrope" in said
 
 
 def _accepts(model: Any, name: str) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from .errors import is_device_lost, model_failure, one_line, queue_full
+from .errors import is_device_lost, lost, model_failure, one_line, queue_full
 from .events import Budget, EventLog, Slots
 from .metrics import Metrics
 from .packing import first_served, pack
@@ -75,6 +75,9 @@ class ClassificationEngine:
         self._tasks = itertools.count(1)
         self._arrived: deque[ClassifyRequest] = deque()
         self._items: list[_Item] = []
+        # Those that were begun and are not over; and those that are over, to be told.
+        self._open: dict[ClassifyRequest, None] = {}
+        self._outbox: list[tuple[ClassifyRequest, Exception | None]] = []
         self._wake = threading.Condition()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
@@ -103,17 +106,44 @@ class ClassificationEngine:
         request.cancelled = True
 
     def _run(self) -> None:
-        with torch.inference_mode():
-            while True:
-                with self._wake:
-                    while not (self._stopping or self._arrived or self._items):
-                        self._wake.wait()
-                    if self._stopping:
-                        return
-                    arrived = self._admit()
-                for request in arrived:
-                    self._begin(request)
-                self._batch()
+        try:
+            with torch.inference_mode():
+                while self._has_work():
+                    try:
+                        self._step()
+                    except Exception as error:
+                        # Nobody knows how far the step came, so none of its requests can go on.
+                        for request in list(self._open):
+                            self._fail(request, error)
+                        self._items = []
+                    self._metrics.running = len(self._items)
+                    self._send()
+                # What was told to begin is told to end.
+                for request in list(self._open):
+                    self._end(request, "cancelled")
+        except BaseException as error:
+            self._on_lost(lost(error))
+            raise
+
+    def _has_work(self) -> bool:
+        """Waits for it; false where the thread is to end."""
+        with self._wake:
+            while not (self._stopping or self._arrived or self._items):
+                self._wake.wait()
+            return not self._stopping
+
+    def _send(self) -> None:
+        if self._outbox:
+            outbox, self._outbox = self._outbox, []
+            self._publish(outbox)
+
+    def _step(self) -> None:
+        with self._wake:
+            arrived = self._admit()
+        self._open.update(dict.fromkeys(arrived))
+        for request in arrived:
+            self._begin(request)
+        self._batch()
 
     def _admit(self) -> list[ClassifyRequest]:
         """Takes requests while the batch has room, so that the rest still counts as waiting."""
@@ -137,7 +167,6 @@ class ClassificationEngine:
             )
 
     def _batch(self) -> None:
-        done: list[tuple[ClassifyRequest, Exception | None]] = []
         for request in {item.request: None for item in self._items if item.request.cancelled}:
             self._end(request, "cancelled")
         self._items = [item for item in self._items if not item.request.cancelled]
@@ -147,41 +176,42 @@ class ClassificationEngine:
             batch = [self._items[at] for at in places]
             chosen = set(places)
             self._items = [item for at, item in enumerate(self._items) if at not in chosen]
-            done = self._classify(batch)
-        self._metrics.running = len(self._items)
-        if done:
-            self._publish(done)
+            self._classify(batch)
 
-    def _classify(self, batch: Sequence[_Item]) -> list[tuple[ClassifyRequest, Exception | None]]:
+    def _classify(self, batch: Sequence[_Item]) -> None:
         """A batch that fails is taken text by text, so that only the requests at fault fail."""
         self._metrics.batches += 1
-        done: list[tuple[ClassifyRequest, Exception | None]] = []
         try:
             scores = self._score([item.encoding for item in batch])
         except Exception as error:
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
             if is_device_lost(error):
-                self._on_lost(one_line(error))
+                self._on_lost(lost(error))
             if len(batch) > 1 and not is_device_lost(error):
-                return [end for item in batch for end in self._classify([item])]
+                for item in batch:
+                    self._classify([item])
+                return
             for request in {item.request: None for item in batch if not item.request.cancelled}:
-                self._events.error(f"task {request.task}: {one_line(error)}")
-                request.cancelled = True
-                self._end(request, "error")
-                done.append((request, model_failure(error)))
+                self._fail(request, error)
             self._items = [item for item in self._items if not item.request.cancelled]
-            return done
+            return
         for item, values in zip(batch, scores, strict=True):
             request = item.request
             request.scores[item.index] = values
             request.missing -= 1
             if request.missing == 0 and not request.cancelled:
                 self._end(request, "stop")
-                done.append((request, None))
-        return done
+                self._outbox.append((request, None))
+
+    def _fail(self, request: ClassifyRequest, error: Exception) -> None:
+        self._events.error(f"task {request.task}: {one_line(error)}")
+        request.cancelled = True
+        self._end(request, "error")
+        self._outbox.append((request, model_failure(error)))
 
     def _end(self, request: ClassifyRequest, reason: str) -> None:
+        self._open.pop(request, None)
         if request.slot < 0:
             return
         self._events.emit(

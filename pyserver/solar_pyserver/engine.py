@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import torch
 
-from .errors import is_device_lost, model_failure, one_line, queue_full
+from .errors import is_device_lost, lost, model_failure, one_line, queue_full
 from .events import EventLog, Slots
 from .generation import Failed, GenerationRequest, Row, Update
 from .metrics import Metrics
@@ -22,7 +22,8 @@ class Engine(ABC):
     """Rows wait in arrival order; the thread takes them when it can.
 
     `publish` gets all that one step produced, in one call from the engine's thread. `on_lost` is called when the
-    accelerator itself has failed, after which no forward pass can succeed.
+    accelerator itself has failed, after which no forward pass can succeed, and when the thread has ended of an error:
+    only a new process helps then.
     """
 
     def __init__(
@@ -84,17 +85,49 @@ class Engine(ABC):
     def _active(self) -> int:
         """How many rows are being worked on."""
 
+    @abstractmethod
+    def _abandon(self) -> list[Row]:
+        """Gives up all rows that are being worked on, and what is stored for them."""
+
     def _run(self) -> None:
-        with torch.inference_mode():
-            while True:
-                with self._wake:
-                    while not (self._stopping or self._waiting or self._active()):
-                        self._wake.wait()
-                    if self._stopping:
-                        return
-                self._step()
-                self._metrics.running = self._active()
-                self._send()
+        try:
+            with torch.inference_mode():
+                while self._has_work():
+                    try:
+                        self._step()
+                    except Exception as error:
+                        self._step_failed(error)
+                    self._metrics.running = self._active()
+                    self._send()
+                self._end_all()
+        except BaseException as error:
+            self._on_lost(lost(error))
+            raise
+
+    def _end_all(self) -> None:
+        """What was told to begin is told to end."""
+        with self._wake:
+            begun = [row for row in self._waiting if row.slot >= 0]
+        for row in [*self._abandon(), *begun]:
+            self._ended(row, "cancelled")
+
+    def _step_failed(self, error: Exception) -> None:
+        """Nobody knows how far the step came, so none of its rows can go on."""
+        rows = self._abandon()
+        # Where there were none, the row that was to be taken is at fault, and would be so again for ever.
+        if not rows and (row := self._next_waiting()):
+            with self._wake:
+                self._waiting.popleft()
+            rows = [row]
+        for row in rows:
+            self._failed(row, error)
+
+    def _has_work(self) -> bool:
+        """Waits for it; false where the thread is to end."""
+        with self._wake:
+            while not (self._stopping or self._waiting or self._active()):
+                self._wake.wait()
+            return not self._stopping
 
     def _send(self) -> None:
         if self._outbox:
@@ -162,4 +195,4 @@ class Engine(ABC):
         self._ended(row, "error")
         if is_device_lost(error):
             self._send()
-            self._on_lost(one_line(error))
+            self._on_lost(lost(error))

@@ -19,7 +19,7 @@ class ExitCode(enum.IntEnum):
 
 EXIT_MEANINGS = {
     ExitCode.OK: "stopped by SIGTERM or SIGINT",
-    ExitCode.UNEXPECTED: "unexpected failure, or the accelerator was lost",
+    ExitCode.UNEXPECTED: "unexpected failure, or the accelerator or the engine was lost",
     ExitCode.USAGE: "bad flag or setting",
     ExitCode.MISSING_MODULE: "a Python module is missing; the line names it and the command that installs it",
     ExitCode.MODEL: "the model cannot be loaded",
@@ -77,6 +77,12 @@ def queue_full(limit: int) -> ApiError:
     )
 
 
+def stopping(reason: str | None) -> ApiError:
+    return ApiError(
+        503, reason or "The server is stopping", type="server_error", code="stopping", headers={"Retry-After": "5"}
+    )
+
+
 def context_exceeded(length: int, context: int, param: str) -> ApiError:
     return ApiError(
         400,
@@ -112,6 +118,12 @@ def is_out_of_memory(error: BaseException) -> bool:
 def is_device_lost(error: BaseException) -> bool:
     """A CUDA context does not come back from such an error: only a new process helps."""
     return not is_out_of_memory(error) and (type(error).__name__ == "AcceleratorError" or "CUDA error" in str(error))
+
+
+def lost(error: BaseException) -> str:
+    """Why the process has to end."""
+    what = "the accelerator" if is_device_lost(error) else "the engine"
+    return f"{what} failed and needs a new process: {one_line(error)}"
 
 
 def one_line(error: BaseException, limit: int = 300) -> str:

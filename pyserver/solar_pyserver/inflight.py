@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -50,6 +51,13 @@ class InFlightEngine(Engine):
             self._pool.release()
         self._metrics.kv_cells = self._active() * self._longest()
 
+    def _abandon(self) -> list[Row]:
+        rows = list(self._rows())
+        self._decoding, self._prefilling = [], None
+        self._pool.release()
+        self._free_memory()
+        return rows
+
     def _longest(self) -> int:
         return max((len(row.tokens) for row in self._rows()), default=0)
 
@@ -93,12 +101,15 @@ class InFlightEngine(Engine):
         wanted = len(row.tokens) + min(row.remaining, HEADROOM)
         if not fits([len(other.tokens) for other in self._decoding], wanted, self._budget):
             return None
-        self._take(row)
         self._prefilling = row
         row.cached = 0
-        if self._attempt(row, lambda: self._pool.reserve(len(self._decoding) + 1, wanted)):
-            self._copy_prompt(row)
+        self._take(row)
+        self._attempt(row, lambda: self._make_place(row, wanted))
         return self._prefilling or row
+
+    def _make_place(self, row: Row, wanted: int) -> None:
+        self._pool.reserve(len(self._decoding) + 1, wanted)
+        self._copy_prompt(row)
 
     def _copy_prompt(self, row: Row) -> None:
         """Another choice of the same request has the same prompt: all but its last token is there already."""
@@ -124,9 +135,11 @@ class InFlightEngine(Engine):
             if row.throttle.ready():
                 self._events.emit("prefill", task=row.task, slot=row.slot, done=row.cached, total=len(row.tokens))
             return len(chunk)
-        self._prefilling = None
-        self._decoding.append(row)
-        self._accept([row], logits[None])
+        tokens = self._attempt(row, lambda: choose(logits[None], [row.sampler]))
+        if tokens is not None:
+            self._prefilling = None
+            self._decoding.append(row)
+            self._accept([row], tokens, logits[None])
         return len(chunk)
 
     def _attempt(self, row: Row, action: Callable[[], Any]) -> Any:
@@ -149,13 +162,14 @@ class InFlightEngine(Engine):
                 logits = self._batch.decode(
                     [row.tokens[-1] for row in self._decoding], [row.cached for row in self._decoding]
                 )
+                tokens = choose(logits, [row.sampler for row in self._decoding])
             except Exception as error:
                 self._decode_failed(error)
                 continue
             for row in self._decoding:
                 row.cached += 1
             self._metrics.batches += 1
-            self._accept(list(self._decoding), logits)
+            self._accept(list(self._decoding), tokens, logits)
             return
 
     def _keep_to_budget(self) -> None:
@@ -177,17 +191,16 @@ class InFlightEngine(Engine):
         for row in lost:
             self._failed(row, error)
 
-    def _accept(self, rows: list[Row], logits: Tensor) -> None:
-        """Chooses and hands out the next token of each row; `logits` has a line for each."""
-        tokens = choose(logits, [row.sampler for row in rows])
+    def _accept(self, rows: list[Row], tokens: list[int | None], logits: Tensor) -> None:
+        """Hands out the next token of each row; `logits` has a line for each."""
         for row, token, line in zip(rows, tokens, logits, strict=True):
             if token is None:
                 self._pool.clear(self._decoding.index(row))
                 self._remove(row)
                 self._failed(row, RuntimeError("the logits are not finite numbers (try another dtype)"))
                 continue
-            top = row.request.logprobs
-            row.accept(token, None if top is None else logprobs_of(line, token, top))
+            if self._attempt(row, partial(_accept, row, token, line)) is None:
+                continue
             self._told(row)
             if row.finish_reason is not None:
                 self._remove(row)
@@ -196,3 +209,8 @@ class InFlightEngine(Engine):
     def _free_memory(self) -> None:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+
+
+def _accept(row: Row, token: int, logits: Tensor) -> None:
+    top = row.request.logprobs
+    row.accept(token, None if top is None else logprobs_of(logits, token, top))

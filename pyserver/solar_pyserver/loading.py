@@ -103,8 +103,24 @@ def _load(settings: Settings, progress: Progress) -> Loaded:
         dtype=str(model.dtype).removeprefix("torch."),
         attention=str(getattr(model.config, "_attn_implementation", None) or "eager"),
         model_type=str(config.model_type),
-        context=choose_context(settings.max_length, [*own, getattr(tokenizer, "model_max_length", None)]),
+        context=choose_context(
+            settings.max_length, [*own, *embedded_positions(model), getattr(tokenizer, "model_max_length", None)]
+        ),
     )
+
+
+def embedded_positions(model: Any) -> list[int]:
+    """Tokens for which tables of positions have room, where the first positions of a table stand for padding.
+
+    RoBERTa and its kin count from padding_idx + 1, so that 514 positions are enough for 512 tokens.
+    """
+    from torch.nn import Embedding
+
+    return [
+        module.num_embeddings - module.padding_idx - 1
+        for name, module in model.named_modules()
+        if "position" in name.rsplit(".", 1)[-1] and isinstance(module, Embedding) and module.padding_idx is not None
+    ]
 
 
 def _from_pretrained(

@@ -45,16 +45,22 @@ class RowSampler:
 
     def __init__(self, params: SamplingParams, prompt: Sequence[int], index: int = 0) -> None:
         self.params = params
-        # Choices of one request differ, and the same seed gives the same choices again.
-        self._random = random.Random(None if params.seed is None else params.seed + index)
+        # Choices of one request differ, and the same seed gives the same choices again. Not the sum of the two:
+        # Random takes the absolute value of a number, so that -1 and 1 would be the same.
+        self._random = random.Random(None if params.seed is None else f"{params.seed}:{index}")
+        self._drawn: float | None = None
         self._prompt = prompt
         self._seen: Tensor | None = None
         self._counts: Tensor | None = None
 
     def uniform(self) -> float:
-        return self._random.random()
+        """The same number until a token was chosen by it: a choice that ran out of memory is made again."""
+        if self._drawn is None:
+            self._drawn = self._random.random()
+        return self._drawn
 
     def record(self, token: int) -> None:
+        self._drawn = None
         if self._counts is not None and self._seen is not None:
             self._counts[token] += 1
             self._seen[token] = True
@@ -74,7 +80,10 @@ class RowSampler:
 
 def choose(logits: Tensor, samplers: Sequence[RowSampler]) -> list[int | None]:
     """One token for each row of `logits` (rows x vocabulary, float32); None where the logits are not numbers."""
+    own = None
     if any(sampler.params.penalised for sampler in samplers):
+        # Whether the model's numbers are finite is asked before anything is done to them.
+        own = logits.amax(dim=-1)
         logits = torch.stack(
             [
                 sampler.penalise(row) if sampler.params.penalised else row
@@ -89,10 +98,11 @@ def choose(logits: Tensor, samplers: Sequence[RowSampler]) -> list[int | None]:
         rows = logits if len(sampled) == len(samplers) else logits[sampled]
         tokens[sampled] = _sample(rows, params, uniforms)
     chosen: list[int | None] = [
-        token if math.isfinite(value) else None for token, value in zip(tokens.tolist(), best.tolist(), strict=True)
+        token if math.isfinite(value) else None
+        for token, value in zip(tokens.tolist(), (best if own is None else own).tolist(), strict=True)
     ]
     for sampler, token in zip(samplers, chosen, strict=True):
-        if token is not None and sampler.params.penalised:
+        if token is not None:
             sampler.record(token)
     return chosen
 

@@ -31,12 +31,16 @@ class SequentialEngine(Engine):
     def _active(self) -> int:
         return int(self._row is not None)
 
+    def _abandon(self) -> list[Row]:
+        row, self._row = self._row, None
+        return [row] if row else []
+
     def _step(self) -> None:
         row = self._next_waiting()
         if row is None:
             return
-        self._take(row)
         self._row = row
+        self._take(row)
         self._metrics.running = 1
         try:
             self._generate(row)

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from .engine import Engine
 
 KEEP_ALIVE_S = 75
+# What is told at the deadline gets so long to reach its client; after that uvicorn drops the connection.
+LAST_WORDS_S = 0.5
 PATHS = {"causal": ("/v1/chat/completions", "/v1/completions"), "classification": ("/v1/classify",)}
 
 
@@ -84,7 +86,8 @@ class Process:
     def run(self) -> ExitCode:
         asyncio.run(self._serve())
         if self._engine is not None:
-            self._engine.stop(timeout_s=2.0)
+            # A long step need not be waited for: the process ends.
+            self._engine.stop(timeout_s=0.5)
         self._events.emit("stopped")
         return self._code
 
@@ -99,7 +102,7 @@ class Process:
                 ws="none",
                 server_header=False,
                 timeout_keep_alive=KEEP_ALIVE_S,
-                timeout_graceful_shutdown=cast(int, self._settings.shutdown_timeout),
+                timeout_graceful_shutdown=cast(int, self._settings.shutdown_timeout + LAST_WORDS_S),
             )
         )
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -113,12 +116,15 @@ class Process:
     def _stop(self, code: ExitCode = ExitCode.OK) -> None:
         """The first call lets what runs finish, within the time limit; a second one does not wait."""
         if self._stopping:
+            self._app.close()
             self._server.force_exit = True
             return
         self._stopping = True
         self._code = code
         self._events.emit("stopping")
         self._server.should_exit = True
+        # After a failure nothing that runs would ever finish.
+        self._loop.call_later(self._settings.shutdown_timeout if code is ExitCode.OK else 0, self._app.close)
 
     def _load(self) -> None:
         """Runs in its own thread; the event loop answers /health meanwhile."""
@@ -180,7 +186,7 @@ class Process:
             self._loop.call_soon_threadsafe(self._stop, code)
 
     def _lost(self, message: str) -> None:
-        self._fail(ExitCode.UNEXPECTED, f"the accelerator failed and needs a new process: {message}")
+        self._fail(ExitCode.UNEXPECTED, message)
 
     def _to_loop(self, calls: list[Any]) -> None:
         def run() -> None:

@@ -67,7 +67,7 @@ def build_causal(settings: Settings, loaded: Loaded, around: Surroundings) -> Se
         return budget
 
     _make_lean_causal(model)
-    batch, reason = prepare_batching(model, settings.max_batch, budget_for)
+    batch, reason = prepare_batching(model, settings.max_batch, budget_for, loaded.context)
     if batch is not None and loaded.device == "cpu":
         settle_threads(try_pass(batch, rows=min(8, settings.max_batch)))
         batch.pool.release()

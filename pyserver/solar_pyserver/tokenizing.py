@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -45,14 +46,16 @@ class TextTokenizer:
 
     def encode(self, text: str) -> list[int]:
         if self._fast is not None:
-            ids: list[int] = self._fast.encode(text, add_special_tokens=True).ids
+            # `encode` would keep the other threads waiting to its end.
+            ids: list[int] = self._fast.encode_batch([text], add_special_tokens=True)[0].ids
         else:
             ids = [int(token) for token in self.raw(text, add_special_tokens=True)["input_ids"]]
         # A prompt that spells out the beginning-of-sequence token would have it twice.
         start = getattr(self.raw, "bos_token_id", None)
-        while len(ids) > 1 and start is not None and ids[0] == start and ids[1] == start:
-            del ids[0]
-        return ids
+        if start is None:
+            return ids
+        spelled = sum(1 for _ in itertools.takewhile(lambda token: token == start, ids))
+        return ids[max(0, spelled - 1) :]
 
     def encode_chat(self, messages: Sequence[dict[str, Any]], variables: dict[str, Any]) -> list[int]:
         """Raises the 400 for a model without a template, and for messages that the template refuses."""
@@ -117,7 +120,5 @@ class ClassifierTokenizer:
             if self._rust is not None:
                 self._rust.no_truncation()
             return [{name: values[at] for name, values in batch.items()} for at in range(len(texts))]
-        # A single text is not worth the tokenizer's threads.
-        one = len(texts) == 1
-        encodings = [self._rust.encode(texts[0])] if one else self._rust.encode_batch(list(texts))
+        encodings = self._rust.encode_batch(list(texts))
         return [{name: getattr(item, RUST_FIELDS[name]) for name in self._names} for item in encodings]

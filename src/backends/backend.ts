@@ -10,6 +10,8 @@ export interface LaunchContext {
   python: string;
   /** The environment of the daemon, where PATH, CONDA_PREFIX, VIRTUAL_ENV and the like come from. */
   env: Readonly<Record<string, string | undefined>>;
+  /** Milliseconds between SIGTERM and SIGKILL. */
+  stopTimeout: number;
   /** Folder into which the Python package was unpacked; null where none is needed. */
   pyserverDir: string | null;
 }

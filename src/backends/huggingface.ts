@@ -8,6 +8,12 @@ import { choosePython } from "./python.ts";
 
 type Config = HuggingFaceCausalConfig | HuggingFaceClassificationConfig;
 
+/**
+ * Seconds in which the server lets running requests finish. It says good-bye to the rest and ends by
+ * itself only if that is over before SIGKILL comes: two seconds before, or a fifth of a short time.
+ */
+const shutdownSeconds = (stopTimeout: number): number => Math.max(stopTimeout - 2000, stopTimeout * 0.8) / 1000;
+
 const commonFlags = (config: Config, context: LaunchContext): string[] => [
   ...["--model", config.model_id],
   `--alias=${config.alias}`,
@@ -16,6 +22,7 @@ const commonFlags = (config: Config, context: LaunchContext): string[] => [
   `--device=${config.device}`,
   `--dtype=${config.dtype}`,
   `--max-length=${config.max_length}`,
+  `--shutdown-timeout=${shutdownSeconds(context.stopTimeout)}`,
   ...(config.trust_remote_code ? ["--trust-remote-code"] : []),
 ];
 

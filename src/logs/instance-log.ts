@@ -5,6 +5,7 @@ import { type LogEntry, LogRing } from "./ring.ts";
 import { type FilePosition, indexPath, LineClock, positionFor, readSegment, type SegmentRecord } from "./segment.ts";
 import { LineSplitter } from "./splitter.ts";
 import { TimeIndex } from "./time-index.ts";
+import { isMissing, LogUnreadableError } from "./unreadable.ts";
 
 /** The part of the newest file that is read again when a daemon comes back, to know what the server was doing. */
 const REPLAY_BYTES = 1024 * 1024;
@@ -90,9 +91,15 @@ export class InstanceLog {
     return this.ring.from(from, count).map((entry) => entry.line);
   }
 
-  /** Reads what the newest file already holds; safe to call again. */
+  /**
+   * Reads what the newest file already holds; safe to call again.
+   * @throws LogUnreadableError where it cannot be read now; the next call tries again
+   */
   open(): Promise<void> {
-    this.opening ??= this.catchUp();
+    this.opening ??= this.catchUp().catch((error: unknown) => {
+      this.opening = null;
+      throw new LogUnreadableError(error);
+    });
     return this.opening;
   }
 
@@ -175,6 +182,7 @@ export class InstanceLog {
    * Lines from `seq` on: from memory, or from the file where they are older; at most about `limit`.
    * Empty when there is none yet. The first entry's seq is higher than `seq` where lines in between
    * are no longer held. `position` comes back for the next call.
+   * @throws LogUnreadableError where they are held but cannot be read now
    */
   read(
     seq: number,
@@ -189,10 +197,11 @@ export class InstanceLog {
     try {
       const read = this.readFile(segment, at, from, position);
       if (read.entries.length > 0) return read;
-    } catch {
+    } catch (error) {
+      if (!isMissing(error)) throw new LogUnreadableError(error);
       // The file was removed by somebody: its lines are gone, the next one's are not.
     }
-    const next = this.segments[at + 1]?.first_seq ?? this.ring.firstSeq;
+    const next = Math.min(this.segments[at + 1]?.first_seq ?? this.ring.firstSeq, this.ring.firstSeq);
     return this.read(Math.max(next, from + 1), limit, null);
   }
 
@@ -206,7 +215,7 @@ export class InstanceLog {
     const index = TimeIndex.openExisting(indexPath(this.settings.indexDir, segment.file));
     try {
       const resumable =
-        position?.file === segment.file && position.seq === from && position.offset >= segment.held_offset;
+        position?.segment === segment && position.seq === from && position.offset >= segment.held_offset;
       const start = resumable ? position : positionFor(segment, index, from);
       return readSegment({ path: segment.file, descriptor: live?.follower.descriptor ?? null }, index, start, {
         from,
@@ -223,27 +232,87 @@ export class InstanceLog {
     const segment = this.segments.at(-1);
     if (segment === undefined) return;
     const index = TimeIndex.open(indexPath(this.settings.indexDir, segment.file));
-    const start = replayStart(segment, index);
-    if (start === null) {
+    try {
+      await this.catchUpWith(segment, index);
+    } catch (error) {
+      this.catchingUp = null;
+      this.live?.follower.close();
+      this.live = null;
+      index.close();
+      throw error;
+    }
+  }
+
+  private async catchUpWith(segment: SegmentRecord, index: TimeIndex): Promise<void> {
+    const known = Math.max(segment.held_seq, index.last?.seq ?? 0);
+    const size = statSync(segment.file, { throwIfNoEntry: false })?.size;
+    if (size === undefined) {
       // Lines of a file that is gone keep their numbers, as far as its index tells how many they were.
-      this.ring.restart(Math.max(segment.held_seq, index.last?.seq ?? 0));
+      this.ring.restart(known);
       index.close();
       return;
     }
+    if (size < Math.max(segment.held_offset, index.last?.offset ?? 0)) return this.readAnew(segment, index, known);
+    const start = replayStart(segment, index, size);
     this.ring.restart(start.seq);
-    this.live = this.openLive(segment, index, start.offset);
-    this.catchingUp = this.clockOf(this.live);
-    await this.live.follower.drain();
+    const live = this.openLive(segment, index, start.offset);
+    await this.readAgain(live);
+    const reached = this.nextSeq + (live.splitter.unfinishedBytes > 0 ? 1 : 0);
+    if (this.live !== live || reached >= known) return;
+    // Fewer lines than were read of it once, though it is no shorter: they are others.
+    live.follower.close();
+    await this.readAnew(live.segment, index, known);
+  }
+
+  private async readAgain(live: Live): Promise<void> {
+    this.live = live;
+    this.catchingUp = this.clockOf(live);
+    await live.follower.drain();
     this.catchingUp = null;
   }
 
+  /** For a file that was truncated while no daemon was there. */
+  private async readAnew(segment: SegmentRecord, index: TimeIndex, seq: number): Promise<void> {
+    const live = this.openLive(segment, index, 0);
+    this.beginAnew(live, seq);
+    await this.readAgain(live);
+  }
+
   private openLive(segment: SegmentRecord, index: TimeIndex, offset: number): Live {
-    const follower = new FileFollower(segment.file, offset, (chunk) => {
-      this.take(live, live.splitter.push(chunk));
-      this.enforceCap(live);
-    });
+    const follower = new FileFollower(
+      segment.file,
+      offset,
+      (chunk) => {
+        this.take(live, live.splitter.push(chunk));
+        this.enforceCap(live);
+      },
+      {
+        onTruncated: () => {
+          // What had been read of a last line is all that there will be of it.
+          this.take(live, live.splitter.flush());
+          this.beginAnew(live, this.nextSeq);
+        },
+      },
+    );
     const live: Live = { segment, index, splitter: new LineSplitter(offset), follower };
     return live;
+  }
+
+  /** Somebody truncated the file: what stands in it now are other lines than those before `seq`. */
+  private beginAnew(live: Live, seq: number): void {
+    const { file } = live.segment;
+    this.owner.warn(`${file} was truncated by another program: it no longer holds the lines before ${seq}`);
+    live.segment = { ...live.segment, first_seq: seq, held_offset: 0, held_seq: seq };
+    live.splitter = new LineSplitter(0);
+    this.segments.splice(-1, 1, live.segment);
+    if (seq > this.nextSeq) this.ring.restart(seq);
+    const time = Math.max(live.follower.modified.getTime(), live.index.last?.time ?? 0);
+    try {
+      this.owner.saveSegments(this.segments);
+      live.index.restart({ seq, offset: 0, time });
+    } catch (error) {
+      this.owner.warn(`cannot record that ${file} was truncated: ${String(error)}`);
+    }
   }
 
   private clockOf({ index, segment }: Live): LineClock {
@@ -324,13 +393,10 @@ export class InstanceLog {
   }
 }
 
-/** Where to begin reading the newest file again; null where it is gone. */
-const replayStart = (segment: SegmentRecord, index: TimeIndex): FilePosition | null => {
-  const size = statSync(segment.file, { throwIfNoEntry: false })?.size;
-  if (size === undefined) return null;
+/** Where to begin reading the newest file again. */
+const replayStart = (segment: SegmentRecord, index: TimeIndex, size: number): FilePosition => {
   const entry = index.beforeOffset(Math.max(segment.held_offset, size - REPLAY_BYTES));
-  const { file, held_offset, held_seq } = segment;
-  return entry === null || entry.offset < held_offset
-    ? { file, seq: held_seq, offset: held_offset }
-    : { file, seq: entry.seq, offset: entry.offset };
+  return entry === null || entry.offset < segment.held_offset || entry.seq < segment.held_seq
+    ? { segment, seq: segment.held_seq, offset: segment.held_offset }
+    : { segment, seq: entry.seq, offset: entry.offset };
 };

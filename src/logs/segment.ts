@@ -4,7 +4,10 @@ import type { LogEntry } from "./ring.ts";
 import { LineSplitter } from "./splitter.ts";
 import type { IndexEntry, TimeIndex } from "./time-index.ts";
 
-/** One log file of an instance, as it is recorded. Line n of the file has seq `first_seq` + n. */
+/**
+ * One log file of an instance, as it is recorded. Line n of the file has seq `first_seq` + n. One that
+ * somebody truncated has a new record: its lines are others then.
+ */
 export interface SegmentRecord {
   file: string;
   first_seq: number;
@@ -27,7 +30,7 @@ export const indexPath = (indexDir: string, file: string): string => join(indexD
 
 /** Where a reader stands in a file. */
 export interface FilePosition {
-  file: string;
+  segment: SegmentRecord;
   seq: number;
   offset: number;
 }
@@ -74,10 +77,10 @@ export class LineClock {
 /** Where to begin reading so as to reach line `seq`. */
 export const positionFor = (segment: SegmentRecord, index: TimeIndex | null, seq: number): FilePosition => {
   const entry = index?.before(seq) ?? null;
-  const held = { file: segment.file, seq: segment.held_seq, offset: segment.held_offset };
-  return entry === null || entry.offset < segment.held_offset
+  const held = { segment, seq: segment.held_seq, offset: segment.held_offset };
+  return entry === null || entry.offset < segment.held_offset || entry.seq < segment.held_seq
     ? held
-    : { file: segment.file, seq: entry.seq, offset: entry.offset };
+    : { segment, seq: entry.seq, offset: entry.offset };
 };
 
 /**
@@ -109,7 +112,7 @@ export const readSegment = (
       }
       if (read === 0) break;
     }
-    return { entries, position: { file: position.file, seq, offset: splitter.nextLineOffset } };
+    return { entries, position: { segment: position.segment, seq, offset: splitter.nextLineOffset } };
   } finally {
     if (file.descriptor === null) closeSync(fd);
   }

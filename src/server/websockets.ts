@@ -6,6 +6,7 @@ import type { ManagedInstance } from "../supervisor/instance.ts";
 import type { Supervisor } from "../supervisor/supervisor.ts";
 import { type KeyCheck, offeredSocketKey, offersOnlyForeign, selectedProtocol, UNAUTHORIZED } from "./auth.ts";
 import { LogStream } from "./log-stream.ts";
+import { pathOf, queryOf } from "./request-url.ts";
 import { StateStream } from "./state-stream.ts";
 
 /** The two WebSockets: who may open one, and what is attached to it. */
@@ -31,7 +32,10 @@ const EVERYTHING: LogRange = { after: null, tail: null };
 /** By the rules of the REST form, which are loaded only where there is something to judge. */
 const parseRange = async (params: URLSearchParams): Promise<LogRange | FieldError[]> => {
   const given = Object.fromEntries(
-    ["after", "tail"].flatMap((name) => (params.has(name) ? [[name, params.get(name)]] : [])),
+    ["after", "tail"].flatMap((name) => {
+      const [first, ...others] = params.getAll(name);
+      return first === undefined ? [] : [[name, others.length === 0 ? first : [first, ...others]]];
+    }),
   );
   if (Object.keys(given).length === 0) return EVERYTHING;
   const { rangeQuery } = await import("./routes/observation.ts");
@@ -45,8 +49,8 @@ const parseRange = async (params: URLSearchParams): Promise<LogRange | FieldErro
 
 /** Which socket a request asks to open; null where it asks for none of ours. */
 export const requestedSocket = (request: Request): Pick<SocketData, "kind" | "id"> | null => {
-  if (request.headers.get("upgrade")?.toLowerCase() !== "websocket") return null;
-  const match = /^\/instances\/([^/]+)\/(logs|state)$/.exec(new URL(request.url).pathname);
+  if (request.method !== "GET" || request.headers.get("upgrade")?.toLowerCase() !== "websocket") return null;
+  const match = /^\/instances\/([^/]+)\/(logs|state)$/.exec(pathOf(request.url));
   return match === null ? null : { kind: match[2] as SocketData["kind"], id: match[1] ?? "" };
 };
 
@@ -67,7 +71,7 @@ export class SocketHub {
   ): Promise<Response | undefined> {
     if (!this.mayEnter(offeredSocketKey(request.headers))) return refuse(401, UNAUTHORIZED);
     if (offersOnlyForeign(request.headers)) return refuse(400, "The subprotocol should be 'solar-host', or none");
-    const range = await parseRange(new URL(request.url).searchParams);
+    const range = await parseRange(queryOf(request.url));
     if (Array.isArray(range)) return refuse(422, range);
     const protocol = selectedProtocol(request.headers);
     const opened = server.upgrade(request, {

@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { dirname } from "node:path";
 import type { InstanceConfig, InstanceStatus, parseConfig } from "../contract/index.ts";
 import { instanceStatuses } from "../contract/instance-facts.ts";
+import { isRecord } from "../contract/record.ts";
 import { backupPath, replaceFile, targetOf } from "./atomic-file.ts";
 import { placeOfJsonError } from "./json-place.ts";
 
@@ -32,9 +33,6 @@ export interface LoadedConfig {
 
 /** The file stops the boot; `message` says where and what to do. */
 export class ConfigFileError extends Error {}
-
-const isRecord = (value: unknown): value is Record<string, unknown> =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
 
 const stringOr = <T>(value: unknown, other: T): string | T =>
   typeof value === "string" && value !== "" ? value : other;

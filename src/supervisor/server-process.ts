@@ -66,6 +66,7 @@ export const startProcess = async (
     llamaServer: host.llamaServer,
     python: host.python,
     env: host.env,
+    stopTimeout: host.stopTimeout,
     pyserverDir: backend.type === "llamacpp" ? null : await host.pyserverDir(),
   });
   const program = findProgram(argv[0] ?? "", host.env);
@@ -74,6 +75,7 @@ export const startProcess = async (
   const record: LaunchRecord = {
     mark: randomUUID(),
     port,
+    host: config.host,
     log_file: file.path,
     first_seq: log.nextSeq,
     command: [program, ...argv.slice(1)],
@@ -84,7 +86,7 @@ export const startProcess = async (
   };
   try {
     host.launches.write(id, record);
-    const child = spawnDetached(record.command, host.env, env, record.mark, file.fd);
+    const child = spawnDetached(record.command, host.env, env, { launch: record.mark, folder: host.folder }, file.fd);
     record.process = identify(child.pid);
     try {
       host.launches.write(id, record);

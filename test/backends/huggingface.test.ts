@@ -9,6 +9,7 @@ const context = (fields: Partial<LaunchContext> = {}): LaunchContext => ({
   llamaServer: "",
   python: "",
   env: {},
+  stopTimeout: 10_000,
   pyserverDir: "/cache/pyserver-abc",
   ...fields,
 });
@@ -35,7 +36,7 @@ describe("starting the Python server", () => {
   test("for text generation passes every field", () => {
     expect(huggingfaceCausal.launch(causal(), context()).argv).toEqual([
       ...["python3", "-m", "solar_pyserver", "causal", "--model", "org/model", "--alias=m:1b", "--host=0.0.0.0"],
-      ...["--port=3500", "--device=auto", "--dtype=auto", "--max-length=4096"],
+      ...["--port=3500", "--device=auto", "--dtype=auto", "--max-length=4096", "--shutdown-timeout=8"],
     ]);
   });
 
@@ -55,6 +56,16 @@ describe("starting the Python server", () => {
     const given = argv.find((word) => word.startsWith("--labels="));
     expect(JSON.parse(given?.slice("--labels=".length) ?? "")).toEqual(labels);
     expect(huggingfaceClassification.launch(classification(), context()).argv.join(" ")).not.toContain("--labels");
+  });
+
+  test.each([
+    [60_000, "58"],
+    [10_000, "8"],
+    [1000, "0.8"],
+    [0, "0"],
+  ])("with %d ms until SIGKILL leaves requests %s s to finish", (stopTimeout, seconds) => {
+    const { argv } = huggingfaceClassification.launch(classification(), context({ stopTimeout }));
+    expect(argv).toContain(`--shutdown-timeout=${seconds}`);
   });
 
   test("hands over the key by the environment, never by argv", () => {

@@ -12,6 +12,7 @@ const context = (fields: Partial<LaunchContext> = {}): LaunchContext => ({
   llamaServer: "",
   python: "",
   env: {},
+  stopTimeout: 10_000,
   pyserverDir: null,
   ...fields,
 });

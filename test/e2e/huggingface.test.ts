@@ -135,6 +135,20 @@ describe("with the real transformers", () => {
     ).toBe(200);
   });
 
+  test("a stop during a generation: the client is told, and the server ends by itself", async () => {
+    await using short = await TestDaemon.start({ env: { PYTHON: python, STOP_TIMEOUT: "5" } });
+    const { id } = await short.create({ ...causalConfig, alias: "hf-stopped", max_length: 8192 });
+    const { instance } = (await short.start(id, START_SECONDS)).body;
+    const endless = { prompt: "x", max_tokens: 8000, ignore_eos: true, n: 64 };
+    const answer = post(instance as Instance, "/v1/completions", endless);
+    await until("the generation", async () => (await short.state(id)).busy);
+    await short.stop(id);
+    expect((await answer).status).toBe(503);
+    const lines = (await short.logs(id, "?after=-1&limit=10000")).map(({ line }) => line);
+    expect(lines.at(-1)).toBe("solar: stopped");
+    expect(lines.filter((line) => line.includes("Traceback"))).toEqual([]);
+  }, 150_000);
+
   test("a stop leaves nothing of either", async () => {
     await Promise.all([daemon.stop(causal.id), daemon.stop(classifier.id)]);
     expect(identify(causal.pid ?? 0)).toBeNull();

@@ -4,7 +4,10 @@ import {
   closeSync,
   existsSync,
   readdirSync,
+  renameSync,
   statSync,
+  symlinkSync,
+  truncateSync,
   unlinkSync,
   writeFileSync,
   writeSync,
@@ -14,7 +17,8 @@ import { firstSeqFor, LogCursor, readPage } from "../../src/logs/cursor.ts";
 import { FileFollower } from "../../src/logs/follower.ts";
 import { InstanceLog, type LogSettings } from "../../src/logs/instance-log.ts";
 import type { LogEntry } from "../../src/logs/ring.ts";
-import type { SegmentRecord } from "../../src/logs/segment.ts";
+import { indexPath, type SegmentRecord } from "../../src/logs/segment.ts";
+import { LogUnreadableError } from "../../src/logs/unreadable.ts";
 import { punchHead } from "../../src/process/punch.ts";
 import { removeFoldersAfterEach, temporaryFolder, tinyDisk } from "../support/folder.ts";
 import { below, seeded } from "../support/random.ts";
@@ -104,6 +108,13 @@ class Bench {
     this.log.close();
   }
 }
+
+/** Opening it fails though it is there, for root too: a link in a circle. Returns how to end that. */
+const makeUnreadable = (path: string): (() => void) => {
+  renameSync(path, `${path}.away`);
+  symlinkSync(path, path);
+  return () => renameSync(`${path}.away`, path);
+};
 
 const numbered = (from: number, count: number): string[] => Array.from({ length: count }, (_, n) => `line ${from + n}`);
 
@@ -272,6 +283,43 @@ describe("the lines of an instance", () => {
     expect(lines).toEqual([...numbered(0, 10).keys(), ...Array.from({ length: 10 }, (_, n) => 20 + n)]);
   });
 
+  for (const what of ["log", "index"] as const) {
+    test(`whose ${what} file cannot be read now are not gone: they come when it can be`, async () => {
+      const bench = new Bench({ bufferSize: 2 });
+      for (let start = 0; start < 2; start++) {
+        await bench.start();
+        await bench.writeLines(numbered(start * 10, 10));
+      }
+      const before = timed(bench.all());
+      const file = bench.saved[0]?.file ?? "";
+      const path = what === "log" ? file : indexPath(bench.settings.indexDir, file);
+      const cursor = new LogCursor(bench.log, 3);
+      const restore = makeUnreadable(path);
+      expect(() => cursor.next(100)).toThrow(LogUnreadableError);
+      expect(() => bench.all()).toThrow("Cannot read the log: ELOOP");
+      expect(seqs(bench.all(15))).toEqual([16, 17, 18, 19]);
+      restore();
+      const { gap, entries } = cursor.next(100);
+      expect([gap, timed(entries)]).toEqual([null, before.slice(3, 10)]);
+    });
+  }
+
+  test("of a newest file that cannot be read when the daemon comes back are read at the next try", async () => {
+    const bench = new Bench();
+    await bench.start();
+    await bench.writeLines(numbered(0, 10));
+    const before = timed(bench.all());
+    const restore = makeUnreadable(bench.file);
+    await expect(bench.comeBack()).rejects.toThrow(LogUnreadableError);
+    await expect(bench.log.begin("a")).rejects.toThrow(LogUnreadableError);
+    restore();
+    await bench.log.open();
+    expect(timed(bench.all())).toEqual(before);
+    await bench.start();
+    await bench.writeLines(["next"]);
+    expect(shown(bench.all(9))).toEqual(["10 next"]);
+  });
+
   test("keep their numbers even when the newest file was removed while no daemon was there", async () => {
     const bench = new Bench();
     await bench.start();
@@ -284,6 +332,90 @@ describe("the lines of an instance", () => {
     await bench.start();
     await bench.writeLines(["after"]);
     expect(shown(bench.all(29))).toEqual(["30 after"]);
+  });
+});
+
+describe("a log that another program truncates", () => {
+  const after = (bench: Bench, seq: number): string[] => shown(bench.all(seq));
+
+  test("goes on at once, numbers and all; what memory holds of the lines before stays", async () => {
+    const bench = new Bench({ bufferSize: 10 });
+    await bench.start();
+    const cursor = new LogCursor(bench.log, 0);
+    await bench.writeLines(numbered(0, 50));
+    bench.write("half a line");
+    await bench.log.settle();
+    truncateSync(bench.file, 0);
+    await until("the half line", () => bench.log.nextSeq === 51);
+    await bench.writeLines(["new 0", "new 1"]);
+    expect(after(bench, 48)).toEqual(["49 line 49", "50 half a line", "51 new 0", "52 new 1"]);
+    const { gap, entries } = cursor.next(100);
+    expect([gap, entries[0]?.line]).toEqual([{ from: 0, to: 42 }, "line 43"]);
+    // From the file, not from memory.
+    await bench.writeLines(numbered(53, 30));
+    expect(after(bench, -1)).toEqual([
+      "51 new 0",
+      "52 new 1",
+      ...numbered(53, 30).map((line, n) => `${53 + n} ${line}`),
+    ]);
+    const before = timed(bench.all());
+    await bench.comeBack();
+    expect(timed(bench.all())).toEqual(before);
+    await bench.writeLines(["next"]);
+    expect(after(bench, 82)).toEqual(["83 next"]);
+    expect(bench.warnings).toHaveLength(1);
+    expect(bench.warnings[0]).toContain("truncated");
+  });
+
+  test("is not read on in the middle by who had read it to its old end", async () => {
+    const bench = new Bench({ bufferSize: 2 });
+    await bench.start();
+    await bench.writeLines(numbered(0, 6));
+    const cursor = new LogCursor(bench.log, 0);
+    expect(cursor.next(100).entries).toHaveLength(6);
+    await bench.writeLines(["6", "7", "8"]);
+    expect(seqs(cursor.next(1).entries)).toEqual([6, 7, 8]);
+    truncateSync(bench.file, 0);
+    await until("that it was noticed", () => bench.warnings.length === 1);
+    await bench.writeLines(numbered(9, 20));
+    expect(shown(cursor.next(100).entries)).toEqual(numbered(9, 20).map((line, n) => `${9 + n} ${line}`));
+  });
+
+  for (const [how, lines] of [
+    ["shorter", 3],
+    ["as long as before, in fewer lines", 1],
+  ] as const) {
+    test(`while no daemon is there keeps its numbers, and no new line is left out: ${how}`, async () => {
+      const bench = new Bench();
+      await bench.start();
+      await bench.writeLines(numbered(0, 50));
+      bench.log.close();
+      truncateSync(bench.file, 0);
+      const texts = numbered(50, lines).map((line) => (lines === 1 ? line.padEnd(2000, ".") : line));
+      bench.write(`${texts.join("\n")}\n`);
+      const expected = texts.map((line, n) => `${50 + n} ${line}`);
+      await bench.comeBack();
+      expect(after(bench, -1)).toEqual(expected);
+      await bench.comeBack();
+      expect(after(bench, -1)).toEqual(expected);
+      await bench.writeLines(["next"]);
+      expect(after(bench, 49 + lines)).toEqual([`${50 + lines} next`]);
+      expect(bench.warnings).toHaveLength(1);
+    });
+  }
+
+  test("and that nothing comes to any more keeps its numbers over the daemon's return", async () => {
+    const bench = new Bench();
+    await bench.start();
+    await bench.writeLines(numbered(0, 50));
+    await bench.log.finish();
+    bench.closeWriter();
+    truncateSync(bench.file, 0);
+    await bench.comeBack();
+    expect(bench.log.nextSeq).toBe(50);
+    await bench.start();
+    await bench.writeLines(["next"]);
+    expect(after(bench, -1)).toEqual(["50 next"]);
   });
 });
 

@@ -30,13 +30,13 @@ def budget(shapes: Any) -> int:
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 def test_a_plain_cache_is_batched_with_either_attention(llama_folder: Path, attention: str) -> None:
     model = AutoModelForCausalLM.from_pretrained(llama_folder, attn_implementation=attention).eval()
-    batch, reason = prepare_batching(model, 4, budget)
+    batch, reason = prepare_batching(model, 4, budget, 512)
     assert batch is not None, reason
 
 
 def test_a_batch_in_bfloat16_is_within_rounding(llama_folder: Path) -> None:
     model = AutoModelForCausalLM.from_pretrained(llama_folder, dtype=torch.bfloat16).eval()
-    batch, reason = prepare_batching(model, 4, budget)
+    batch, reason = prepare_batching(model, 4, budget, 512)
     assert batch is not None, reason
 
 
@@ -61,7 +61,7 @@ def test_other_families_are_batched_only_where_the_logits_agree(family: str) -> 
     torch.manual_seed(0)
     config = getattr(transformers, f"{family}Config")(vocab_size=100, initializer_range=0.3, **size)
     model = getattr(transformers, f"{family}ForCausalLM" if family != "GPT2" else "GPT2LMHeadModel")(config).eval()
-    batch, reason = prepare_batching(model, 4, budget)
+    batch, reason = prepare_batching(model, 4, budget, 512)
     if batch is None:
         assert reason
         return
@@ -86,13 +86,50 @@ def test_llama_like_families_are_batched() -> None:
         num_key_value_heads=1,
         intermediate_size=64,
     )
-    batch, reason = prepare_batching(Qwen2ForCausalLM(config).eval(), 4, budget)
+    batch, reason = prepare_batching(Qwen2ForCausalLM(config).eval(), 4, budget, 512)
+    assert batch is not None, reason
+
+
+@pytest.mark.parametrize(
+    "rope",
+    [
+        {
+            "rope_type": "longrope",
+            "short_factor": [1.0] * 8,
+            "long_factor": [4.0] * 8,
+            "factor": 4.0,
+            "original_max_position_embeddings": 64,
+        },
+        {"rope_type": "dynamic", "factor": 4.0},
+    ],
+    ids=["longrope", "dynamic"],
+)
+def test_positions_that_depend_on_the_longest_row_are_batched_only_below_that_length(rope: dict[str, Any]) -> None:
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=100,
+        hidden_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=64,
+        max_position_embeddings=256 if rope["rope_type"] == "longrope" else 64,
+        rope_parameters={"rope_theta": 10000.0, **rope},
+    )
+    model = LlamaForCausalLM(config).eval()
+    before = model(torch.tensor([[1, 2, 3]])).logits
+    batch, reason = prepare_batching(model, 4, budget, 256)
+    assert batch is None
+    assert "longest row" in reason
+    assert torch.equal(model(torch.tensor([[1, 2, 3]])).logits, before)
+    batch, reason = prepare_batching(model, 4, budget, 64)
     assert batch is not None, reason
 
 
 def test_a_sliding_window_is_not_batched_and_the_reason_names_its_layers(mistral_folder: Path) -> None:
     model = AutoModelForCausalLM.from_pretrained(mistral_folder).eval()
-    batch, reason = prepare_batching(model, 4, budget)
+    batch, reason = prepare_batching(model, 4, budget, 512)
     assert batch is None
     assert "DynamicSlidingWindowLayer" in reason
 
@@ -109,7 +146,7 @@ def test_a_model_whose_batch_gives_other_logits_is_not_batched(llama: Any) -> No
                 inputs["attention_mask"] = None
             return llama(**inputs)
 
-    batch, reason = prepare_batching(Wrong(), 4, budget)
+    batch, reason = prepare_batching(Wrong(), 4, budget, 512)
     assert batch is None
     assert "other logits" in reason
 

@@ -11,6 +11,7 @@ import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from server_process import wait_for
+from solar_pyserver import classification
 from solar_pyserver.classification import ClassificationEngine, ClassifyRequest, Encoding, Scorer
 from solar_pyserver.errors import ApiError
 from solar_pyserver.events import EventLog
@@ -223,6 +224,42 @@ def test_a_lost_device_is_reported(bench: Callable[..., Bench]) -> None:
     one = bench(score)
     request = one.ask([{"input_ids": [1]}])
     wait_for(lambda: request in one.told and one.lost, "the report")
+
+
+def test_a_step_that_fails_anywhere_fails_its_requests_and_the_engine_lives_on(
+    bench: Callable[..., Bench], parts: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, tokenizer = parts
+    one = bench(Scorer(model, tokenizer, "softmax"))
+    [encoding] = encode(tokenizer, ["good bad fine"])
+    expected = one.scores(one.ask([encoding]))
+
+    def broken(*ignored: Any) -> Any:
+        raise ZeroDivisionError("anywhere")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(classification, "pack", broken)
+        with pytest.raises(ApiError) as caught:
+            one.scores(one.ask([encoding]))
+        assert caught.value.status == 500
+    assert one.scores(one.ask([encoding])) == expected
+    assert not one.lost
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_an_engine_whose_thread_ends_says_so(
+    bench: Callable[..., Bench], parts: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, tokenizer = parts
+    one = bench(Scorer(model, tokenizer, "softmax"))
+
+    def publish(done: Any) -> None:
+        raise ValueError("nobody listens")
+
+    monkeypatch.setattr(one.engine, "_publish", publish)
+    one.ask(encode(tokenizer, ["good"]))
+    wait_for(lambda: one.lost, "the report")
+    assert "the engine failed" in one.lost[0]
 
 
 def test_starts_and_ends_are_told_in_pairs_and_not_for_every_request(bench: Callable[..., Bench], parts: Any) -> None:

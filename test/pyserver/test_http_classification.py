@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from server_process import ServerProcess
-from tiny_models import make_bert
+from tiny_models import make_bert, make_roberta
 
 
 def classify(server: ServerProcess, **body: Any) -> Any:
@@ -79,6 +79,18 @@ def test_a_text_over_the_context_is_refused_and_cut_only_when_asked(classifier: 
     cut = classify(classifier, input="bad " * 100, truncate=True)
     assert cut["usage"]["prompt_tokens"] == 64
     assert classifier.request("POST", "/v1/classify", {"input": "bad " * 100})[0] == 400
+
+
+def test_a_model_whose_positions_begin_behind_the_padding_has_a_smaller_context(
+    start_server: Callable[..., ServerProcess], tmp_path: Path
+) -> None:
+    server = start_server("classification", "--model", str(make_roberta(tmp_path / "roberta", positions=66)))
+    server.wait_ready()
+    assert server.request("GET", "/health")[1]["context"] == 64
+    # [CLS] and [SEP] beside the words
+    assert server.request("POST", "/v1/classify", {"input": "good " * 62})[0] == 200
+    status, answer, _ = server.request("POST", "/v1/classify", {"input": "good " * 63})
+    assert (status, answer["error"]["code"]) == (400, "context_length_exceeded")
 
 
 def test_many_clients_at_once_get_what_each_gets_alone(classifier: ServerProcess) -> None:

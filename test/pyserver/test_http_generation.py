@@ -347,6 +347,8 @@ def test_errors_are_openai_objects(causal: ServerProcess, method: str, path: str
         ("/v1/completions", {"prompt": []}),
         ("/v1/completions", {"prompt": ["x"] * 100, "n": 100}),
         ("/v1/completions", {"prompt": "x", "seed": 1.5}),
+        ("/v1/completions", {"prompt": "x", "top_k": 10**400}),
+        ("/v1/completions", {"prompt": "x", "repetition_penalty": 1e-40}),
         ("/v1/completions", {"prompt": "x", "max_tokens": 10**30, "n": 129}),
         ("/v1/chat/completions", {"messages": [{"role": "user", "content": [{"type": "text", "text": "\ud83d"}]}]}),
         ("/v1/chat/completions", {"messages": HELLO, "chat_template_kwargs": {"chat_template": "mine"}}),

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from server_process import wait_for
+from solar_pyserver import inflight
 from solar_pyserver.batch_model import prepare_batching
 from solar_pyserver.engine import Delivery, Engine
 from solar_pyserver.errors import ApiError
@@ -54,7 +55,7 @@ class Bench:
         self.metrics = Metrics()
         self.lost: list[str] = []
         options = {"max_queue": 512, "max_batch": 16, "budget": 100_000, "prefill_chunk": 64, **options}
-        batch, reason = prepare_batching(self.model, options["max_batch"], lambda shapes: options["budget"])
+        batch, reason = prepare_batching(self.model, options["max_batch"], lambda shapes: options["budget"], 512)
         assert batch is not None, reason
         self.pool = batch.pool
         self.engine: Engine = InFlightEngine(
@@ -307,6 +308,94 @@ def test_a_failing_pass_fails_its_rows_and_the_engine_lives_on(bench: Callable[.
     one.model.fault = lambda ids: None
     assert one.end(one.ask(PROMPTS[0])).reason == "length"
     assert not one.lost
+
+
+def failing_once(monkeypatch: pytest.MonkeyPatch, name: str, error: Exception, at: int) -> None:
+    """Lets a function that the engine calls raise at its call number `at`."""
+    real = getattr(inflight, name)
+    calls = iter(range(1, 1_000_000))
+
+    def call(*arguments: Any) -> Any:
+        if next(calls) == at:
+            raise error
+        return real(*arguments)
+
+    monkeypatch.setattr(inflight, name, call)
+
+
+def test_out_of_memory_in_a_choice_costs_one_row_and_the_others_go_on(
+    bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = bench()
+    sampling = SamplingParams(seed=3, repetition_penalty=1.2)
+    expected = [one.text(one.ask(prompt, tokens=60, sampling=sampling)) for prompt in PROMPTS[:2]]
+    # three choices for the prompts, then one for each step
+    failing_once(monkeypatch, "choose", torch.OutOfMemoryError("CUDA out of memory"), at=10)
+    one.model.gate.clear()
+    requests = [one.ask(prompt, tokens=60, sampling=sampling) for prompt in (*PROMPTS[:2], PROMPTS[9])]
+    one.model.gate.set()
+    assert [one.text(request) for request in requests[:2]] == expected
+    with pytest.raises(ApiError, match="out of memory"):
+        one.text(requests[2])
+
+
+@pytest.mark.parametrize("at", [1, 5])
+def test_a_choice_that_fails_is_an_error_and_the_engine_lives_on(
+    bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    one = bench()
+    expected = one.text(one.ask(PROMPTS[1]))
+    failing_once(monkeypatch, "choose", OverflowError("too large"), at)
+    with pytest.raises(ApiError) as caught:
+        one.text(one.ask(PROMPTS[0]))
+    assert caught.value.status == 500
+    assert one.text(one.ask(PROMPTS[1])) == expected
+    assert not one.lost
+
+
+def test_logprobs_that_fail_are_one_rows_error(bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch) -> None:
+    one = bench()
+    expected = one.text(one.ask(PROMPTS[2], tokens=60))
+    failing_once(monkeypatch, "logprobs_of", torch.OutOfMemoryError("out of memory"), at=5)
+    one.model.gate.clear()
+    staying, failing = one.ask(PROMPTS[2], tokens=60), one.ask(PROMPTS[0], tokens=60, logprobs=2)
+    one.model.gate.set()
+    with pytest.raises(ApiError, match="out of memory"):
+        one.text(failing)
+    assert one.text(staying) == expected
+
+
+@pytest.mark.parametrize("at", [1, 2])
+def test_a_step_that_fails_anywhere_fails_its_rows_and_the_engine_lives_on(
+    bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    one = bench()
+    expected = one.text(one.ask(PROMPTS[1]))
+    # asked before the row is taken: with nothing at hand first, then beside the first row
+    failing_once(monkeypatch, "fits", ZeroDivisionError("anywhere"), at)
+    one.model.gate.clear()
+    requests = [one.ask(PROMPTS[0]), one.ask(PROMPTS[2])]
+    one.model.gate.set()
+    with pytest.raises(ApiError) as caught:
+        one.text(requests[0])
+    assert caught.value.status == 500
+    assert one.end(one.ask(PROMPTS[0])).reason == "length"
+    assert one.text(one.ask(PROMPTS[1])) == expected
+    wait_for(one.idle, "an idle engine")
+    assert not one.lost
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_an_engine_whose_thread_ends_says_so(bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch) -> None:
+    one = bench()
+
+    def publish(delivery: Delivery) -> None:
+        raise ValueError("nobody listens")
+
+    monkeypatch.setattr(one.engine, "_publish", publish)
+    one.ask(PROMPTS[0])
+    wait_for(lambda: one.lost, "the report")
+    assert "the engine failed" in one.lost[0]
 
 
 def test_a_lost_device_is_reported(bench: Callable[..., Bench]) -> None:

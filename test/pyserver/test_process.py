@@ -271,19 +271,74 @@ def test_sigterm_finishes_what_runs_and_exits_0(start_server: Start, llama_folde
     assert server.events("request-end")[-1]["reason"] == "length"
 
 
-def test_sigterm_cuts_what_runs_longer_than_the_deadline_and_exits_0(start_server: Start, tmp_path: Path) -> None:
+@pytest.mark.parametrize("stream", [False, True])
+def test_sigterm_ends_what_runs_longer_than_the_deadline_tells_its_client_and_exits_0(
+    start_server: Start, tmp_path: Path, stream: bool
+) -> None:
     folder = make_llama(tmp_path / "long", context=100_000)
     server = start_server(
         "causal", "--model", str(folder), "--alias", "a", "--max-length", "100000", "--shutdown-timeout", "0.5"
     )
     server.wait_ready()
     connection = server.connect()
-    connection.request("POST", "/v1/completions", json.dumps({"prompt": "x", "max_tokens": 90_000, "ignore_eos": True}))
-    server.wait_event("request-start")
-    begun = time.monotonic()
+    body = {"prompt": "x", "max_tokens": 90_000, "ignore_eos": True, "stream": stream, "n": 2}
+    connection.request("POST", "/v1/completions", json.dumps(body))
+    server.wait_event("generating")
     server.terminate()
+    answer = connection.getresponse()
+    text = answer.read().decode()
+    assert answer.status == (200 if stream else 503)
+    last = text.strip().split("\n\n")[-1].removeprefix("data: ")
+    assert json.loads(last)["error"]["code"] == "stopping"
     assert server.wait_exit() == 0
-    assert 0.4 < time.monotonic() - begun < 20
+    assert [end["reason"] for end in server.events("request-end")] == ["cancelled", "cancelled"]
+    assert server.lines[-1] == "solar: stopped"
+    assert server.errors == []
+
+
+def test_a_second_sigterm_does_not_wait(start_server: Start, tmp_path: Path) -> None:
+    folder = make_llama(tmp_path / "long", context=100_000)
+    server = start_server(
+        "causal", "--model", str(folder), "--alias", "a", "--max-length", "100000", "--shutdown-timeout", "10000"
+    )
+    server.wait_ready()
+    connection = server.connect()
+    connection.request("POST", "/v1/completions", json.dumps({"prompt": "x", "max_tokens": 90_000, "ignore_eos": True}))
+    server.wait_event("generating")
+    server.terminate()
+    server.wait_event("stopping")
+    server.terminate()
+    assert connection.getresponse().status == 503
+    assert server.wait_exit() == 0
+    assert server.errors == []
+
+
+def test_sigterm_does_not_wait_for_a_text_that_is_being_tokenised(start_server: Start, tmp_path: Path) -> None:
+    # A tokenizer that hangs stands for a very long text.
+    package = tmp_path / "sitecustomize.py"
+    package.write_text(
+        "import threading\n"
+        "from solar_pyserver import tokenizing\n"
+        "encode = tokenizing.TextTokenizer.encode\n"
+        "def hang(self, text):\n"
+        "    if len(text) > 50_000:\n"
+        "        print('hanging', flush=True)\n"
+        "        threading.Event().wait()\n"
+        "    return encode(self, text)\n"
+        "tokenizing.TextTokenizer.encode = hang\n"
+    )
+    folder = make_llama(tmp_path / "model")
+    server = start_server(
+        *("causal", "--model", str(folder), "--shutdown-timeout", "0.5"), PYTHONPATH=f"{tmp_path}:{PACKAGE}"
+    )
+    server.wait_ready()
+    connection = server.connect()
+    connection.request("POST", "/v1/completions", json.dumps({"prompt": "x" * 60_000}))
+    wait_for(lambda: "hanging" in server.lines, "the tokenizer")
+    server.terminate()
+    assert connection.getresponse().status == 503
+    assert server.wait_exit() == 0
+    assert server.errors == []
 
 
 def test_sigterm_while_loading_exits_0(start_server: Start, llama_folder: Path) -> None:

@@ -88,8 +88,11 @@ def test_a_seeded_row_draws_the_same_whatever_its_company() -> None:
 
 def test_choices_of_one_seeded_request_differ() -> None:
     logits = torch.zeros(1, 1000)
-    params = SamplingParams(seed=1)
-    assert choose(logits, [RowSampler(params, [], 0)]) != choose(logits, [RowSampler(params, [], 1)])
+    for seed in (1, -1):
+        params = SamplingParams(seed=seed)
+        chosen = [choose(logits, [RowSampler(params, [], index)])[0] for index in range(4)]
+        assert len(set(chosen)) == 4
+        assert chosen == [choose(logits, [RowSampler(params, [], index)])[0] for index in range(4)]
 
 
 def test_repetition_penalty_counts_the_prompt_as_transformers_does() -> None:
@@ -115,6 +118,13 @@ def test_logprobs_are_of_the_model_itself() -> None:
     assert found.logprob == pytest.approx(float(expected[0]))
     assert [token for token, _ in found.top] == [2, 1]
     assert logprobs_of(logits, 1, top=0).top == ()
+
+
+def test_a_penalty_is_no_fault_of_the_models_numbers() -> None:
+    logits = torch.tensor([[1e30, 2.0, 1.0]])
+    row = RowSampler(SamplingParams(temperature=0, repetition_penalty=1e-10), [0])
+    assert not torch.isfinite(row.penalise(logits[0])).all()
+    assert choose(logits, [row]) == [0]
 
 
 def test_logits_that_are_no_numbers_give_no_token_and_spare_the_other_rows() -> None:

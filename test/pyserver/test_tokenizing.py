@@ -36,6 +36,34 @@ def test_the_quick_way_gives_what_transformers_gives(text: str) -> None:
         assert tokenizer.decode(ids) == plain.decode(ids, skip_special_tokens=True)
 
 
+def test_any_number_of_spelled_out_beginnings_is_one_beginning() -> None:
+    tokenizer = TextTokenizer(byte_tokenizer(), {1})
+    once = tokenizer.encode("The sun")
+    assert tokenizer.encode("<s>" * 5 + "The sun") == once
+    assert tokenizer.encode("") == tokenizer.encode("<s><s>") == [0]
+    unmarked = byte_tokenizer()
+    unmarked.bos_token = None
+    assert TextTokenizer(unmarked, {1}).encode("<s>The sun") == [0, *once]
+
+
+class Batches:
+    """The Rust tokenizer without `encode`, which keeps other threads waiting however long the text is."""
+
+    def __init__(self, rust: Any) -> None:
+        self.no_truncation = self.no_padding = lambda: None
+        self.encode_batch = rust.encode_batch
+        self.decode = rust.decode
+
+
+def test_a_text_is_encoded_in_the_way_that_lets_other_threads_run() -> None:
+    for raw in (byte_tokenizer(), word_tokenizer()):
+        expected = raw("good bad")["input_ids"]
+        raw._tokenizer = Batches(raw._tokenizer)
+        assert TextTokenizer(raw, {1}).encode("good bad") == expected
+        [encoding] = ClassifierTokenizer(raw, 100).encode(["good bad"], truncate=False)
+        assert encoding["input_ids"] == expected
+
+
 def test_truncation_and_padding_of_a_tokenizer_file_are_taken_off() -> None:
     raw = byte_tokenizer()
     raw._tokenizer.enable_truncation(4)

@@ -14,6 +14,8 @@ from transformers import (
     MistralConfig,
     MistralForCausalLM,
     PreTrainedTokenizerFast,
+    RobertaConfig,
+    RobertaForSequenceClassification,
 )
 
 LINES = [
@@ -144,5 +146,24 @@ def make_bert(
         initializer_range=0.3 if size <= 64 else 0.1,
     )
     BertForSequenceClassification(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def make_roberta(folder: Path, positions: int = 66) -> Path:
+    """Counts its positions from 2 on, and its tokenizer knows no limit."""
+    tokenizer = word_tokenizer()
+    torch.manual_seed(4)
+    config = RobertaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=positions,
+        pad_token_id=1,
+        num_labels=2,
+    )
+    RobertaForSequenceClassification(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import logging
 import time
 from collections.abc import Awaitable, Callable
 
-from ..errors import ApiError, one_line
+from ..errors import ApiError, one_line, stopping
 from ..metrics import Metrics
 from ..state import State
-from .wire import ClientLeft, Message, Receive, Scope, Send, send_bytes, send_error, send_json
+from .wire import (
+    ClientLeft,
+    Message,
+    Receive,
+    Scope,
+    Send,
+    send_bytes,
+    send_error,
+    send_error_event,
+    send_json,
+)
 
 Handler = Callable[[Scope, Receive, Send], Awaitable[None]]
 
@@ -31,6 +42,8 @@ class App:
             "/v1/models": {"GET": self._models},
         }
         self._model_paths: dict[str, Handler] = {}
+        self._running: set[asyncio.Task[None]] = set()
+        self._closing = False
 
     def reserve(self, path: str) -> None:
         """A path of the model that is being loaded."""
@@ -39,22 +52,40 @@ class App:
     def serve(self, handlers: dict[str, Handler]) -> None:
         self._model_paths.update(handlers)
 
+    def close(self) -> None:
+        """Ends what runs: each client is told so. To be called on the event loop."""
+        self._closing = True
+        for task in self._running:
+            task.cancel()
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
         status = 499
+        stream = False
+        task = asyncio.current_task()
+        assert task is not None
+        self._running.add(task)
         started = time.monotonic()
 
         async def tracked(message: Message) -> None:
-            nonlocal status
+            nonlocal status, stream
             if message["type"] == "http.response.start":
                 status = message["status"]
+                stream = any(value.startswith(b"text/event-stream") for _, value in message["headers"])
             await send(message)
 
         try:
             await self._answer(scope, receive, tracked)
         except ClientLeft:
             pass
+        except asyncio.CancelledError:
+            if not self._closing:
+                raise
+            if status == 499:
+                await send_error(tracked, stopping(self._state.error))
+            elif stream:
+                await send_error_event(tracked, stopping(self._state.error))
         except ApiError as error:
             await send_error(tracked, error)
         except Exception as error:
@@ -62,6 +93,7 @@ class App:
             if status == 499:
                 await send_error(tracked, ApiError(500, f"Unexpected error: {one_line(error)}", type="server_error"))
         finally:
+            self._running.discard(task)
             path = scope["path"] if scope["path"] in self._routes else "other"
             self._metrics.request(path, status, time.monotonic() - started)
 

@@ -12,9 +12,7 @@ from ..errors import ApiError, context_exceeded
 from ..parsing import parse_body
 from ..schemas import MAX_TEXTS, ClassifyBody
 from ..tokenizing import ClassifierTokenizer
-from .wire import Receive, Scope, Send, read_body, send_json, while_connected
-
-INLINE_CHARACTERS = 20_000
+from .wire import INLINE_BYTES, Receive, Scope, Send, off_loop, read_body, send_json, while_connected
 
 
 class ClassifyRoutes:
@@ -34,27 +32,31 @@ class ClassifyRoutes:
         self._lock = threading.Lock()
 
     async def classify(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body = parse_body(ClassifyBody, await read_body(receive), invalid=422)
+        raw = await read_body(receive)
+        # An encoding that is going on elsewhere would be waited for.
+        size = INLINE_BYTES + 1 if self._lock.locked() else len(raw)
+        encodings, all_scores = await off_loop(size, lambda: self._read(raw))
+        scores, tokens = await while_connected(receive, self._score(encodings))
+        answer = classification(self._alias, self._labels, scores, tokens, all_scores)
+        await send_json(send, 200, answer)
+
+    def _read(self, raw: bytes) -> tuple[list[Encoding], bool]:
+        """The texts' encodings, and whether every class's score is wished for."""
+        body = parse_body(ClassifyBody, raw, invalid=422)
         texts = body.texts()
         if not texts:
             raise ApiError(422, "input is empty", param="input", code="invalid_value")
         if len(texts) > MAX_TEXTS:
             raise ApiError(422, f"input has {len(texts)} texts; {MAX_TEXTS} at most", param="input")
-        truncate = bool(body.truncate)
-        if sum(map(len, texts)) <= INLINE_CHARACTERS and not self._lock.locked():
-            encodings = self._encode(texts, truncate)
-        else:
-            encodings = await asyncio.get_running_loop().run_in_executor(None, self._encode, texts, truncate)
+        with self._lock:
+            encodings = self._tokenizer.encode(texts, bool(body.truncate))
         for at, encoding in enumerate(encodings):
+            if not encoding["input_ids"]:
+                where = f"input[{at}]"
+                raise ApiError(422, f"{where} has no tokens", param=where, code="invalid_value")
             if len(encoding["input_ids"]) > self._context:
                 raise context_exceeded(len(encoding["input_ids"]), self._context, f"input[{at}]")
-        scores, tokens = await while_connected(receive, self._score(encodings))
-        answer = classification(self._alias, self._labels, scores, tokens, bool(body.return_all_scores))
-        await send_json(send, 200, answer)
-
-    def _encode(self, texts: Sequence[str], truncate: bool) -> list[Encoding]:
-        with self._lock:
-            return self._tokenizer.encode(texts, truncate)
+        return encodings, bool(body.return_all_scores)
 
     async def _score(self, encodings: Sequence[Encoding]) -> tuple[list[list[float]], int]:
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,11 +14,20 @@ from ..parsing import parse_body
 from ..sampling import TokenLogprob
 from ..schemas import MAX_ROWS, ChatRequest, CompletionRequest
 from ..tokenizing import TextTokenizer
-from .wire import Receive, Scope, Send, read_body, send_json, send_part, start_stream, while_connected
+from .wire import (
+    Receive,
+    Scope,
+    Send,
+    off_loop,
+    read_body,
+    send_error_event,
+    send_json,
+    send_part,
+    start_stream,
+    while_connected,
+)
 
 COMPLETION_TOKENS = 16
-# Longer texts are tokenised away from the event loop, which must not wait.
-INLINE_CHARACTERS = 20_000
 
 
 @dataclass
@@ -37,14 +44,20 @@ class GenerationRoutes:
         self._alias = alias
         self._context = context
         self._vocabulary = vocabulary
-        self._lock = asyncio.Lock()
 
     async def chat(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body = parse_body(ChatRequest, await read_body(receive))
-        messages = body.template_messages()
-        variables = body.template_variables()
-        size = sum(len(message["content"]) for message in messages)
-        ids = await self._tokenise(size, lambda: self._tokenizer.encode_chat(messages, variables))
+        raw = await read_body(receive)
+        request, body = await off_loop(len(raw), lambda: self._read_chat(raw))
+        await self._run(request, body, Answer(True, self._alias, self._tokenizer), receive, send)
+
+    async def complete(self, scope: Scope, receive: Receive, send: Send) -> None:
+        raw = await read_body(receive)
+        request, body = await off_loop(len(raw), lambda: self._read_completion(raw))
+        await self._run(request, body, Answer(False, self._alias, self._tokenizer), receive, send)
+
+    def _read_chat(self, raw: bytes) -> tuple[GenerationRequest, ChatRequest]:
+        body = parse_body(ChatRequest, raw)
+        ids = self._tokenizer.encode_chat(body.template_messages(), body.template_variables())
         top = body.top_logprobs or 0
         if top and not body.logprobs:
             raise ApiError(400, "top_logprobs needs logprobs to be true", param="top_logprobs")
@@ -55,15 +68,11 @@ class GenerationRoutes:
             where="messages",
             logprobs=top if body.logprobs else None,
         )
-        await self._run(request, body, Answer(True, self._alias, self._tokenizer), receive, send)
+        return request, body
 
-    async def complete(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body = parse_body(CompletionRequest, await read_body(receive))
-        given = body.prompts()
-        size = sum(len(prompt) for prompt in given if isinstance(prompt, str))
-        prompts = await self._tokenise(
-            size, lambda: [self._tokenizer.encode(item) if isinstance(item, str) else item for item in given]
-        )
+    def _read_completion(self, raw: bytes) -> tuple[GenerationRequest, CompletionRequest]:
+        body = parse_body(CompletionRequest, raw)
+        prompts = [self._tokenizer.encode(item) if isinstance(item, str) else item for item in body.prompts()]
         request = self._request(
             body,
             prompts=prompts,
@@ -71,13 +80,7 @@ class GenerationRoutes:
             where="prompt",
             logprobs=body.logprobs,
         )
-        await self._run(request, body, Answer(False, self._alias, self._tokenizer), receive, send)
-
-    async def _tokenise(self, size: int, work: Callable[[], Any]) -> Any:
-        if size <= INLINE_CHARACTERS:
-            return work()
-        async with self._lock:
-            return await asyncio.get_running_loop().run_in_executor(None, work)
+        return request, body
 
     def _request(
         self,
@@ -186,8 +189,7 @@ class GenerationRoutes:
                 generated += update.generated
                 left -= 1
             else:
-                data = json.dumps(update.error.body(), ensure_ascii=False)
-                await send_part(send, f"data: {data}\n\n".encode(), last=True)
+                await send_error_event(send, update.error)
                 return
             if not left:
                 break

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from ..errors import ApiError
@@ -14,6 +15,11 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Result = TypeVar("Result")
+
+# Bodies up to this size are read and tokenised on the event loop; for longer ones it must not wait.
+INLINE_BYTES = 20_000
+# Not the loop's own executor, whose threads are waited for at the end: what they do then is for nobody.
+_workers = ThreadPoolExecutor(2, thread_name_prefix="worker")
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
 
@@ -36,6 +42,13 @@ async def read_body(receive: Receive) -> bytes:
         parts.append(part)
         if not message.get("more_body", False):
             return b"".join(parts)
+
+
+async def off_loop(size: int, work: Callable[[], Result]) -> Result:
+    """The result of work on a body of `size` bytes, away from the event loop where that is long."""
+    if size <= INLINE_BYTES:
+        return work()
+    return await asyncio.get_running_loop().run_in_executor(_workers, work)
 
 
 async def while_connected(receive: Receive, work: Coroutine[Any, Any, Result]) -> Result:
@@ -98,6 +111,12 @@ async def start_stream(send: Send) -> None:
         (b"x-accel-buffering", b"no"),
     ]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
+
+
+async def send_error_event(send: Send, error: ApiError) -> None:
+    """The end of a stream that has begun already."""
+    data = json.dumps(error.body(), ensure_ascii=False)
+    await send_part(send, f"data: {data}\n\n".encode(), last=True)
 
 
 async def send_part(send: Send, data: bytes, last: bool = False) -> None:
