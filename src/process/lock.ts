@@ -7,7 +7,10 @@ import {
   mkdirSync,
   mkdtempSync,
   openSync,
+  readdirSync,
   readFileSync,
+  readlinkSync,
+  realpathSync,
   rmdirSync,
   writeSync,
 } from "node:fs";
@@ -66,7 +69,7 @@ const lockFolder = (folder: string, path: string, flock: Flock): number => {
   if (flock(fd) || !locksFolders(folder, flock)) return fd;
   const { ino } = fstatSync(fd);
   closeSync(fd);
-  throw new LockedError(ownerIn(path) ?? ownerOf(ino) ?? "pid unknown");
+  throw new LockedError(ownerIn(path) ?? ownerOf(folder, ino) ?? "pid unknown");
 };
 
 /** Some file systems, NFS among them, lock files only. */
@@ -95,10 +98,23 @@ const read = (path: string): string => {
 
 const ownerIn = (path: string): string | null => read(path).trim() || null;
 
-/** Where the file that names the holder was removed, the system still knows; `1: FLOCK ADVISORY WRITE 4242 08:01:99 …` */
-const ownerOf = (inode: number): string | null => {
-  const pid = new RegExp(`FLOCK\\s+ADVISORY\\s+WRITE\\s+([1-9]\\d*)\\s+\\S+:${inode}\\s`).exec(
-    read("/proc/locks"),
-  )?.[1];
+/**
+ * Where the file that names the holder was removed, the system still knows: `1: FLOCK ADVISORY WRITE 4242 08:01:99 …`.
+ * The inode alone may be that of another disk, so that the process must have the folder open.
+ */
+const ownerOf = (folder: string, inode: number): string | null => {
+  const holders = read("/proc/locks").matchAll(
+    new RegExp(`FLOCK\\s+ADVISORY\\s+WRITE\\s+([1-9]\\d*)\\s+\\S+:${inode}\\s`, "g"),
+  );
+  const pid = [...holders].map(([, pid = ""]) => pid).find((pid) => hasOpen(pid, realpathSync(folder)));
   return pid === undefined ? null : `pid ${pid}`;
+};
+
+const hasOpen = (pid: string, path: string): boolean => {
+  try {
+    return readdirSync(`/proc/${pid}/fd`).some((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`) === path);
+  } catch {
+    // It belongs to somebody else, or closed one meanwhile.
+    return false;
+  }
 };
