@@ -333,6 +333,25 @@ describe("the lines of an instance", () => {
     await bench.writeLines(["after"]);
     expect(shown(bench.all(29))).toEqual(["30 after"]);
   });
+
+  test("that are all gone are told as a gap before a new one comes, and once", async () => {
+    const bench = new Bench();
+    await bench.start();
+    await bench.writeLines(numbered(0, 30));
+    bench.closeWriter();
+    bench.log.close();
+    unlinkSync(bench.file);
+    await bench.comeBack();
+    const cursor = new LogCursor(bench.log, 3);
+    expect(cursor.next(10)).toEqual({ gap: { from: 3, to: 29 }, entries: [] });
+    expect(cursor.next(10)).toEqual({ gap: null, entries: [] });
+    await bench.start();
+    await bench.writeLines(["after"]);
+    const { gap, entries } = cursor.next(10);
+    expect([gap, shown(entries)]).toEqual([null, ["30 after"]]);
+    // Whoever asks for what is yet to come waits for it.
+    expect(new LogCursor(bench.log, 1000).next(10)).toEqual({ gap: null, entries: [] });
+  });
 });
 
 describe("a log that another program truncates", () => {
@@ -631,5 +650,38 @@ describe("log files are capped", () => {
     expect(new LogCursor(mine.log, 0).next(10).gap).toEqual({ from: 0, to: 5 });
     expect(shown(other.all())).toEqual(["0 other"]);
     expect(readdirSync(mine.settings.indexDir)).toHaveLength(3);
+  });
+
+  test("in number, but not under a reader: the file stays until it has passed, one start longer at the most", async () => {
+    const bench = new Bench({ keepFiles: 1, bufferSize: 2 });
+    await bench.start();
+    await bench.writeLines(numbered(0, 20_000));
+    const reader = new LogCursor(bench.log, 0);
+    const leave = bench.log.addReader(reader);
+    const got = seqs(reader.next(100).entries);
+    await bench.start();
+    await bench.writeLines(numbered(20_000, 10));
+    expect(readdirSync(bench.settings.dir)).toHaveLength(2);
+    for (let page = reader.next(100); page.entries.length > 0; page = reader.next(100)) {
+      expect(page.gap).toBeNull();
+      got.push(...seqs(page.entries));
+    }
+    expect(got).toEqual([...Array(20_010).keys()]);
+    expect(readdirSync(bench.settings.dir)).toHaveLength(1);
+    expect(bench.saved.map(({ first_seq }) => first_seq)).toEqual([20_000]);
+
+    leave();
+    const stalled = new LogCursor(bench.log, 20_000);
+    const stalledLeaves = bench.log.addReader(stalled);
+    for (let start = 1; start < 4; start++) {
+      await bench.start();
+      await bench.writeLines(numbered(20_000 + start * 10, 10));
+      expect(readdirSync(bench.settings.dir)).toHaveLength(2);
+    }
+    expect(stalled.next(100).gap).toEqual({ from: 20_000, to: 20_019 });
+    stalledLeaves();
+    expect(readdirSync(bench.settings.dir)).toHaveLength(1);
+    expect(readdirSync(bench.settings.indexDir)).toHaveLength(1);
+    expect(bench.log.firstSeq).toBe(20_030);
   });
 });
