@@ -103,7 +103,12 @@ class ClassificationEngine:
             self._wake.notify()
 
     def cancel(self, request: ClassifyRequest) -> None:
-        request.cancelled = True
+        with self._wake:
+            request.cancelled = True
+            # Its place in the queue is free at once; one that was begun is ended by the thread.
+            if request in self._arrived:
+                self._arrived.remove(request)
+                self._metrics.waiting = len(self._arrived)
 
     def _run(self) -> None:
         try:

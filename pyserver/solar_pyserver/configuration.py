@@ -172,7 +172,11 @@ def parse_labels(text: str | None) -> tuple[str, ...] | None:
 
 def read_key(path: str | None, environ: Mapping[str, str]) -> str | None:
     if path is None:
-        return environ.get(KEY_VARIABLE) or None
+        key = environ.get(KEY_VARIABLE) or None
+        # Bytes that are no text come as halves of surrogate pairs, which no request can spell.
+        if key is not None and any("\ud800" <= letter <= "\udfff" for letter in key):
+            raise StartupError(ExitCode.USAGE, f"{KEY_VARIABLE} is not text in UTF-8")
+        return key
     try:
         with open(path, encoding="utf-8") as file:
             key = file.read().strip()

@@ -15,6 +15,7 @@ class ExitCode(enum.IntEnum):
     MODEL = 4
     PORT = 5
     LABELS = 6
+    NO_MODEL = 7
 
 
 EXIT_MEANINGS = {
@@ -25,6 +26,7 @@ EXIT_MEANINGS = {
     ExitCode.MODEL: "the model cannot be loaded",
     ExitCode.PORT: "the port is busy or the address cannot be bound",
     ExitCode.LABELS: "the labels are malformed or do not fit the model",
+    ExitCode.NO_MODEL: "the model's folder is not there or holds no model",
 }
 
 

@@ -36,7 +36,7 @@ class Loaded:
 
 
 def load(settings: Settings, progress: Progress) -> Loaded:
-    """Raises `StartupError` with MISSING_MODULE, MODEL or USAGE; never loads the weights twice."""
+    """Raises `StartupError` with MISSING_MODULE, MODEL, NO_MODEL or USAGE; never loads the weights twice."""
     progress("import", 0.0)
     check_folder(settings.model)
     try:
@@ -54,9 +54,11 @@ def check_folder(model: str) -> None:
     """A path that holds no model, said before anything is imported. An id of the hub is left to transformers."""
     if os.path.isdir(model):
         if not os.path.isfile(os.path.join(model, "config.json")):
-            raise StartupError(ExitCode.MODEL, f"cannot load model {model}: the folder has no config.json")
+            raise StartupError(ExitCode.NO_MODEL, f"cannot load model {model}: the folder has no config.json")
+    elif os.path.isfile(model):
+        raise StartupError(ExitCode.NO_MODEL, f"cannot load model {model}: it is a file, and a model is a folder")
     elif model.startswith((".", "~", os.sep)) or model.count("/") > 1:
-        raise StartupError(ExitCode.MODEL, f"cannot load model {model}: there is no such folder")
+        raise StartupError(ExitCode.NO_MODEL, f"cannot load model {model}: there is no such folder")
 
 
 def _load(settings: Settings, progress: Progress) -> Loaded:

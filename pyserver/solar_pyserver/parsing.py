@@ -21,6 +21,8 @@ def parse_body(kind: type[Body], raw: bytes, invalid: Literal[400, 422] = 400) -
         raise ApiError(400, f"The body is not JSON: {error}") from error
     if not isinstance(data, dict):
         raise ApiError(400, "The body must be a JSON object")
+    # What is unknown and null asks for nothing.
+    data = {name: value for name, value in data.items() if value is not None or name in kind.model_fields}
     try:
         body = kind.model_validate(data)
     except ValidationError as error:

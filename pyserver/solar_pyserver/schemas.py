@@ -45,7 +45,7 @@ class _Strict(BaseModel):
 
 
 class StreamOptions(_Strict):
-    include_usage: bool = False
+    include_usage: bool | None = None
     include_obfuscation: Any = None
 
 
@@ -57,6 +57,7 @@ class _Generation(_Strict):
     stream_options: StreamOptions | None = None
     stop: str | list[str] | None = None
     max_tokens: Annotated[int, Field(ge=1)] | None = None
+    max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
     temperature: Annotated[float, Field(ge=0, le=100)] | None = None
     top_p: Annotated[float, Field(ge=0, le=1)] | None = None
     top_k: Annotated[int, Field(ge=-1, le=2**31)] | None = None
@@ -76,6 +77,7 @@ class _Generation(_Strict):
     safety_identifier: Any = None
     prompt_cache_key: Any = None
     prompt_cache_retention: Any = None
+    prompt_cache_options: Any = None
     cache_prompt: Any = None
     id_slot: Any = None
     timings_per_token: Any = None
@@ -116,7 +118,6 @@ class Message(BaseModel):
 
 class ChatRequest(_Generation):
     messages: Annotated[list[Message], Field(min_length=1)]
-    max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
     logprobs: bool | None = None
     top_logprobs: Annotated[int, Field(ge=0, le=MAX_TOP_LOGPROBS)] | None = None
     chat_template_kwargs: dict[str, Any] | None = None
@@ -151,9 +152,9 @@ class ChatRequest(_Generation):
 class CompletionRequest(_Generation):
     prompt: str | list[str] | list[int] | list[list[int]]
     logprobs: Annotated[int, Field(ge=0, le=MAX_TOP_LOGPROBS)] | None = None
-    best_of: Any = None
-    echo: Any = None
-    suffix: Any = None
+    best_of: int | None = None
+    echo: bool | None = None
+    suffix: str | None = None
 
     def prompts(self) -> list[str] | list[list[int]]:
         """One text or one list of token ids for each prompt."""

@@ -50,8 +50,10 @@ def bind(host: str, port: int) -> socket.socket:
         except OSError:
             listener.close()
             raise
-    except OSError as error:
-        why = "the port is busy" if error.errno == errno.EADDRINUSE else one_line(error)
+    except (OSError, UnicodeError) as error:
+        # A name with a part of more than 63 characters is no name to Python's codec.
+        busy = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
+        why = "the port is busy" if busy else one_line(error)
         raise StartupError(ExitCode.PORT, f"cannot listen on {host}:{port}: {why}") from error
     return listener
 

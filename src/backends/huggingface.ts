@@ -52,8 +52,8 @@ const launchPyserver = (kind: string, flags: string[], config: Config, context: 
   };
 };
 
-/** Of the Python server's exit codes: a bad setting, a missing module, labels that do not fit. */
-const FINAL_EXITS = [2, 3, 6];
+/** Of the Python server's exit codes: a bad setting, a missing module, labels that do not fit, no model's folder. */
+const FINAL_EXITS = [2, 3, 6, 7];
 
 const shared = {
   // A model may be an id on the Hub as well as a folder, so nothing must be there before a start.

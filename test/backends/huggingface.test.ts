@@ -121,9 +121,10 @@ describe("the Python that runs it", () => {
   });
 });
 
-test("a missing module is not tried again, a model that could not be fetched is", () => {
+test("a missing module and a missing folder are not tried again, a model that could not be fetched is", () => {
   expect(backends.huggingface_causal.isFinalExit(3)).toBe(true);
   expect(backends.huggingface_classification.isFinalExit(6)).toBe(true);
+  expect(backends.huggingface_causal.isFinalExit(7)).toBe(true);
   expect(backends.huggingface_causal.isFinalExit(4)).toBe(false);
   expect(backends.llamacpp.isFinalExit(1)).toBe(false);
 });

@@ -195,19 +195,20 @@ describe("what a start lacks is named", () => {
   });
 
   test(
-    "a folder without a model, and labels that do not fit",
+    "a file in place of a folder, and labels that do not fit; neither is tried twice",
     async () => {
-      await using lacking = await TestDaemon.start({ env: { PYTHON: python, MAX_RETRIES: "1" } });
-      const empty = join(lacking.dir, "empty");
-      writeFileSync(empty, "");
+      await using lacking = await TestDaemon.start({ env: { PYTHON: python } });
+      const file = join(lacking.dir, "model.gguf");
+      writeFileSync(file, "");
       const config = { ...classifierConfig, labels: ["only one"] };
-      const [noModel, badLabels] = await Promise.all([
-        lacking.create({ ...causalConfig, model_id: empty }).then(({ id }) => lacking.start(id, START_SECONDS)),
-        lacking.create(config).then(({ id }) => lacking.start(id, START_SECONDS)),
-      ]);
-      expect(noModel?.body.detail).toContain("exited with code 4");
+      const ids = [(await lacking.create({ ...causalConfig, model_id: file })).id, (await lacking.create(config)).id];
+      const [noModel, badLabels] = await Promise.all(ids.map((id) => lacking.start(id, START_SECONDS)));
+      expect(noModel?.body.detail).toContain("exited with code 7");
+      expect(noModel?.body.detail).toContain("it is a file, and a model is a folder");
       expect(badLabels?.body.detail).toContain("exited with code 6");
       expect(badLabels?.body.detail).toMatch(/label/);
+      const instances = await Promise.all(ids.map((id) => lacking.get(id)));
+      expect(instances.map(({ retry_count }) => retry_count)).toEqual([1, 1]);
     },
     LIMIT_MS,
   );

@@ -217,6 +217,24 @@ def test_a_cancelled_request_is_not_run(bench: Callable[..., Bench], parts: Any)
     assert leaving not in one.told
 
 
+def test_a_cancelled_request_frees_its_place_in_the_queue(bench: Callable[..., Bench], parts: Any) -> None:
+    model, tokenizer = parts
+    one = bench(Scorer(model, tokenizer, "softmax"), max_queue=1)
+    [encoding] = encode(tokenizer, ["good bad fine"])
+    one.gate.clear()
+    first = one.ask([encoding])
+    wait_for(lambda: not one.engine._arrived, "the first to be taken")
+    leaving = one.ask([encoding])
+    with pytest.raises(ApiError):
+        one.ask([encoding])
+    one.engine.cancel(leaving)
+    last = one.ask([encoding])
+    one.gate.set()
+    one.scores(first)
+    one.scores(last)
+    assert leaving not in one.told
+
+
 def test_a_lost_device_is_reported(bench: Callable[..., Bench]) -> None:
     def score(batch: Sequence[Encoding]) -> list[list[float]]:
         raise RuntimeError("CUDA error: an illegal memory access was encountered")

@@ -108,6 +108,11 @@ def test_stop_strings_end_the_answer_and_never_leak(client: OpenAI, stream: bool
 
 def test_max_completion_tokens_goes_before_max_tokens(client: OpenAI) -> None:
     assert say(client, max_completion_tokens=3, max_tokens=9).usage.completion_tokens == 3
+    text = client.completions.create(
+        model="tiny:llama", prompt="The", max_tokens=9, extra_body={"ignore_eos": True, "max_completion_tokens": 3}
+    )
+    assert text.usage is not None
+    assert text.usage.completion_tokens == 3
 
 
 def test_without_a_limit_chat_may_fill_the_context_and_completions_get_16_tokens(client: OpenAI) -> None:
@@ -238,6 +243,8 @@ def test_what_changes_nothing_is_accepted(client: OpenAI) -> None:
         response_format={"type": "text"},
         logit_bias={},
         frequency_penalty=0,
+        prompt_cache_options={"mode": "implicit"},
+        extra_body={"ignore_eos": True, "typical_p": None, "stream_options": {"include_usage": None}},
     )
     assert answer.choices[0].message.content == plain
 
@@ -348,6 +355,10 @@ def test_errors_are_openai_objects(causal: ServerProcess, method: str, path: str
         ("/v1/completions", {"prompt": ["x"] * 100, "n": 100}),
         ("/v1/completions", {"prompt": "x", "seed": 1.5}),
         ("/v1/completions", {"prompt": "x", "top_k": 10**400}),
+        ("/v1/completions", {"prompt": "x", "best_of": True}),
+        ("/v1/completions", {"prompt": "x", "best_of": 2}),
+        ("/v1/completions", {"prompt": "x", "echo": 0}),
+        ("/v1/completions", {"prompt": "x", "echo": True}),
         ("/v1/completions", {"prompt": "x", "repetition_penalty": 1e-40}),
         ("/v1/completions", {"prompt": "x", "max_tokens": 10**30, "n": 129}),
         ("/v1/chat/completions", {"messages": [{"role": "user", "content": [{"type": "text", "text": "\ud83d"}]}]}),

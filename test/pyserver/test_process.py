@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -42,6 +43,7 @@ def test_help_shows_examples_and_exit_codes_without_importing_torch() -> None:
         (["causal", "--model", "m", "--max-length", "0"], 2, "--max-length"),
         (["causal", "--model", "m", "--mod", "x"], 2, "--mod"),
         (["causal", "--model", "m", "--api-key-file", "/nonexistent/key"], 2, "/nonexistent/key"),
+        (["causal", "--model", "m", "--host", "a" * 70 + ".example"], 5, "aaa.example"),
         (["classification", "--model", "m", "--labels", "negative,positive"], 6, "--labels"),
         (["classification", "--model", "m", "--labels", '["a", "a"]'], 6, "twice"),
     ],
@@ -77,6 +79,13 @@ def test_the_key_comes_from_the_environment_or_a_file_and_is_not_shown(tmp_path:
     assert from_file.api_key == "from-file"
     assert "from-file" not in repr(from_file)
     assert parse(["causal", "--model=m"], {}).api_key is None
+
+
+def test_a_key_that_is_no_text_ends_with_one_line(start_server: Start) -> None:
+    server = start_server("causal", "--model", "m", key=os.fsdecode(b"\xff\xfe"))
+    assert server.wait_exit() == 2
+    [line] = server.errors
+    assert "SOLAR_PYSERVER_API_KEY" in line
 
 
 def test_a_busy_port_ends_with_its_code_at_once(start_server: Start, llama_folder: Path) -> None:
@@ -120,23 +129,35 @@ def test_a_module_that_the_model_needs_is_named(start_server: Start, llama_folde
     assert "-m pip install sentencepiece_of_a_model" in server.errors[-1]
 
 
-@pytest.mark.parametrize("kind", ["absent", "empty", "broken", "other"])
+@pytest.mark.parametrize(
+    ("kind", "code", "words"),
+    [
+        ("absent", 7, "there is no such folder"),
+        ("empty", 7, "the folder has no config.json"),
+        ("file", 7, "it is a file, and a model is a folder"),
+        ("broken", 4, ""),
+        ("other", 4, ""),
+    ],
+)
 def test_a_model_that_cannot_be_loaded_ends_with_its_code_and_one_line(
-    start_server: Start, tmp_path: Path, bert_folder: Path, kind: str
+    start_server: Start, tmp_path: Path, bert_folder: Path, kind: str, code: int, words: str
 ) -> None:
     folder = tmp_path / kind
-    if kind != "absent":
+    if kind in ("empty", "broken"):
         folder.mkdir()
+    if kind == "file":
+        folder.write_bytes(b"GGUF")
     if kind == "broken":
         make_llama(folder)
         (folder / "model.safetensors").write_bytes(b"not weights")
     if kind == "other":
         folder = bert_folder
     server = start_server("causal", "--model", str(folder), "--alias", "x")
-    assert server.wait_exit() == 4
+    assert server.wait_exit() == code
     errors = [line for line in server.errors if "solar-pyserver: error" in line]
     assert len(errors) == 1
     assert str(folder) in errors[0]
+    assert words in errors[0]
     assert "Traceback" not in "".join(server.errors)
     assert [line for line in server.lines if line.startswith("solar: error message=")]
     assert server.lines[-1] == "solar: stopped"

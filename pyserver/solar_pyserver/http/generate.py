@@ -76,7 +76,7 @@ class GenerationRoutes:
         request = self._request(
             body,
             prompts=prompts,
-            limit=body.max_tokens or COMPLETION_TOKENS,
+            limit=body.max_completion_tokens or body.max_tokens or COMPLETION_TOKENS,
             where="prompt",
             logprobs=body.logprobs,
         )
