@@ -6,6 +6,8 @@ import type { LogOwner, LogSettings } from "./log-owner.ts";
 /** Keeps the newest file within its size while its writer goes on: the blocks of its head go back to the file system. */
 export class SizeCap {
   private canFree = true;
+  /** That it cannot be done is said once, until it can. */
+  private told = false;
 
   constructor(
     private readonly settings: Pick<LogSettings, "maxBytes" | "freeHead">,
@@ -24,16 +26,28 @@ export class SizeCap {
       if (slowest < entry.seq) entry = index.before(slowest);
     }
     if (entry === null || entry.offset <= segment.held_offset) return;
-    segment.held_offset = entry.offset;
-    segment.held_seq = entry.seq;
+    const { held_offset, held_seq } = segment;
+    let isFreed = false;
+    try {
+      // Recorded before it is done: a daemon that dies in between must not take a hole for lines.
+      Object.assign(segment, { held_offset: entry.offset, held_seq: entry.seq });
+      this.files.save();
+      isFreed = this.freeHead(segment.file, entry.offset);
+      this.canFree = isFreed;
+      if (isFreed) this.freeHead(this.files.indexOf(segment), index.bytesBefore(entry.seq));
+      else this.owner.warn(`${segment.file} grows over its cap: the file system cannot free its head`);
+      this.told = false;
+    } catch (error) {
+      if (!this.told) this.owner.warn(`cannot cap ${segment.file}: ${String(error)}`);
+      this.told = true;
+    }
+    if (isFreed) return;
+    // What was not freed is still held.
+    Object.assign(segment, { held_offset, held_seq });
     try {
       this.files.save();
-      this.canFree =
-        this.freeHead(segment.file, entry.offset) &&
-        this.freeHead(this.files.indexOf(segment), index.bytesBefore(entry.seq));
-      if (!this.canFree) this.owner.warn(`${segment.file} grows over its cap: the file system cannot free its head`);
-    } catch (error) {
-      this.owner.warn(`cannot cap ${segment.file}: ${String(error)}`);
+    } catch {
+      // The record says that some lines are gone which are there; the next one that can be written says otherwise.
     }
   }
 

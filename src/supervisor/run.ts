@@ -178,7 +178,13 @@ export class Run {
 
   private failureOf(error: unknown): Failure {
     const reason = error instanceof Error ? error.message : String(error);
-    return { reason, final: error instanceof UnstartableError || error instanceof PortBusyError, ranFor: null };
+    const final = error instanceof UnstartableError || error instanceof PortBusyError;
+    // What neither the config nor the system is to blame for is a fault of ours, which somebody has to see.
+    if (!final && !(error instanceof Error && "code" in error)) {
+      const stack = error instanceof Error ? error.stack : undefined;
+      this.host.journal.warn(`unexpected error: ${reason}`, { instance: this.owner.id, stack });
+    }
+    return { reason, final, ranFor: null };
   }
 
   private async obtain(): Promise<ServerProcess | null> {

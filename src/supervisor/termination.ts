@@ -29,8 +29,8 @@ const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout
 
 const waitUntilGone = async (target: TerminationTarget, ms: number, cut: () => boolean): Promise<boolean> => {
   const until = performance.now() + ms;
-  while (groupAlive(target.pid)) {
-    if (performance.now() >= until || cut()) return isAnothers(target);
+  while (groupAlive(target.pid) && !isAnothers(target)) {
+    if (performance.now() >= until || cut()) return false;
     await sleep(POLL_MS);
   }
   return true;

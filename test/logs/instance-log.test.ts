@@ -36,6 +36,7 @@ afterEach(() => {
 /** One instance's log, its record kept as the daemon keeps it, and a writer in the place of the model server. */
 class Bench {
   saved: readonly SegmentRecord[] = [];
+  cannotSave = false;
   readonly warnings: string[] = [];
   readonly settings: LogSettings;
   log: InstanceLog;
@@ -59,6 +60,7 @@ class Bench {
   private create(): InstanceLog {
     return new InstanceLog(this.saved, this.settings, {
       saveSegments: (segments) => {
+        if (this.cannotSave) throw new Error("no space left");
         this.saved = structuredClone(segments);
       },
       onLines: () => undefined,
@@ -628,6 +630,21 @@ describe("log files are capped", () => {
     }
     expect(bench.warnings).toHaveLength(1);
     expect(bench.warnings[0]).toContain("grows over its cap");
+    expect(bench.log.firstSeq).toBe(0);
+    expect(bench.all().length).toBe(3000);
+  });
+
+  test("where that cannot be recorded, nothing is given back, and all of it is still held", async () => {
+    const bench = new Bench({ maxBytes: 100_000, bufferSize: 10 });
+    await bench.start();
+    bench.cannotSave = true;
+    for (let round = 0; round < 6; round++) {
+      await bench.writeLines(Array.from({ length: 500 }, (_, n) => line(round * 500 + n)));
+    }
+    expect(bench.warnings).toHaveLength(1);
+    expect(bench.warnings[0]).toContain("cannot cap");
+    expect(bench.log.firstSeq).toBe(0);
+    expect(bench.all().map((entry) => entry.line)).toEqual(Array.from({ length: 3000 }, (_, n) => line(n)));
   });
 
   test("in number, and only those of this instance: not another's whose alias begins alike", async () => {
