@@ -183,7 +183,7 @@ describe.concurrent("a model server whose daemon was killed", () => {
     writeFileSync(path, readFileSync(path, "utf8").replace('"desired": "running"', '"desired": "stopped"'));
     await using next = await daemon.again();
     expect(await next.whenStatus(id, "running")).toMatchObject({ pid });
-    expect(next.configFile().instances[0]?.desired).toBe("running");
+    await until("that to be stored", () => next.configFile().instances[0]?.desired === "running");
   });
 
   test("is asked where it listens, though its config names another address by now", async () => {

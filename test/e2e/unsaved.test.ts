@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { failAt } from "../support/crash.ts";
 import { TestDaemon } from "../support/daemon.ts";
 import { removeFoldersAfterEach, tinyDisk } from "../support/folder.ts";
-import { isAlive } from "../support/processes.ts";
+import { isAlive, modelServersOf } from "../support/processes.ts";
 import { until } from "../support/until.ts";
 
 /** What runs, or should run, does so though nothing can be saved. */
@@ -58,16 +58,18 @@ describe.skipIf(process.platform !== "linux")("where nothing can be saved", () =
     await until("it to be gone", () => !isAlive(pid));
     fill(join(dir, "filler"));
     await using full = await daemon.again();
+    // It may be that a server cannot even write its log there.
     const told = await until("the outcome", async () => {
       const instance = await full.get(id);
-      return instance.status === "running" || instance.status === "failed" ? instance : null;
+      return instance.status === "running" || instance.error_message !== null ? instance : null;
     });
-    if (told.status === "failed") expect(told.error_message).toContain("ENOSPC");
+    expect(told.status).not.toBe("stopped");
     rmSync(join(dir, "filler"));
     // What is saved now is not that it should not run.
     await full.createFake({}, { alias: "other" });
     expect(desiredOf(full, id)).toBe("running");
     await full.kill();
+    for (const pid of modelServersOf(dir)) process.kill(pid, "SIGKILL");
     await using next = await daemon.again();
     await next.whenStatus(id, "running");
   });
