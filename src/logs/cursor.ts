@@ -33,7 +33,10 @@ export class LogCursor {
     public seq: number,
   ) {}
 
-  /** The next lines, in order; none when it has caught up. */
+  /**
+   * The next lines, in order; none when it has caught up.
+   * @throws LogUnreadableError where they cannot be read now; it stands where it stood then
+   */
   next(limit: number): LogRead {
     const { entries, position } = this.log.read(this.seq, limit, this.position);
     const first = entries[0];
@@ -49,7 +52,10 @@ export class LogCursor {
 /** A page of very long lines ends early; in UTF-16 units, about bytes. */
 const MAX_PAGE_UNITS = 32 * 1024 * 1024;
 
-/** One page of a log for a reader that comes once: at most `limit` lines, fewer where they are very long. */
+/**
+ * One page of a log for a reader that comes once: at most `limit` lines, fewer where they are very long.
+ * @throws LogUnreadableError where they cannot be read now
+ */
 export const readPage = (log: InstanceLog, range: LogRange, limit: number): LogEntry[] => {
   const cursor = new LogCursor(log, firstSeqFor(log, range));
   const page: LogEntry[] = [];

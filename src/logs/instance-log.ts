@@ -5,6 +5,7 @@ import { type LogEntry, LogRing } from "./ring.ts";
 import { type FilePosition, indexPath, LineClock, positionFor, readSegment, type SegmentRecord } from "./segment.ts";
 import { LineSplitter } from "./splitter.ts";
 import { TimeIndex } from "./time-index.ts";
+import { isMissing, LogUnreadableError } from "./unreadable.ts";
 
 /** The part of the newest file that is read again when a daemon comes back, to know what the server was doing. */
 const REPLAY_BYTES = 1024 * 1024;
@@ -90,9 +91,15 @@ export class InstanceLog {
     return this.ring.from(from, count).map((entry) => entry.line);
   }
 
-  /** Reads what the newest file already holds; safe to call again. */
+  /**
+   * Reads what the newest file already holds; safe to call again.
+   * @throws LogUnreadableError where it cannot be read now; the next call tries again
+   */
   open(): Promise<void> {
-    this.opening ??= this.catchUp();
+    this.opening ??= this.catchUp().catch((error: unknown) => {
+      this.opening = null;
+      throw new LogUnreadableError(error);
+    });
     return this.opening;
   }
 
@@ -175,6 +182,7 @@ export class InstanceLog {
    * Lines from `seq` on: from memory, or from the file where they are older; at most about `limit`.
    * Empty when there is none yet. The first entry's seq is higher than `seq` where lines in between
    * are no longer held. `position` comes back for the next call.
+   * @throws LogUnreadableError where they are held but cannot be read now
    */
   read(
     seq: number,
@@ -189,7 +197,8 @@ export class InstanceLog {
     try {
       const read = this.readFile(segment, at, from, position);
       if (read.entries.length > 0) return read;
-    } catch {
+    } catch (error) {
+      if (!isMissing(error)) throw new LogUnreadableError(error);
       // The file was removed by somebody: its lines are gone, the next one's are not.
     }
     const next = Math.min(this.segments[at + 1]?.first_seq ?? this.ring.firstSeq, this.ring.firstSeq);
@@ -223,6 +232,18 @@ export class InstanceLog {
     const segment = this.segments.at(-1);
     if (segment === undefined) return;
     const index = TimeIndex.open(indexPath(this.settings.indexDir, segment.file));
+    try {
+      await this.catchUpWith(segment, index);
+    } catch (error) {
+      this.catchingUp = null;
+      this.live?.follower.close();
+      this.live = null;
+      index.close();
+      throw error;
+    }
+  }
+
+  private async catchUpWith(segment: SegmentRecord, index: TimeIndex): Promise<void> {
     const known = Math.max(segment.held_seq, index.last?.seq ?? 0);
     const size = statSync(segment.file, { throwIfNoEntry: false })?.size;
     if (size === undefined) {

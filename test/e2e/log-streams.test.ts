@@ -1,5 +1,5 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { readdirSync, readFileSync, statSync } from "node:fs";
+import { readdirSync, readFileSync, renameSync, statSync, symlinkSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
 import type { Instance, LogLine } from "../../src/contract/index.ts";
@@ -310,6 +310,32 @@ describe("lines of every kind", () => {
 });
 
 describe("log files", () => {
+  test("that cannot be read now are no gap: REST says so with a 503, and the stream goes on when they can be", async () => {
+    await using daemon = await TestDaemon.start({ env: { LOG_BUFFER_SIZE: "10" } });
+    const instance = await running(daemon);
+    await write(instance, "lines=500");
+    await daemon.request("POST", `/instances/${instance.id}/restart`);
+    const next = await daemon.get(instance.id);
+    await write(next, "lines=500");
+    const path = `/instances/${instance.id}/logs`;
+    const all = await until("all lines", async () => {
+      const lines = await daemon.logs(instance.id, "?after=-1&limit=10000");
+      return lines.filter(({ line }) => line.startsWith("line 000500")).length === 2 ? lines : null;
+    });
+    const old = instance.log_file ?? "";
+    expect(next.log_file).not.toBe(old);
+    renameSync(old, `${old}.away`);
+    symlinkSync(old, old);
+    const socket = daemon.socket(`${path}?after=-1`);
+    await socket.opened;
+    const { status, body } = await daemon.request<{ detail: string }>("GET", `${path}?after=-1`);
+    expect([status, body.detail]).toEqual([503, expect.stringContaining("Cannot read the log: ELOOP")]);
+    expect((await daemon.logs(instance.id)).length).toBe(10);
+    renameSync(`${old}.away`, old);
+    await until("the last line", () => socket.frames.length >= all.length);
+    expect(socket.frames).toEqual(all as never);
+  });
+
   test("over LOG_MAX_MB give the blocks of their head back while the child writes; what is gone is one gap", async () => {
     await using daemon = await TestDaemon.start({ env: { LOG_MAX_MB: "1", LOG_BUFFER_SIZE: "50" } });
     const instance = await running(daemon);

@@ -4,7 +4,9 @@ import {
   closeSync,
   existsSync,
   readdirSync,
+  renameSync,
   statSync,
+  symlinkSync,
   truncateSync,
   unlinkSync,
   writeFileSync,
@@ -15,7 +17,8 @@ import { firstSeqFor, LogCursor, readPage } from "../../src/logs/cursor.ts";
 import { FileFollower } from "../../src/logs/follower.ts";
 import { InstanceLog, type LogSettings } from "../../src/logs/instance-log.ts";
 import type { LogEntry } from "../../src/logs/ring.ts";
-import type { SegmentRecord } from "../../src/logs/segment.ts";
+import { indexPath, type SegmentRecord } from "../../src/logs/segment.ts";
+import { LogUnreadableError } from "../../src/logs/unreadable.ts";
 import { punchHead } from "../../src/process/punch.ts";
 import { removeFoldersAfterEach, temporaryFolder, tinyDisk } from "../support/folder.ts";
 import { below, seeded } from "../support/random.ts";
@@ -105,6 +108,13 @@ class Bench {
     this.log.close();
   }
 }
+
+/** Opening it fails though it is there, for root too: a link in a circle. Returns how to end that. */
+const makeUnreadable = (path: string): (() => void) => {
+  renameSync(path, `${path}.away`);
+  symlinkSync(path, path);
+  return () => renameSync(`${path}.away`, path);
+};
 
 const numbered = (from: number, count: number): string[] => Array.from({ length: count }, (_, n) => `line ${from + n}`);
 
@@ -271,6 +281,43 @@ describe("the lines of an instance", () => {
     }
     expect(gaps).toEqual([{ from: 10, to: 19 }]);
     expect(lines).toEqual([...numbered(0, 10).keys(), ...Array.from({ length: 10 }, (_, n) => 20 + n)]);
+  });
+
+  for (const what of ["log", "index"] as const) {
+    test(`whose ${what} file cannot be read now are not gone: they come when it can be`, async () => {
+      const bench = new Bench({ bufferSize: 2 });
+      for (let start = 0; start < 2; start++) {
+        await bench.start();
+        await bench.writeLines(numbered(start * 10, 10));
+      }
+      const before = timed(bench.all());
+      const file = bench.saved[0]?.file ?? "";
+      const path = what === "log" ? file : indexPath(bench.settings.indexDir, file);
+      const cursor = new LogCursor(bench.log, 3);
+      const restore = makeUnreadable(path);
+      expect(() => cursor.next(100)).toThrow(LogUnreadableError);
+      expect(() => bench.all()).toThrow("Cannot read the log: ELOOP");
+      expect(seqs(bench.all(15))).toEqual([16, 17, 18, 19]);
+      restore();
+      const { gap, entries } = cursor.next(100);
+      expect([gap, timed(entries)]).toEqual([null, before.slice(3, 10)]);
+    });
+  }
+
+  test("of a newest file that cannot be read when the daemon comes back are read at the next try", async () => {
+    const bench = new Bench();
+    await bench.start();
+    await bench.writeLines(numbered(0, 10));
+    const before = timed(bench.all());
+    const restore = makeUnreadable(bench.file);
+    await expect(bench.comeBack()).rejects.toThrow(LogUnreadableError);
+    await expect(bench.log.begin("a")).rejects.toThrow(LogUnreadableError);
+    restore();
+    await bench.log.open();
+    expect(timed(bench.all())).toEqual(before);
+    await bench.start();
+    await bench.writeLines(["next"]);
+    expect(shown(bench.all(9))).toEqual(["10 next"]);
   });
 
   test("keep their numbers even when the newest file was removed while no daemon was there", async () => {

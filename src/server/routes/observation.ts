@@ -1,6 +1,8 @@
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
+import type { Context } from "hono";
 import { errorFrame, generationMetrics, logFrame, logLine, runtimeState, stateFrame } from "../../contract/index.ts";
 import { readPage } from "../../logs/cursor.ts";
+import { LogUnreadableError } from "../../logs/unreadable.ts";
 import { selectGeneration } from "../../supervisor/generations.ts";
 import type { Supervisor } from "../../supervisor/supervisor.ts";
 import { exampleGeneration, exampleLines, exampleLogFrames, exampleState, exampleStateFrames } from "../examples.ts";
@@ -99,16 +101,26 @@ const lastGenerationRoute = createRoute({
   },
 });
 
+/** The answer where lines are there but cannot be read now; other errors stay what they are. */
+const unreadable = (c: Context, error: unknown): never => {
+  if (!(error instanceof LogUnreadableError)) throw error;
+  return c.json({ detail: error.message }, 503) as never;
+};
+
 export const addObservationRoutes = (app: OpenAPIHono, supervisor: Supervisor): void => {
   app.openapi(logsRoute, async (c) => {
     const instance = supervisor.get(c.req.valid("param").id);
     const { after = null, tail = null, limit = DEFAULT_LIMIT } = c.req.valid("query");
-    await instance.openLog();
-    const page = readPage(instance.log, { after, tail }, limit);
-    return c.json(
-      page.map(({ seq, timestamp, line }) => ({ seq, timestamp, line })),
-      200,
-    );
+    try {
+      await instance.openLog();
+      const page = readPage(instance.log, { after, tail }, limit);
+      return c.json(
+        page.map(({ seq, timestamp, line }) => ({ seq, timestamp, line })),
+        200,
+      );
+    } catch (error) {
+      return unreadable(c, error);
+    }
   });
 
   app.openapi(stateRoute, (c) => c.json(supervisor.get(c.req.valid("param").id).tracker.state, 200));
@@ -116,7 +128,11 @@ export const addObservationRoutes = (app: OpenAPIHono, supervisor: Supervisor): 
   app.openapi(lastGenerationRoute, async (c) => {
     const instance = supervisor.get(c.req.valid("param").id);
     const { after, within_s } = c.req.valid("query");
-    await instance.openLog();
+    try {
+      await instance.openLog();
+    } catch (error) {
+      return unreadable(c, error);
+    }
     const filter = { after, withinS: within_s };
     const answer = selectGeneration(instance.tracker.generations, filter, Date.now());
     return answer.found ? c.json(answer.generation, 200) : c.json({ detail: answer.detail }, 404);
