@@ -55,6 +55,8 @@ export class InstanceLog {
   private catchingUp: LineClock | null = null;
   private opening: Promise<void> | null = null;
   private canPunch = true;
+  /** A file that would be gone, if nobody had been reading it at the last start. */
+  private keptForReaders: SegmentRecord | null = null;
 
   constructor(
     segments: readonly SegmentRecord[],
@@ -117,11 +119,9 @@ export class InstanceLog {
       held_seq: this.nextSeq,
     };
     try {
-      const kept = [...this.segments, segment].slice(-this.settings.keepFiles);
-      const dropped = this.segments.filter((old) => !kept.includes(old));
-      this.owner.saveSegments(kept);
-      this.segments.splice(0, this.segments.length, ...kept);
-      for (const old of dropped) this.deleteFiles(old);
+      const { kept, surplus } = this.within([...this.segments, segment]);
+      this.keepOnly(kept);
+      this.keptForReaders = surplus;
       this.live = this.openLive(segment, TimeIndex.open(indexPath(this.settings.indexDir, segment.file)), 0);
     } catch (error) {
       closeSync(file.fd);
@@ -129,6 +129,44 @@ export class InstanceLog {
       throw error;
     }
     return file;
+  }
+
+  /** What stays of the files at a new start: one more than is kept otherwise, until the next start, where somebody reads it yet. */
+  private within(segments: readonly SegmentRecord[]): {
+    kept: readonly SegmentRecord[];
+    surplus: SegmentRecord | null;
+  } {
+    const first = Math.max(0, segments.length - this.settings.keepFiles);
+    const surplus = segments[first - 1];
+    return surplus !== undefined && this.isReadBefore(segments[first]?.first_seq ?? 0)
+      ? { kept: segments.slice(first - 1), surplus }
+      : { kept: segments.slice(first), surplus: null };
+  }
+
+  private isReadBefore(seq: number): boolean {
+    return [...this.readers].some((reader) => reader.seq < seq);
+  }
+
+  private keepOnly(kept: readonly SegmentRecord[]): void {
+    const dropped = this.segments.filter((old) => !kept.includes(old));
+    this.owner.saveSegments(kept);
+    this.segments.splice(0, this.segments.length, ...kept);
+    for (const old of dropped) this.deleteFiles(old);
+  }
+
+  /** Lets the file go that was kept for readers, once they have passed it. */
+  private dropPassed(): void {
+    const surplus = this.keptForReaders;
+    if (surplus === null) return;
+    const rest = this.segments.filter((segment) => segment !== surplus);
+    if (this.isReadBefore(rest[0]?.first_seq ?? this.nextSeq)) return;
+    this.keptForReaders = null;
+    try {
+      this.keepOnly(rest);
+    } catch (error) {
+      // The next start drops it.
+      this.owner.warn(`cannot drop ${surplus.file}: ${String(error)}`);
+    }
   }
 
   /** Follows the newest file from where it was read to. */
@@ -175,7 +213,10 @@ export class InstanceLog {
 
   addReader(reader: LogReaderPosition): () => void {
     this.readers.add(reader);
-    return () => this.readers.delete(reader);
+    return () => {
+      this.readers.delete(reader);
+      this.dropPassed();
+    };
   }
 
   /**
@@ -190,6 +231,7 @@ export class InstanceLog {
     position: FilePosition | null,
   ): { entries: LogEntry[]; position: FilePosition | null } {
     const from = Math.max(seq, this.firstSeq);
+    if (from >= this.ring.firstSeq) this.dropPassed();
     if (from >= this.ring.firstSeq) return { entries: this.ring.from(from, limit), position: null };
     const at = this.segments.findLastIndex((segment) => segment.first_seq <= from);
     const segment = this.segments[at];
