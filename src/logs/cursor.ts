@@ -18,7 +18,7 @@ export const firstSeqFor = (log: Pick<InstanceLog, "nextSeq" | "replaySeq" | "fi
 };
 
 export interface LogRead {
-  /** Lines that should stand before the entries but are no longer held, both ends included. */
+  /** Lines that should stand before the entries, or before those to come, but are no longer held; both ends included. */
   gap: { from: number; to: number } | null;
   entries: LogEntry[];
 }
@@ -38,12 +38,10 @@ export class LogCursor {
    * @throws LogUnreadableError where they cannot be read now; it stands where it stood then
    */
   next(limit: number): LogRead {
-    const { entries, position } = this.log.read(this.seq, limit, this.position);
-    const first = entries[0];
-    const last = entries.at(-1);
-    if (first === undefined || last === undefined) return { gap: null, entries };
-    const gap = first.seq > this.seq ? { from: this.seq, to: first.seq - 1 } : null;
-    this.seq = last.seq + 1;
+    const { from, entries, position } = this.log.read(this.seq, limit, this.position);
+    // Told at once: the next line may be long in coming.
+    const gap = from > this.seq ? { from: this.seq, to: from - 1 } : null;
+    this.seq = (entries.at(-1)?.seq ?? from - 1) + 1;
     this.position = position;
     return { gap, entries };
   }

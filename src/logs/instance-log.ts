@@ -34,6 +34,16 @@ export interface LogReaderPosition {
   readonly seq: number;
 }
 
+/** What is held of a log from a line on. */
+export interface HeldLines {
+  /** Seq of the first line held; higher than was asked for where those in between are not held any more. */
+  from: number;
+  /** Empty when there is none yet. */
+  entries: LogEntry[];
+  /** Comes back for the next call. */
+  position: FilePosition | null;
+}
+
 interface Live {
   segment: SegmentRecord;
   follower: FileFollower;
@@ -221,24 +231,21 @@ export class InstanceLog {
 
   /**
    * Lines from `seq` on: from memory, or from the file where they are older; at most about `limit`.
-   * Empty when there is none yet. The first entry's seq is higher than `seq` where lines in between
-   * are no longer held. `position` comes back for the next call.
    * @throws LogUnreadableError where they are held but cannot be read now
    */
-  read(
-    seq: number,
-    limit: number,
-    position: FilePosition | null,
-  ): { entries: LogEntry[]; position: FilePosition | null } {
+  read(seq: number, limit: number, position: FilePosition | null): HeldLines {
     const from = Math.max(seq, this.firstSeq);
-    if (from >= this.ring.firstSeq) this.dropPassed();
-    if (from >= this.ring.firstSeq) return { entries: this.ring.from(from, limit), position: null };
+    if (from >= this.ring.firstSeq) {
+      this.dropPassed();
+      return { from, entries: this.ring.from(from, limit), position: null };
+    }
     const at = this.segments.findLastIndex((segment) => segment.first_seq <= from);
     const segment = this.segments[at];
-    if (segment === undefined) return { entries: this.ring.from(this.ring.firstSeq, limit), position: null };
+    if (segment === undefined) return this.read(this.ring.firstSeq, limit, null);
     try {
       const read = this.readFile(segment, at, from, position);
-      if (read.entries.length > 0) return read;
+      const first = read.entries[0];
+      if (first !== undefined) return { ...read, from: first.seq };
     } catch (error) {
       if (!isMissing(error)) throw new LogUnreadableError(error);
       // The file was removed by somebody: its lines are gone, the next one's are not.

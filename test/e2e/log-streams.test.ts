@@ -1,5 +1,5 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { readdirSync, readFileSync, renameSync, statSync, symlinkSync } from "node:fs";
+import { readdirSync, readFileSync, renameSync, statSync, symlinkSync, unlinkSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
 import type { Instance, LogLine } from "../../src/contract/index.ts";
@@ -395,6 +395,25 @@ describe("log files", () => {
     const socket = daemon.socket(`/instances/${a.id}/logs?after=-1`);
     await until("the gap", () => socket.frames.length > 0);
     expect(socket.frames[0]).toEqual({ type: "gap", from: 0, to: (lines[0]?.seq ?? 0) - 1 });
+  });
+
+  test("that somebody removed are a gap at once, though nothing new comes", async () => {
+    await using daemon = await TestDaemon.start();
+    const { id } = await running(daemon);
+    await daemon.stop(id);
+    const last = (await daemon.logs(id)).at(-1)?.seq ?? -1;
+    const file = (await daemon.get(id)).log_file ?? "";
+    await daemon.end();
+    unlinkSync(file);
+    await using next = await daemon.again();
+    const socket = next.socket(`/instances/${id}/logs?after=-1`);
+    await until("the gap", () => socket.frames.length > 0);
+    await next.start(id);
+    await until("a line", () => socket.frames.length > 1);
+    expect(socket.frames.slice(0, 2)).toEqual([
+      { type: "gap", from: 0, to: last },
+      expect.objectContaining({ seq: last + 1 }),
+    ]);
   });
 
   test("stay in LOG_DIR whatever the alias is", async () => {

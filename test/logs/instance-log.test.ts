@@ -333,6 +333,25 @@ describe("the lines of an instance", () => {
     await bench.writeLines(["after"]);
     expect(shown(bench.all(29))).toEqual(["30 after"]);
   });
+
+  test("that are all gone are told as a gap before a new one comes, and once", async () => {
+    const bench = new Bench();
+    await bench.start();
+    await bench.writeLines(numbered(0, 30));
+    bench.closeWriter();
+    bench.log.close();
+    unlinkSync(bench.file);
+    await bench.comeBack();
+    const cursor = new LogCursor(bench.log, 3);
+    expect(cursor.next(10)).toEqual({ gap: { from: 3, to: 29 }, entries: [] });
+    expect(cursor.next(10)).toEqual({ gap: null, entries: [] });
+    await bench.start();
+    await bench.writeLines(["after"]);
+    const { gap, entries } = cursor.next(10);
+    expect([gap, shown(entries)]).toEqual([null, ["30 after"]]);
+    // Whoever asks for what is yet to come waits for it.
+    expect(new LogCursor(bench.log, 1000).next(10)).toEqual({ gap: null, entries: [] });
+  });
 });
 
 describe("a log that another program truncates", () => {
