@@ -1,5 +1,5 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { readdirSync, readFileSync, renameSync, statSync, symlinkSync, unlinkSync } from "node:fs";
+import { readdirSync, readFileSync, renameSync, statSync, symlinkSync, unlinkSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
 import type { Instance, LogLine } from "../../src/contract/index.ts";
@@ -306,6 +306,25 @@ describe("lines of every kind", () => {
     expectUnbroken(after);
     expect(after.slice(0, before.length)).toEqual(before);
     expect(after.length).toBeGreaterThan(before.length);
+  });
+});
+
+describe("the record of the log files", () => {
+  test("that somebody damaged is told, and the numbers go on", async () => {
+    await using daemon = await TestDaemon.start();
+    const { id } = await running(daemon);
+    await daemon.stop(id);
+    const before = await daemon.logs(id);
+    await daemon.end();
+    const record = join(daemon.dir, ".solar-host/instances", `${id}.log.json`);
+    writeFileSync(record, readFileSync(record, "utf8").slice(0, 40));
+    await using next = await daemon.again();
+    expect(next.stderr).toContain(`${id}.log.json is damaged: its copy is used`);
+    expect(await next.logs(id)).toEqual(before);
+    await next.start(id);
+    const lines = await next.logs(id, "?after=-1");
+    expect(lines.length).toBeGreaterThan(before.length);
+    expectUnbroken(lines);
   });
 });
 
