@@ -2,7 +2,7 @@ import { closeSync, openSync, readSync } from "node:fs";
 import { basename, join } from "node:path";
 import type { LogEntry } from "./ring.ts";
 import { LineSplitter } from "./splitter.ts";
-import type { IndexEntry, TimeIndex } from "./time-index.ts";
+import { type IndexEntry, TimeIndex } from "./time-index.ts";
 
 /**
  * One log file of an instance, as it is recorded. Line n of the file has seq `first_seq` + n. One that
@@ -75,7 +75,7 @@ export class LineClock {
 }
 
 /** Where to begin reading so as to reach line `seq`. */
-export const positionFor = (segment: SegmentRecord, index: TimeIndex | null, seq: number): FilePosition => {
+const positionFor = (segment: SegmentRecord, index: TimeIndex | null, seq: number): FilePosition => {
   const entry = index?.before(seq) ?? null;
   const held = { segment, seq: segment.held_seq, offset: segment.held_offset };
   return entry === null || entry.offset < segment.held_offset || entry.seq < segment.held_seq
@@ -89,7 +89,7 @@ export const positionFor = (segment: SegmentRecord, index: TimeIndex | null, seq
  * so that what stands behind its last line end is a line too.
  * @throws where the file cannot be opened
  */
-export const readSegment = (
+const readSegment = (
   file: { path: string; descriptor: number | null },
   index: TimeIndex | null,
   position: FilePosition,
@@ -115,5 +115,30 @@ export const readSegment = (
     return { entries, position: { segment: position.segment, seq, offset: splitter.nextLineOffset } };
   } finally {
     if (file.descriptor === null) closeSync(fd);
+  }
+};
+
+/**
+ * Lines of a file from `from` on, none at or after `end`; `descriptor` is of the file that lines still come to.
+ * @throws where the file or its index cannot be read
+ */
+export const readPast = (
+  segment: SegmentRecord,
+  indexFile: string,
+  position: FilePosition | null,
+  { from, end, descriptor }: { from: number; end: number; descriptor: number | null },
+): { entries: LogEntry[]; position: FilePosition } => {
+  const index = TimeIndex.openExisting(indexFile);
+  try {
+    const resumable = position?.segment === segment && position.seq === from && position.offset >= segment.held_offset;
+    const start = resumable ? position : positionFor(segment, index, from);
+    return readSegment({ path: segment.file, descriptor }, index, start, {
+      from,
+      end,
+      ended: descriptor === null,
+      fallbackTime: Date.parse(segment.started_at),
+    });
+  } finally {
+    index?.close();
   }
 };
