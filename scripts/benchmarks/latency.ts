@@ -11,7 +11,7 @@ import { now } from "./writer.ts";
 const LINES = 2000;
 const RATE = 200;
 /** Short bursts, as a model server ends a request: a few lines at once, then silence. */
-const BURSTS = { count: 200, lines: 2, gapMs: 0.3, pauseMs: 100 };
+const BURSTS = { count: 200, lines: 3, gapMs: 0.3, pauseMs: 100 };
 
 const stampOf = (line: string): number | null => {
   const match = /stamp ([\d.]+)/.exec(line);
@@ -38,7 +38,7 @@ const burstProgram = (dir: string): string => {
 };
 
 /** What a bare watcher of a file in this very process sees, without daemon and socket. */
-const bareWatch = async (dir: string, command: string[], enough: number): Promise<number[]> => {
+const bareWatch = async (dir: string, command: string[], mode: string, enough: number): Promise<number[]> => {
   const path = join(dir, "bare.log");
   writeFileSync(path, "");
   const fd = openSync(path, "r");
@@ -55,7 +55,7 @@ const bareWatch = async (dir: string, command: string[], enough: number): Promis
     }
   });
   const writer = Bun.spawn(command, {
-    env: { ...process.env, WRITER: `stamps-now:${LINES}:${RATE}` },
+    env: { ...process.env, WRITER: mode },
     stdout: openSync(path, "a"),
     stderr: "inherit",
   });
@@ -90,7 +90,7 @@ const overSocket = async (program: string, asked: string, count: number): Promis
 
 const benchSteady = async (dir: string): Promise<void> => {
   const writer = writerProgram(dir);
-  const bare = await bareWatch(dir, [writer, "--port", "0"], LINES * 0.9);
+  const bare = await bareWatch(dir, [writer, "--port", "0"], `stamps-now:${LINES}:${RATE}`, LINES * 0.9);
   const ours = await overSocket(writer, "/stamps", LINES);
   plain("bare watcher of the same file, no daemon, no socket: p50", ms(quantile(bare, 0.5)));
   plain("the same, p99", ms(quantile(bare, 0.99)));
@@ -108,7 +108,7 @@ const benchSteady = async (dir: string): Promise<void> => {
 const benchShortBursts = async (dir: string): Promise<void> => {
   const writer = burstProgram(dir);
   // The last one of all may never come to a bare watcher, the others at the latest with the next burst.
-  const bare = await bareWatch(dir, [writer], BURSTS.count - 1);
+  const bare = await bareWatch(dir, [writer], "", BURSTS.count - 1);
   const ours = await overSocket(writer, "/bursts", BURSTS.count);
   plain(`bare watcher, last of ${BURSTS.lines} lines ${BURSTS.gapMs} ms apart: p50`, ms(quantile(bare, 0.5)));
   plain("the same, p99", ms(quantile(bare, 0.99)));
