@@ -43,6 +43,7 @@ const withoutProxies = (): Record<string, string | undefined> => {
 
 const createHost = (settings: Settings, stateDir: string, journal: DaemonJournal): Host => {
   const env = withoutProxies();
+  const warn = (message: string): void => journal.warn(message);
   return {
     folder: realpathSync(dirname(stateDir)),
     ports: new PortRegistry(settings.START_PORT),
@@ -57,9 +58,9 @@ const createHost = (settings: Settings, stateDir: string, journal: DaemonJournal
       keepFiles: settings.LOG_KEEP_FILES,
       freeHead: punchHead,
     },
-    segments: new RecordFolder(join(stateDir, "instances"), ".log.json", true, areSegments),
-    launches: new RecordFolder(join(stateDir, "instances"), ".launch.json", false, isLaunchRecord),
-    states: new RecordFolder(join(stateDir, "states"), ".json", false, isStateRecord),
+    segments: new RecordFolder(join(stateDir, "instances"), ".log.json", true, areSegments, warn),
+    launches: new RecordFolder(join(stateDir, "instances"), ".launch.json", false, isLaunchRecord, warn),
+    states: new RecordFolder(join(stateDir, "states"), ".json", false, isStateRecord, warn),
     env,
     llamaServer: settings.LLAMA_SERVER,
     python: settings.PYTHON,

@@ -1,6 +1,7 @@
 import type { Server, ServerWebSocket, WebSocketHandler } from "bun";
 import type { FieldError } from "../contract/index.ts";
 import type { LogRange } from "../logs/cursor.ts";
+import { LogUnreadableError } from "../logs/unreadable.ts";
 import { InstanceNotFoundError } from "../supervisor/errors.ts";
 import type { ManagedInstance } from "../supervisor/instance.ts";
 import type { Supervisor } from "../supervisor/supervisor.ts";
@@ -14,6 +15,7 @@ import { StateStream } from "./state-stream.ts";
 /** Unsent bytes of one subscriber at which it counts as slow; what is over waits in the log. */
 const BACKPRESSURE_BYTES = 64 * 1024 * 1024;
 const GOING_AWAY = 1001;
+const RETRY_MS = 500;
 
 export interface SocketData {
   kind: "logs" | "state";
@@ -109,6 +111,18 @@ export class SocketHub {
     for (const socket of [...this.sockets]) socket.close(GOING_AWAY, "The daemon is shutting down");
   }
 
+  /** A log that cannot be read now (too many files may be open, say) is tried again for as long as somebody waits. */
+  private async untilOpen(instance: ManagedInstance, socket: Socket): Promise<void> {
+    while (this.sockets.has(socket)) {
+      try {
+        return await instance.openLog();
+      } catch (error) {
+        if (!(error instanceof LogUnreadableError)) this.report(error as Error);
+        await Bun.sleep(RETRY_MS);
+      }
+    }
+  }
+
   private async attach(socket: Socket): Promise<void> {
     let instance: ManagedInstance;
     try {
@@ -119,7 +133,7 @@ export class SocketHub {
       socket.close(1000, "Instance not found");
       return;
     }
-    await instance.openLog();
+    await this.untilOpen(instance, socket);
     if (!this.sockets.has(socket)) return;
     socket.data.stream =
       socket.data.kind === "logs"

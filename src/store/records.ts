@@ -15,7 +15,7 @@ export class RecordFolder<T> {
     private readonly suffix: string,
     private readonly durable: boolean,
     private readonly isRecord: (value: unknown) => value is T,
-    private readonly warn: (message: string) => void = (message) => process.stderr.write(`warning: ${message}\n`),
+    private readonly warn: (message: string) => void,
   ) {
     mkdirSync(dir, { recursive: true, mode: 0o700 });
     // Of daemons that were killed while they wrote one.

@@ -6,6 +6,8 @@ import { removeFoldersAfterEach, temporaryFolder } from "../support/folder.ts";
 
 removeFoldersAfterEach();
 
+const ignore = (): void => undefined;
+
 const isNumbered = (value: unknown): value is { n: number } =>
   typeof value === "object" && value !== null && "n" in value && typeof value.n === "number";
 const isText = (value: unknown): value is string => typeof value === "string";
@@ -13,7 +15,7 @@ const isText = (value: unknown): value is string => typeof value === "string";
 describe("records", () => {
   test("are found again under the id that they were written with, whatever it holds", () => {
     const dir = join(temporaryFolder(), "deep/records");
-    const records = new RecordFolder(dir, ".launch.json", true, isNumbered);
+    const records = new RecordFolder(dir, ".launch.json", true, isNumbered, ignore);
     const ids = ["2f0d5c53-6a0e-4f6c-9b52-4f6f1f1f0a01", "with blank", "../../up", "100%", "ä"];
     for (const [n, id] of ids.entries()) records.write(id, { n });
     expect(records.ids().sort()).toEqual([...ids].sort());
@@ -25,8 +27,8 @@ describe("records", () => {
 
   test("of several kinds share a folder without meeting", () => {
     const dir = temporaryFolder();
-    const launches = new RecordFolder(dir, ".launch.json", false, isText);
-    const logs = new RecordFolder(dir, ".log.json", false, isText);
+    const launches = new RecordFolder(dir, ".launch.json", false, isText, ignore);
+    const logs = new RecordFolder(dir, ".log.json", false, isText, ignore);
     launches.write("a", "launch");
     logs.write("a", "log");
     expect([launches.read("a"), logs.read("a"), launches.ids(), logs.ids()]).toEqual(["launch", "log", ["a"], ["a"]]);
@@ -70,7 +72,7 @@ describe("records", () => {
 
   test("that cannot be read now are not taken for none", () => {
     const dir = temporaryFolder();
-    const records = new RecordFolder(dir, ".json", true, isNumbered);
+    const records = new RecordFolder(dir, ".json", true, isNumbered, ignore);
     records.write("a", { n: 1 });
     renameSync(join(dir, "a.json"), join(dir, "away"));
     symlinkSync("a.json", join(dir, "a.json"));
@@ -81,7 +83,7 @@ describe("records", () => {
 
   test("are for their owner alone, and so is their folder", () => {
     const dir = join(temporaryFolder(), "records");
-    new RecordFolder(dir, ".json", true, isText).write("a", "1");
+    new RecordFolder(dir, ".json", true, isText, ignore).write("a", "1");
     expect(statSync(dir).mode & 0o777).toBe(0o700);
     expect(statSync(join(dir, "a.json")).mode & 0o777).toBe(0o600);
   });
