@@ -8,7 +8,7 @@ has_nvidia_gpu() { command -v nvidia-smi >/dev/null && nvidia-smi -L >/dev/null 
 
 # What the server needs at run time, with the versions that it is tested with.
 hf_requirements() {
-  grep -E '^(torch|transformers|uvicorn|pydantic|safetensors|tokenizers|huggingface_hub|Jinja2|numpy)==' \
+  grep -E '^(torch|transformers|uvicorn|httptools|pydantic|safetensors|tokenizers|huggingface_hub|Jinja2|numpy)==' \
     "$ROOT/pyserver/requirements-dev.txt"
 }
 

@@ -164,6 +164,15 @@ describe.each(operations)("%s", (_, operation, method, path) => {
   });
 });
 
+test("what a seq counts is said of both kinds: for the life of an instance, or of a daemon", () => {
+  const described = (name: string) => {
+    const { properties } = document.components.schemas[name] as { properties: Record<string, { description: string }> };
+    return properties.seq?.description;
+  };
+  expect(described("LogLine")).toContain("for the life of the instance");
+  expect(described("StateFrame")).toContain("again with each daemon");
+});
+
 test("both WebSockets describe their frames", () => {
   for (const path of ["/instances/{id}/logs", "/instances/{id}/state"]) {
     const frames = document.paths[path]?.get?.responses["101"];

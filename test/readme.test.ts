@@ -145,6 +145,21 @@ describe("the commands", () => {
       shows: /stopped successfully[\s\S]*deleted successfully/,
     },
     {
+      begins: "solar-host ctl create",
+      instead: [model],
+      shows: new RegExp(
+        [
+          `^${id}$`,
+          "^NAME +ID +STATUS[^]*^llama-3:8b +[0-9a-f]{8} +running",
+          "^NAME +SLOT +PHASE[^]*^llama-3:8b .*idle",
+          // It may answer before its last lines are there.
+          "load_model: loading model",
+          '"context": "gpu1",$[^]*"instances": \\[',
+        ].join("[^]*"),
+        "m",
+      ),
+    },
+    {
       begins: 'const key = "the API key"',
       script: (text) => `
         config='{"model":"${tinyModel}","alias":"for-a-browser","api_key":"k","threads":1,"ctx_size":4096}'
@@ -160,19 +175,17 @@ PAGE
       shows: /load_model|model loaded|listening on/,
     },
     {
-      begins: "python3 -m pip install torch",
+      begins: "python3 -m venv ~/solar-host/venv",
       // The tests' environment has them.
       instead: [
-        [
-          "python3 -m pip install torch transformers uvicorn pydantic",
-          '"$PYTHON" -m pip show torch transformers uvicorn pydantic',
-        ],
+        ["python3 -m venv ~/solar-host/venv", ":"],
+        ["~/solar-host/venv/bin/python -m pip install", '"$PYTHON" -m pip show'],
       ],
-      shows: /Name: torch[\s\S]*Name: transformers/,
+      shows: /Name: torch[\s\S]*Name: transformers[\s\S]*Name: httptools/,
     },
     {
       begins: "curl -X POST http://localhost:8001/instances ",
-      instead: [["meta-llama/Llama-2-7b-chat-hf", join(models, "solar-tiny")]],
+      instead: [["Qwen/Qwen2.5-0.5B-Instruct", join(models, "solar-tiny")]],
       shows: answer("created", "stopped"),
     },
     {
@@ -335,7 +348,7 @@ ${text}`,
 
   test("the binary works in another folder with nothing beside it, and its key is the owner's alone", () => {
     expect(existsSync(join(home, "bin/solar-host"))).toBe(true);
-    expect(readFileSync(join(home, "solar-host/.env"), "utf8")).toMatch(/^API_KEY=[\w-]{32}\n$/);
+    expect(readFileSync(join(home, "solar-host/.env"), "utf8")).toMatch(/^API_KEY=[\w-]{32}\nPYTHON=\/\S+\n$/);
   });
 
   test("the old instance is loaded and said to be what it is", () => {

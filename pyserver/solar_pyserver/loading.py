@@ -184,7 +184,7 @@ def missing_module(error: ImportError) -> StartupError:
     name = name.split(".")[0]
     return StartupError(
         ExitCode.MISSING_MODULE,
-        f"Python module {name} is missing; install it with: {sys.executable} -m pip install {name}",
+        f"Python module {name} missing from {sys.executable}; install with: {sys.executable} -m pip install {name}",
     )
 
 

@@ -8,13 +8,13 @@ import {
   integer,
   number,
   optional,
-  patchSchema,
   requestSchema,
   text,
   withDefault,
 } from "./fields.ts";
+import { isRecord } from "./record.ts";
 
-/** The config of each backend: one set of fields each, from which request and patch schemas are built. */
+/** The config of each backend: one set of fields each, from which request and answer schemas are built. */
 
 export const backendTypes = ["llamacpp", "huggingface_causal", "huggingface_classification"] as const;
 export type BackendType = (typeof backendTypes)[number];
@@ -118,18 +118,20 @@ export const huggingfaceCausalFields = {
   ...common,
 } as const satisfies Fields;
 
+/** The Python program stores a list without labels where none were given. */
+const unlessEmpty = (value: unknown): unknown => (Array.isArray(value) && value.length === 0 ? null : value);
+
 export const huggingfaceClassificationFields = {
   backend_type: backendType("huggingface_classification"),
   ...huggingface,
   max_length: withDefault(integer("Maximum sequence length in tokens", 1, MAX_INT), 512),
-  labels: optional(
-    custom(
-      z
-        .array(text("Label").schema, { error: "Input should be a list of strings" })
-        .min(1, "Input should not be empty")
-        .meta({ description: "Label names; the model's own when unset" }),
-    ),
-  ),
+  labels: optional({
+    schema: z
+      .array(text("Label").schema, { error: "Input should be a list of strings" })
+      .min(1, "Input should not be empty")
+      .meta({ description: "Label names; the model's own when unset" }),
+    coerce: unlessEmpty,
+  }),
   trust_remote_code: withDefault(flag("Run code that comes with the model"), false),
   ...common,
 } as const satisfies Fields;
@@ -159,10 +161,6 @@ export const configSchemas = {
   huggingface_classification: huggingfaceClassificationConfig,
 } as const satisfies Record<BackendType, z.ZodType<InstanceConfig>>;
 
-/** Made when asked for: only editing needs them, and a daemon should be there in milliseconds. */
-export const configPatchSchema = (type: BackendType): z.ZodType<Record<string, unknown>> =>
-  patchSchema(configFields[type]);
-
 /** The config as a request has it. Parsing goes by {@link parseConfig}, which knows old configs too. */
 export const instanceConfigRequest = z
   .union([llamacppConfig, huggingfaceCausalConfig, huggingfaceClassificationConfig])
@@ -190,13 +188,10 @@ const present = (value: unknown): boolean => value !== undefined && value !== nu
 export const inferBackendType = (config: Record<string, unknown>): BackendType => {
   if (present(config.model)) return "llamacpp";
   if (!present(config.model_id)) return "llamacpp";
-  return present(config.labels) ? "huggingface_classification" : "huggingface_causal";
+  return present(unlessEmpty(config.labels)) ? "huggingface_classification" : "huggingface_causal";
 };
 
 const isBackendType = (value: unknown): value is BackendType => backendTypes.some((name) => name === value);
-
-const isRecord = (value: unknown): value is Record<string, unknown> =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
 
 export interface ConfigIssue {
   path: (string | number)[];
@@ -219,42 +214,45 @@ const valueAt = (value: unknown, path: (string | number)[]): unknown =>
     value,
   );
 
-const failure = (
-  raw: unknown,
-  path: string[],
-  message: string,
-  code: "invalid_type" | "invalid_value",
-): ParsedConfig => ({
-  success: false,
-  issues: [
-    {
-      path,
-      input: valueAt(raw, path),
-      issue:
-        code === "invalid_type"
-          ? { code, expected: "object", path, message, input: raw }
-          : { code, values: [...backendTypes], path, message, input: raw },
-    },
-  ],
-});
+const noObject = (given: unknown): ConfigIssue => {
+  const message = "Input should be an object";
+  return {
+    path: [],
+    input: given,
+    issue: { code: "invalid_type", expected: "object", path: [], message, input: given },
+  };
+};
+
+const unknownType = (given: unknown): ConfigIssue => {
+  const path = ["backend_type"];
+  const message = `Input should be one of ${backendTypes.map((name) => `'${name}'`).join(", ")}`;
+  return {
+    path,
+    input: given,
+    issue: { code: "invalid_value", values: [...backendTypes], path, message, input: given },
+  };
+};
+
+/** Of a backend that nobody knows, only what is given, or needed by every backend, can be said to be wrong. */
+const isOfAnyBackend = (name: string, raw: Record<string, unknown>): boolean =>
+  Object.hasOwn(raw, name) || backendTypes.every((type) => Object.hasOwn(configFields[type], name));
 
 /** Validates a config of any age: fills defaults, drops and names unknown keys, or names each field that is wrong. */
 export const parseConfig = (raw: unknown): ParsedConfig => {
-  if (!isRecord(raw)) return failure(raw, [], "Input should be an object", "invalid_type");
+  if (!isRecord(raw)) return { success: false, issues: [noObject(raw)] };
   const given = raw.backend_type;
-  if (present(given) && !isBackendType(given)) {
-    const names = backendTypes.map((name) => `'${name}'`).join(", ");
-    return failure(raw, ["backend_type"], `Input should be one of ${names}`, "invalid_value");
-  }
+  const known = !present(given) || isBackendType(given);
   const type = isBackendType(given) ? given : inferBackendType(raw);
   const result = configSchemas[type].safeParse({ ...raw, backend_type: type });
-  if (!result.success) {
-    const issues = result.error.issues.map((issue) => {
-      const path = pathOf(issue);
-      return { path, issue, input: valueAt(raw, path) };
-    });
-    return { success: false, issues };
+  const wrong = (result.error?.issues ?? []).map((issue): ConfigIssue => {
+    const path = pathOf(issue);
+    return { path, issue, input: valueAt(raw, path) };
+  });
+  if (!known) {
+    const others = wrong.filter(({ path }) => isOfAnyBackend(String(path[0]), raw));
+    return { success: false, issues: [unknownType(given), ...others] };
   }
+  if (!result.success) return { success: false, issues: wrong };
   const unknownKeys = Object.keys(raw).filter((key) => !Object.hasOwn(configFields[type], key));
   return { success: true, config: result.data, unknownKeys };
 };

@@ -19,15 +19,21 @@ export const validationError = z.object({ detail: z.array(fieldError) }).meta({ 
 const secretField = (name: string | number | undefined): boolean =>
   typeof name === "string" && /key|secret|token$/i.test(name);
 
+/** As pydantic calls a value that is too small or too large, by what is counted of it. */
+const boundTypes: Record<string, Record<"too_small" | "too_big", string>> = {
+  string: { too_small: "string_too_short", too_big: "string_too_long" },
+  array: { too_small: "too_short", too_big: "too_long" },
+};
+
 const typeOf = (issue: z.core.$ZodIssue, missing: boolean): string => {
   if (missing) return "missing";
   switch (issue.code) {
     case "invalid_type":
       return `${issue.expected}_type`;
     case "too_big":
-      return "less_than_equal";
+      return boundTypes[issue.origin]?.too_big ?? "less_than_equal";
     case "too_small":
-      return "greater_than_equal";
+      return boundTypes[issue.origin]?.too_small ?? "greater_than_equal";
     case "invalid_value":
       return "literal_error";
     case "invalid_format":

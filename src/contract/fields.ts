@@ -13,19 +13,22 @@ const toNumber = (value: unknown): unknown => {
   return decimal ? Number(value) : value;
 };
 
+const booleans: ReadonlyMap<string, boolean> = new Map([
+  ...["true", "1", "yes", "on", "t", "y"].map((word) => [word, true] as const),
+  ...["false", "0", "no", "off", "f", "n"].map((word) => [word, false] as const),
+]);
+
+/** The words for yes and no, and the numbers 1 and 0, that pydantic takes. */
 const toBoolean = (value: unknown): unknown => {
-  if (typeof value !== "string") return value;
-  const word = value.trim().toLowerCase();
-  if (word === "true" || word === "1") return true;
-  if (word === "false" || word === "0") return false;
-  return value;
+  if (typeof value !== "string" && typeof value !== "number") return value;
+  return booleans.get(String(value).trim().toLowerCase()) ?? value;
 };
 
 const asIs = (value: unknown): unknown => value;
 
 type Coercion = (value: unknown) => unknown;
 
-/** What a field is before it is put into a request schema or a patch schema. */
+/** What a field is before it is put into a request schema or an answer schema. */
 export interface Field<S extends z.ZodType = z.ZodType> {
   schema: S;
   coerce: Coercion;
@@ -116,24 +119,6 @@ export const requestSchema = <F extends Fields>(fields: F): z.ZodObject<RequestS
   z.object(
     Object.fromEntries(Object.entries(fields).map(([name, field]) => [name, requestField(field)])),
   ) as unknown as z.ZodObject<RequestShape<F>>;
-
-type PatchShape<F extends Fields> = {
-  [K in keyof F]: F[K] extends Field<infer S> ? z.ZodOptional<z.ZodNullable<S>> : never;
-};
-
-/** The schema of a part of a config: no defaults, absent stays absent, null or `""` unsets. */
-export const patchSchema = <F extends Fields>(fields: F): z.ZodObject<PatchShape<F>> =>
-  z.strictObject(
-    Object.fromEntries(
-      Object.entries(fields).map(([name, field]) => [
-        name,
-        z.preprocess(
-          (value) => (value === undefined ? undefined : isBlank(value) ? null : field.coerce(value)),
-          (field.schema as z.ZodType).nullable().optional(),
-        ),
-      ]),
-    ),
-  ) as unknown as z.ZodObject<PatchShape<F>>;
 
 type AnswerSchema<F extends AnyField> =
   F extends OptionalField<infer S> ? z.ZodNullable<S> : F extends Field<infer S> ? S : never;

@@ -24,10 +24,12 @@ export type LogFrame = z.output<typeof logFrame>;
 
 export const stateFrame = z
   .object({
-    seq: z.int().min(0).optional().meta({ description: "Absent in the first frame" }),
-    timestamp: z.string().optional(),
+    seq: z.int().min(0).optional().meta({
+      description: "Number of the change, from 0 on again with each daemon; absent in the first frame",
+    }),
+    timestamp: z.string().optional().meta({ description: "When it changed; RFC 3339, UTC; absent in the first frame" }),
     type: z.literal("instance_state"),
     data: runtimeState,
   })
-  .meta({ id: "StateFrame" });
+  .meta({ id: "StateFrame", description: "The whole state: first as it is, then at each change" });
 export type StateFrame = z.output<typeof stateFrame>;

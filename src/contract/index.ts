@@ -4,5 +4,6 @@ export * from "./errors.ts";
 export * from "./frames.ts";
 export * from "./instance.ts";
 export * from "./instance-facts.ts";
+export * from "./record.ts";
 export * from "./runtime-state.ts";
 export * from "./system.ts";

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { backendTypes, instanceConfig, instanceConfigRequest } from "./config.ts";
+import { instanceConfig, instanceConfigRequest } from "./config.ts";
 import { answerFacts, instanceFacts, instanceId } from "./instance-facts.ts";
 
 export const instance = z.object({ id: instanceId, config: instanceConfig, ...instanceFacts }).meta({ id: "Instance" });
@@ -10,5 +10,3 @@ export type InstanceAnswer = z.output<typeof instanceAnswer>;
 
 /** `{config}`, as create and update take it. */
 export const instanceRequest = z.object({ config: instanceConfigRequest }).meta({ id: "InstanceRequest" });
-
-export const supportedBackends = backendTypes;

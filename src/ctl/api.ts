@@ -13,7 +13,8 @@ export interface RequestOptions {
   body?: unknown;
   /** Null: as long as it takes, since it waits for a model server. */
   timeoutMs?: number | null;
-  signal?: AbortSignal;
+  /** Of the user's own limit: past it the exit code says that the time is over. */
+  signal?: AbortSignal | undefined;
 }
 
 export interface Answer<T> {
@@ -135,11 +136,20 @@ export class Api {
   }
 
   unreachable(error: unknown): CtlError {
-    const { name, url } = this.target;
-    const where = name === url ? url : `${name} (${url})`;
-    return new CtlError(exitCodes.unreachable, `cannot reach ${where}: ${whyUnreachable(error)}`, [
+    return new CtlError(exitCodes.unreachable, `cannot reach ${this.where}: ${whyUnreachable(error)}`, [
       "is the daemon running there, and is this its address? (solar-host serve)",
     ]);
+  }
+
+  /** The time is over that the user gave. */
+  private tooLate(): CtlError {
+    return new CtlError(exitCodes.timeout, `the time is over: ${this.where} does not answer`);
+  }
+
+  /** Name and address, for people. */
+  private get where(): string {
+    const { name, url } = this.target;
+    return name === url ? url : `${name} (${url})`;
   }
 
   private async exchange(path: string, options: RequestOptions): Promise<{ status: number; text: string }> {
@@ -166,7 +176,7 @@ export class Api {
       } as RequestInit);
       return { status: answer.status, text: await answer.text() };
     } catch (error) {
-      if (signal?.aborted === true) throw error;
+      if (signal?.aborted === true) throw this.tooLate();
       if ((error as Error).name === "TimeoutError") {
         throw this.unreachable(new Error(`no answer within ${(timeoutMs ?? 0) / 1000} s`));
       }
@@ -187,20 +197,25 @@ export class Api {
   }
 
   refusedKey(): CtlError {
-    const { name, url, key, keyFrom } = this.target;
-    const where = name === url ? url : `${name} (${url})`;
+    const { key, keyFrom } = this.target;
     return new CtlError(
       exitCodes.refusedKey,
-      key === "" ? `${where} asks for a key` : `${where} refused the key from ${keyFrom}`,
-      [
-        "the daemon's key is API_KEY in the .env of its directory",
-        "give it with --key -, in SOLAR_HOST_API_KEY, or once: solar-host ctl context add <name> <address> --key -",
-      ],
+      key === "" ? `${this.where} asks for a key` : `${this.where} refused the key from ${keyFrom}`,
+      ["the daemon's key is API_KEY in the .env of its directory", this.keyHint()],
     );
   }
 
+  /** Where the right key is to go: each kind of target has another place for it. */
+  private keyHint(): string {
+    const { context, directory, keyFrom, url } = this.target;
+    if (context !== undefined) return `keep the right one: solar-host ctl context add ${context} ${url} --key -`;
+    if (directory !== undefined && keyFrom === "--key") return "leave --key out: the daemon's own record has its key";
+    if (directory !== undefined) return "give the right one with --key -, or start the daemon again";
+    return `give it with --key -, in SOLAR_HOST_API_KEY, or once: solar-host ctl context add <name> ${url} --key -`;
+  }
+
   /** Names a daemon, or something that is none, whose answers are not those of our contract. */
-  private async incompatible(what: string, problem: string, changed = false): Promise<CtlError> {
+  async incompatible(what: string, problem: string, changed = false): Promise<CtlError> {
     const { version } = await import("../version.ts");
     const [other, mayBeDone] = await Promise.all([this.otherVersion(), changed]);
     const hints = mayBeDone ? ["what was asked for may have been done all the same: look with solar-host ctl ls"] : [];

@@ -30,5 +30,5 @@ export const operate = (
     method: "POST",
     timeoutMs: null,
     query: { wait: verb === "stop" ? undefined : waitS },
-    ...(signal === undefined ? {} : { signal }),
+    signal,
   });

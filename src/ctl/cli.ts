@@ -18,7 +18,7 @@ export const addConnection = (command: Command): Command =>
   command
     .optionsGroup("Which daemon:")
     .option("--context <name>", "a context, 'local', or the directory of a daemon on this machine")
-    .option("--url <address>", "its address")
+    .option("--url <address>", "its address; a name alone is at port 8001")
     .option(
       "--key <key>",
       "its key; '-' reads it from stdin. Others on this machine see a key given here: for trying out",
@@ -98,10 +98,10 @@ export class Cli {
   }
 
   /** The instances that the command line names. Names that cannot be resolved are told, and the others are done. */
-  async named(command: Command, names: readonly string[], everything: boolean): Promise<Named> {
+  async named(command: Command, names: readonly string[], everything: boolean, signal?: AbortSignal): Promise<Named> {
     checkNamed(names, everything);
     const api = await this.connect(command);
-    const { value: all } = await listInstances(api);
+    const { value: all } = await listInstances(api, { signal });
     const { instances, errors } = chooseInstances(names, everything, all);
     const code = worst(errors.map((error) => reportError(this.io, error)));
     if (everything && all.length === 0) this.io.say("there are no instances");

@@ -1,7 +1,7 @@
 import { Command, type Option } from "commander";
 import { Api } from "./api.ts";
 import { listInstances } from "./calls.ts";
-import { Cli } from "./cli.ts";
+import { addConnection, Cli } from "./cli.ts";
 import { LOCAL, readContexts } from "./contexts.ts";
 import type { Io } from "./io.ts";
 import { oneLine } from "./table.ts";
@@ -34,20 +34,36 @@ const optionsOf = (command: Command): Candidate[] =>
     .flatMap(({ long, description }) => (long ? [{ value: long, description }] : []))
     .concat([{ value: "--help", description: "display help for command" }]);
 
+const namedContexts = (io: Io): Candidate[] =>
+  Object.entries(readContexts(io).contexts).map(([value, { url }]) => ({ value, description: url }));
+
 const contextNames = (io: Io): Candidate[] => [
-  ...Object.entries(readContexts(io).contexts).map(([value, { url }]) => ({ value, description: url })),
+  ...namedContexts(io),
   { value: LOCAL, description: "the daemon on this machine" },
 ];
+
+/** A flag that means yes when it stands alone. */
+const isYesOrNo = (flags: string): boolean => flags.includes("true|false");
 
 const valuesOf = (io: Io, { long, argChoices, flags }: Option): Completion => {
   if (long === "--context") return contextNames(io);
   if (argChoices !== undefined) return words(argChoices);
-  return flags.includes("<file>") ? FILES : flags.includes("true|false") ? words(["true", "false"]) : [];
+  return flags.includes("<file>") ? FILES : isYesOrNo(flags) ? words(["true", "false"]) : [];
+};
+
+/** What is to stand behind `--flag=`. The shells complete file names in words of their own only. */
+const afterEquals = (io: Io, options: readonly Option[], begun: string): Completion | null => {
+  const flag = /^(--[\w-]+)=/.exec(begun)?.[1];
+  const option = options.find(({ long }) => flag !== undefined && long === flag);
+  if (option === undefined) return null;
+  const values = valuesOf(io, option);
+  return values === FILES ? [] : values.map(({ value, ...rest }) => ({ value: `${flag}=${value}`, ...rest }));
 };
 
 const flagValue = (typed: readonly string[], flag: string): string | undefined => {
-  const at = typed.lastIndexOf(flag);
-  return at < 0 ? undefined : typed[at + 1];
+  const at = typed.findLastIndex((word) => word === flag || word.startsWith(`${flag}=`));
+  if (at < 0) return undefined;
+  return typed[at] === flag ? typed[at + 1] : typed[at]?.slice(flag.length + 1);
 };
 
 /** Aliases, and ids where they are begun or where aliases are shared. */
@@ -87,8 +103,17 @@ const positional = async (
 ): Promise<Completion> => {
   if (NAMED_VERBS.includes(verb)) return await instanceNames(io, typed, begun);
   if (verb === "completion") return words(SHELLS);
-  if (verb === "context" && (command.name() === "use" || command.name() === "rm")) return contextNames(io);
+  if (verb === "context" && command.name() === "use") return contextNames(io);
+  if (verb === "context" && command.name() === "rm")
+    return namedContexts(io).filter(({ value }) => !typed.includes(value));
   return command.commands.map((inner) => ({ value: inner.name(), description: inner.description() }));
+};
+
+/** The daemon's flags are its own: the client knows them from what it says of itself. */
+const serveFlags = (): Candidate[] => {
+  const help = Bun.spawnSync([process.execPath, "serve", "--help"], { stdin: "ignore", stderr: "ignore" });
+  const lines = help.stdout.toString().matchAll(/^ {2}(?:-\w, )?(--[\w-]+)(?: [<[]\S+)? +(.*)$/gm);
+  return [...lines].map(([, value = "", description = ""]) => ({ value, description }));
 };
 
 /** @param typed the words behind `solar-host`, the one that is begun last */
@@ -101,16 +126,22 @@ const candidates = async (io: Io, typed: readonly string[]): Promise<Completion>
       { value: "ctl", description: "the client" },
     ];
   }
+  if (typed[0] === "serve") return begun.startsWith("-") ? serveFlags() : [];
   if (typed[0] !== "ctl") return [];
   const at = await loaded(io, before);
   if (at === null) {
     if (before.at(-1) === "--context") return contextNames(io);
+    const valued = afterEquals(io, addConnection(new Command()).options, begun);
+    if (valued !== null) return valued;
     if (begun.startsWith("-")) return words(["--context", "--url", "--key", "--help"]);
     return verbs.map(({ name, summary }) => ({ value: name, description: summary }));
   }
   const last = before.at(-1) ?? "";
   const option = at.command.options.find(({ long, short }) => last !== "" && (long === last || short === last));
-  if (option?.required) return valuesOf(io, option);
+  if (option?.required || (option?.optional && !begun.startsWith("-") && isYesOrNo(option.flags)))
+    return valuesOf(io, option);
+  const valued = afterEquals(io, at.command.options, begun);
+  if (valued !== null) return valued;
   if (begun.startsWith("-")) return optionsOf(at.command);
   return await positional(io, at.verb, at.command, before, begun);
 };

@@ -57,7 +57,7 @@ export const checked = (given: RawConfig, before: RawConfig): RawConfig => {
     const lines = parsed.issues.map(
       ({ path, issue, input }) => `${path.join(".")}: ${toFieldError(path, issue, input).msg}`,
     );
-    throw usageError("these values are not taken:", ...lines);
+    throw usageError("these values are not taken:", ...new Set(lines));
   }
   // A newer daemon has fields that this client does not know; any other is a slip of the pen.
   const unknown = parsed.unknownKeys.filter((key) => !Object.hasOwn(before, key));

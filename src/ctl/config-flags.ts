@@ -81,6 +81,11 @@ export const addFieldOptions = (command: Command, fields: readonly ConfigField[]
     const option = new Option(`${flagOf(field.name)} ${placeholder(field)}`, `${field.description}${note(field)}`);
     if (field.kind === "choice") option.choices([...field.choices]);
     command.addOption(option);
+    // Under the field's own name too, as it stands in a file.
+    if (!field.name.includes("_")) continue;
+    const same = new Option(`--${field.name} ${placeholder(field)}`).hideHelp();
+    if (field.kind === "choice") same.choices([...field.choices]);
+    command.addOption(same);
   }
 };
 
@@ -101,7 +106,7 @@ export const configOf = (
 ): Record<string, unknown> =>
   Object.fromEntries(
     fields.flatMap(({ name, kind }): [string, unknown][] => {
-      const given = options[propertyOf(name)];
+      const given = options[propertyOf(name)] ?? options[name];
       // A flag alone means yes.
       const value = given === true ? "true" : given;
       if (typeof value !== "string") return [];

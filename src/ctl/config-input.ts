@@ -1,13 +1,11 @@
 import { readFileSync } from "node:fs";
+import { isRecord } from "../contract/record.ts";
 import type { Cli } from "./cli.ts";
 import { CtlError, exitCodes, usageError } from "./errors.ts";
 
 /** A config from a file or stdin: JSON or YAML, the bare config or `{config}` as the API takes it. */
 
 export type RawConfig = Record<string, unknown>;
-
-const isRecord = (value: unknown): value is RawConfig =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
 
 /** YAML holds all of JSON. @throws usage error with the place of what is wrong */
 export const parseConfigText = async (text: string, name: string): Promise<RawConfig> => {

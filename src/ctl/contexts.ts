@@ -13,6 +13,9 @@ export type Context = z.output<typeof context>;
 const contextsFile = z.object({ current: z.string().nullable(), contexts: z.record(z.string(), context) });
 export type Contexts = z.output<typeof contextsFile>;
 
+/** Where a daemon listens unless told otherwise. */
+const USUAL_PORT = "8001";
+
 /** The name of the daemon on this machine, which needs no context. */
 export const LOCAL = "local";
 
@@ -70,11 +73,12 @@ export const contextNamed = (contexts: Contexts, name: string): Context => {
 };
 
 /**
- * The address of a daemon as it is kept: with a scheme, without an end slash.
+ * The address of a daemon as it is kept: with a scheme, without an end slash. A name alone is at the daemon's own port.
  * @throws usage error where it is none
  */
 export const parseUrl = (text: string): string => {
-  const full = /^[a-z][a-z0-9+.-]*:\/\//i.test(text) ? text : `http://${text}`;
+  const hasScheme = /^[a-z][a-z0-9+.-]*:\/\//i.test(text);
+  const full = hasScheme ? text : `http://${text}`;
   const url = URL.canParse(full) ? new URL(full) : null;
   if (url === null || (url.protocol !== "http:" && url.protocol !== "https:")) {
     throw usageError(`'${text}' is no address of a daemon`, "write it as http://gpu1:8001");
@@ -85,5 +89,7 @@ export const parseUrl = (text: string): string => {
       "give the key with --key -, or in SOLAR_HOST_API_KEY",
     );
   }
+  // Said to be at port 80, it is not at the daemon's.
+  if (!hasScheme && !/^(?:\[[^\]]*\]|[^:/]*):\d/.test(text)) url.port = USUAL_PORT;
   return `${url.origin}${url.pathname.replace(/\/+$/, "")}`;
 };

@@ -4,6 +4,7 @@ import { parseConfigText, type RawConfig } from "./config-input.ts";
 import { commented, configAsYaml, EditedFile } from "./editor.ts";
 import { CtlError, usageError } from "./errors.ts";
 import { reportError } from "./io.ts";
+import { asWord } from "./names.ts";
 
 /** A config in the user's editor, as often as it takes; a text that was changed and not applied is kept. */
 
@@ -11,7 +12,7 @@ const kept = (error: CtlError, { path }: EditedFile, name: string): CtlError =>
   new CtlError(error.exitCode, error.message, [
     ...error.hints,
     `your text is kept: ${path}`,
-    `mend it and apply it: solar-host ctl edit ${name} -f ${path}`,
+    `mend it and apply it: solar-host ctl edit ${asWord(name)} -f ${path}`,
   ]);
 
 /** The config in the text, or what is wrong with it. */

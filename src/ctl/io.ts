@@ -1,5 +1,7 @@
+import { writeSync } from "node:fs";
 import { isatty } from "node:tty";
 import { CtlError, exitCodes } from "./errors.ts";
+import { harmless } from "./harmless.ts";
 import { Output } from "./output.ts";
 
 /** The one place that prints: data on stdout, messages on stderr, colours only where they belong. */
@@ -65,13 +67,25 @@ const side = (fd: 1 | 2, env: Io["env"]) => {
   };
 };
 
+const unlessClosed = (write: () => void): void => {
+  try {
+    write();
+  } catch {
+    // Nobody is left to be told.
+  }
+};
+
 /**
  * The io of this process. Streams are made when they are first written to: making one takes a tenth of what `ls`
  * takes. A reader that went away (`| head`) is no error and ends the process.
  */
 export const processIo = (home: string): Io => {
   const { env } = process;
-  const out = new Output(1, (code) => process.exit(code === "EPIPE" ? 0 : exitCodes.failure));
+  const out = new Output(1, (code) => {
+    if (code === "EPIPE") process.exit(exitCodes.ok);
+    unlessClosed(() => writeSync(2, `error: cannot write: ${code}\n`));
+    process.exit(exitCodes.failure);
+  });
   let err: NodeJS.WriteStream | null = null;
   const stderr = (): NodeJS.WriteStream => {
     if (err === null) {
@@ -80,6 +94,7 @@ export const processIo = (home: string): Io => {
     }
     return err;
   };
+  const errorSide = side(2, env);
   return {
     env,
     cwd: process.cwd(),
@@ -90,9 +105,9 @@ export const processIo = (home: string): Io => {
       waiting: () => out.waiting,
       drained: () => out.drained(),
     },
-    stderr: side(2, env),
+    stderr: errorSide,
     write: (text) => out.write(text),
-    say: (text) => void stderr().write(`${text}\n`),
+    say: (text) => void stderr().write(`${errorSide.terminal ? harmless(text, true) : text}\n`),
     writeError: (text) => void stderr().write(text),
   };
 };
@@ -118,9 +133,11 @@ export const writeAnswers = (
 /** Tells what went wrong and what to do next; gives the exit code. */
 export const reportError = (io: Io, error: unknown): number => {
   const { red, dim } = io.stderr.palette;
+  // Much of it comes from elsewhere: from a model server, a daemon, a file.
+  const clean: Paint = io.stderr.terminal ? (text) => harmless(text, false) : plain;
   const message = error instanceof Error ? error.message : String(error);
-  io.say(`${red("error:")} ${message}`);
+  io.say(`${red("error:")} ${clean(message)}`);
   if (!(error instanceof CtlError)) return exitCodes.failure;
-  for (const hint of error.hints) io.say(dim(`  ${hint}`));
+  for (const hint of error.hints) io.say(dim(`  ${clean(hint)}`));
   return error.exitCode;
 };

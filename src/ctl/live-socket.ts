@@ -1,3 +1,4 @@
+import type { z } from "zod";
 import type { Api } from "./api.ts";
 import { getInstance } from "./calls.ts";
 import { CtlError, exitCodes } from "./errors.ts";
@@ -21,7 +22,7 @@ type Socket = WebSocket & { ping(): void; terminate(): void };
 export interface LiveHandlers {
   /** Path and query of the next connection. */
   path(): string;
-  /** A CtlError that it throws ends the whole. */
+  /** What it throws ends the whole; a FrameError is told with the daemon's version. */
   frame(text: string): void;
   /** The connection is lost, and tried again. */
   lost(): void;
@@ -32,13 +33,24 @@ const openSocket = (url: string, headers: Record<string, string>): Socket =>
   // Bun takes headers here, which a browser would not.
   new WebSocket(url, { headers } as unknown as string[]) as Socket;
 
-/** What a daemon of another version may send; an error frame is followed by the end of the stream, which says more. */
-export const notUnderstood = (name: string, frame: string): CtlError =>
-  frame.startsWith('{"error":')
-    ? new CtlError(exitCodes.notFound, `${name}: Instance not found`)
-    : new CtlError(exitCodes.failure, `${name}: the daemon sends what this client does not understand`, [
-        "compare their versions: solar-host ctl health; solar-host --version",
-      ]);
+/** A frame that this client does not know: what was wrong with it. A daemon of another version may send such. */
+export class FrameError extends Error {}
+
+/** @throws FrameError */
+export const parseFrame = (text: string): unknown => {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new FrameError("a frame that is no JSON");
+  }
+};
+
+/** Why a frame is not taken. An error frame is followed by the end of the stream, which says no more than it. */
+export const notUnderstood = (name: string, text: string, { issues }: z.ZodError): Error => {
+  if (text.startsWith('{"error":')) return new CtlError(exitCodes.notFound, `${name}: Instance not found`);
+  const [issue] = issues;
+  return new FrameError(`a frame's ${issue?.path.map(String).join(".") || "content"}: ${issue?.message ?? "?"}`);
+};
 
 export class LiveSocket {
   private socket: Socket | null = null;
@@ -105,7 +117,8 @@ export class LiveSocket {
       try {
         this.handlers.frame(String(data));
       } catch (error) {
-        this.end?.(error);
+        this.pause();
+        void this.explained(error).then((told) => this.end?.(told));
       }
     };
     socket.addEventListener("pong", () => {
@@ -119,6 +132,12 @@ export class LiveSocket {
       if (code === NORMAL_CLOSURE) this.end?.(this.gone(reason));
       else void this.reconnect(opened);
     };
+  }
+
+  private async explained(error: unknown): Promise<unknown> {
+    if (!(error instanceof FrameError)) return error;
+    const [path = ""] = this.handlers.path().split("?", 1);
+    return await this.api.incompatible(`WS ${path}`, error.message);
   }
 
   private async reconnect(opened: boolean): Promise<void> {

@@ -2,7 +2,7 @@ import { gapFrame, logLine } from "../contract/frames.ts";
 import type { Api } from "./api.ts";
 import { instancePath } from "./calls.ts";
 import type { Io } from "./io.ts";
-import { LiveSocket, notUnderstood } from "./live-socket.ts";
+import { LiveSocket, notUnderstood, parseFrame } from "./live-socket.ts";
 import type { Gap } from "./log-pages.ts";
 import type { LogPrinter, LogSource } from "./log-printer.ts";
 
@@ -13,14 +13,6 @@ const FULL_BYTES = 8 * 1024 * 1024;
 
 export const gapMessage = (name: string, { from, to }: Gap): string =>
   `${name}: lines ${from} to ${to} (${to - from + 1}) are missing: their log file is no longer there`;
-
-const unlessBroken = (text: string): unknown => {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return null;
-  }
-};
 
 export class LogFollower {
   private readonly socket: LiveSocket;
@@ -59,7 +51,7 @@ export class LogFollower {
   }
 
   private frame(text: string): void {
-    const frame = unlessBroken(text);
+    const frame = parseFrame(text);
     const line = logLine.safeParse(frame);
     if (line.success) {
       const { seq } = line.data;
@@ -70,7 +62,7 @@ export class LogFollower {
       return;
     }
     const gap = gapFrame.safeParse(frame);
-    if (!gap.success) throw notUnderstood(this.source.name, text);
+    if (!gap.success) throw notUnderstood(this.source.name, text, line.error);
     const { from, to } = gap.data;
     if (to <= this.last) return;
     this.tellGap({ from: Math.max(from, this.last + 1), to });

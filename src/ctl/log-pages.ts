@@ -23,8 +23,12 @@ export interface LogStart {
   tail: number | null;
 }
 
-const readPage = async (api: Api, id: string, query: Record<string, number | undefined>): Promise<LogLine[]> =>
-  (await api.request(instancePath(id, "/logs"), page, { query })).value;
+const readPage = async (
+  api: Api,
+  id: string,
+  query: Record<string, number | undefined>,
+  signal?: AbortSignal,
+): Promise<LogLine[]> => (await api.request(instancePath(id, "/logs"), page, { query, signal })).value;
 
 /**
  * Seq after which the lines begin that came at `moment` or later. Times never run back in a log, so halving
@@ -50,8 +54,8 @@ export const seqBefore = async (api: Api, id: string, moment: number): Promise<n
 };
 
 /** Seq of the newest line; -1 where there is none. */
-export const newestSeq = async (api: Api, id: string): Promise<number> =>
-  (await readPage(api, id, { tail: 1, limit: 1 }))[0]?.seq ?? -1;
+export const newestSeq = async (api: Api, id: string, signal?: AbortSignal): Promise<number> =>
+  (await readPage(api, id, { tail: 1, limit: 1 }, signal))[0]?.seq ?? -1;
 
 /**
  * The lines that a log holds from `start` on, up to its present end.

@@ -10,9 +10,16 @@ export const shortId = (id: string): string => id.slice(0, SHORT);
 /** What people may call it: its alias, or the id's beginning where another has the same alias. */
 export const nameOf = (instance: ListedInstance, all: readonly ListedInstance[]): string => {
   const { alias } = instance.config;
-  const shared = all.some((other) => other.id !== instance.id && other.config.alias === alias);
-  return shared ? shortId(instance.id) : alias;
+  const others = all.filter(({ id }) => id !== instance.id);
+  if (alias !== "" && others.every((other) => other.config.alias !== alias && other.id !== alias)) return alias;
+  const short = shortId(instance.id);
+  const isTaken = others.some(({ id, config }) => id.startsWith(short) || config.alias === short);
+  return isTaken ? instance.id : short;
 };
+
+/** As a word that a shell takes as it is, for a command that is to be copied. */
+export const asWord = (name: string): string =>
+  /^[\w@%+=:,./-]+$/.test(name) ? name : `'${name.replaceAll("'", "'\\''")}'`;
 
 const candidates = (name: string, all: readonly ListedInstance[]): ListedInstance[] => {
   const rules: ((instance: ListedInstance) => boolean)[] = [

@@ -52,6 +52,13 @@ export class Progress {
     this.draw();
   }
 
+  /** Said above what is drawn, whoever wants ids or JSON only. */
+  note(message: string): void {
+    this.clear();
+    this.io.say(message);
+    this.draw();
+  }
+
   /** The terminal as it was. */
   clear(): void {
     if (this.drawn > 0) this.io.writeError(`\u001b[${this.drawn}A\r\u001b[J`);
@@ -61,7 +68,7 @@ export class Progress {
   private draw(): void {
     if (!this.io.stderr.terminal || this.silent) return;
     const width = this.io.stderr.width();
-    const text = [...this.lines.values()].map((line) => `\r\u001b[K${fit(line, width)}\n`).join("");
+    const text = [...this.lines.values()].map((line) => `\r\u001b[K${fit(oneLine(line), width)}\n`).join("");
     this.io.writeError(`${this.drawn > 0 ? `\u001b[${this.drawn}A` : ""}${text}`);
     this.drawn = this.lines.size;
   }

@@ -1,4 +1,5 @@
 import { createInterface } from "node:readline";
+import { harmless } from "./harmless.ts";
 import type { Io } from "./io.ts";
 
 /** Questions to a person; asked on stderr, since stdout is for data. Callers ask on a terminal only. */
@@ -16,7 +17,7 @@ const readLine = (): Promise<string | null> =>
 
 /** Anything but yes is no. */
 export const confirm = async (io: Io, question: string): Promise<boolean> => {
-  io.writeError(`${question} [y/N] `);
+  io.writeError(`${harmless(question, false)} [y/N] `);
   const answer = await readLine();
   if (answer === null) io.say("");
   return /^y(?:es)?$/i.test(answer?.trim() ?? "");

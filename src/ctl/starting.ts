@@ -1,11 +1,12 @@
 import type { Command } from "commander";
 import type { ListedInstance } from "../contract/instance-facts.ts";
 import { type Api, RefusedError } from "./api.ts";
-import { awaitInstance, runsOrWhyNot, withLastLines } from "./await-status.ts";
+import { awaitInstance, runsOrWhyNot, sayLost, withLastLines } from "./await-status.ts";
 import { operate } from "./calls.ts";
 import type { Cli } from "./cli.ts";
+import { type Deadline, deadlineIn, NEVER } from "./deadline.ts";
 import { CtlError, exitCodes } from "./errors.ts";
-import { nameOf } from "./names.ts";
+import { asWord, nameOf } from "./names.ts";
 import { Progress } from "./progress.ts";
 import { parseDuration } from "./time.ts";
 
@@ -20,7 +21,7 @@ export interface StartOptions {
 }
 
 export interface Patience {
-  ms: number | null;
+  deadline: Deadline;
   /** Taking longer is an error; otherwise it is left to go on. */
   strict: boolean;
 }
@@ -30,10 +31,11 @@ export const addPatience = (command: Command): Command =>
     .option("-w, --wait", "until it runs, however long it loads; progress is shown")
     .option("--timeout <time>", "wait at most so long (30s, 5m); exit code 124 when it is over");
 
-/** `--timeout` says how long, and so that one waits at all. */
+/** `--timeout` says how long from now, and so that one waits at all. */
 export const patienceOf = ({ wait, timeout }: StartOptions): Patience => {
-  if (timeout !== undefined) return { ms: parseDuration(timeout, "--timeout"), strict: true };
-  return wait === undefined ? { ms: UNASKED_WAIT_MS, strict: false } : { ms: null, strict: true };
+  if (timeout !== undefined) return { deadline: deadlineIn(parseDuration(timeout, "--timeout")), strict: true };
+  if (wait !== undefined) return { deadline: NEVER, strict: true };
+  return { deadline: { at: performance.now() + UNASKED_WAIT_MS }, strict: false };
 };
 
 export interface Started {
@@ -45,19 +47,33 @@ export interface Started {
 const stillLoading = (name: string, error: CtlError): CtlError =>
   new CtlError(exitCodes.timeout, error.message, [
     "it goes on loading",
-    `wait longer: solar-host ctl wait ${name} --for running`,
-    `or give up: solar-host ctl stop ${name}`,
+    `wait longer: solar-host ctl wait ${asWord(name)} --for running`,
+    `or give up: solar-host ctl stop ${asWord(name)}`,
   ]);
 
+/** Nobody knows whether what was asked for and not answered was done. */
+const tooLate = (error: unknown, name: string, verb: "start" | "restart"): unknown =>
+  error instanceof CtlError && error.exitCode === exitCodes.timeout
+    ? new CtlError(exitCodes.timeout, error.message, [
+        `it may have been asked to ${verb} ${asWord(name)} all the same: solar-host ctl get ${asWord(name)}`,
+      ])
+    : error;
+
+/** Seq of the newest line; -1 where there is none, or the daemon does not say. */
+const lastSeq = async (api: Api, id: string, { signal }: Deadline): Promise<number> => {
+  const { newestSeq } = await import("./log-pages.ts");
+  return await newestSeq(api, id, signal).catch(() => -1);
+};
+
 /** What a start that failed is told as; anything else stays what it is. */
-const explained = async (api: Api, id: string, name: string, error: unknown): Promise<unknown> => {
+const explained = async (api: Api, id: string, name: string, error: unknown, after: number): Promise<unknown> => {
   if (!(error instanceof CtlError)) return error;
   if (error instanceof RefusedError && error.status === 500) {
     // The API's own words name the reason as the instance does.
-    return await withLastLines(api, id, name, new CtlError(exitCodes.failure, `${name}: ${error.message}`));
+    return await withLastLines(api, id, name, new CtlError(exitCodes.failure, `${name}: ${error.message}`), after);
   }
   if (error instanceof RefusedError || error.exitCode !== exitCodes.failure) return error;
-  return await withLastLines(api, id, name, error);
+  return await withLastLines(api, id, name, error, after);
 };
 
 /**
@@ -71,16 +87,21 @@ const startOne = async (
   verb: "start" | "restart",
   patience: Patience,
   progress: Progress,
+  onLost: (error: CtlError) => void,
 ): Promise<Started> => {
   const { id } = instance;
-  const deadline = patience.ms === null ? null : performance.now() + patience.ms;
+  const { deadline } = patience;
+  // What earlier starts wrote does not explain how this one ends.
+  const after = await lastSeq(api, id, deadline);
   try {
     if (verb === "restart") progress.show(name, { ...instance, status: "stopping" });
-    const { raw, value } = await operate(api, id, verb, 0);
+    const { raw, value } = await operate(api, id, verb, 0, deadline.signal).catch((error: unknown) => {
+      throw tooLate(error, name, verb);
+    });
     const shape = typeof raw === "object" ? raw : {};
     try {
       const onChange = (now: ListedInstance): void => progress.show(name, now);
-      const found = await awaitInstance(api, id, name, runsOrWhyNot(name), { deadline, onChange });
+      const found = await awaitInstance(api, id, name, runsOrWhyNot(name), { deadline, onChange, onLost });
       return { raw: { ...shape, instance: found.raw }, instance: found.value };
     } catch (error) {
       if (!(error instanceof CtlError) || error.exitCode !== exitCodes.timeout) throw error;
@@ -89,7 +110,7 @@ const startOne = async (
     }
   } catch (error) {
     progress.end(name, null);
-    throw await explained(api, id, name, error);
+    throw await explained(api, id, name, error, after);
   }
 };
 
@@ -97,7 +118,7 @@ const startOne = async (
 export const startedMessage = ({ instance }: Started, name: string): string =>
   instance.status === "running"
     ? `${name} runs on port ${instance.port}`
-    : `${name} is still loading: solar-host ctl wait ${name} --for running`;
+    : `${name} is still loading: solar-host ctl wait ${asWord(name)} --for running`;
 
 /** The whole of `start` and `restart`. */
 export const startAll = async (
@@ -106,19 +127,20 @@ export const startAll = async (
   instances: readonly ListedInstance[],
   all: readonly ListedInstance[],
   verb: "start" | "restart",
-  options: StartOptions & { json?: true; quiet?: true },
+  options: { json?: true; quiet?: true },
+  patience: Patience,
 ): Promise<{ code: number; started: Started[] }> => {
-  const patience = patienceOf(options);
   const progress = new Progress(cli.io, options.quiet === true || options.json === true);
+  const onLost = sayLost((text) => progress.note(text));
   const names = instances.map((instance) => nameOf(instance, all));
   cli.onInterrupt = () => {
     progress.clear();
-    cli.io.say(`interrupted; what was begun goes on: solar-host ctl stop ${names.join(" ")}`);
+    cli.io.say(`interrupted; what was begun goes on: solar-host ctl stop ${names.map(asWord).join(" ")}`);
   };
   const started = new Map<string, Started>();
   const code = await cli.each(instances, async (instance) => {
     const name = nameOf(instance, all);
-    const end = await startOne(api, instance, name, verb, patience, progress);
+    const end = await startOne(api, instance, name, verb, patience, progress, onLost);
     started.set(instance.id, end);
     progress.end(name, startedMessage(end, name));
     return exitCodes.ok;

@@ -1,6 +1,7 @@
 import type { InstanceStatus, ListedInstance } from "../contract/instance-facts.ts";
 import { CtlError, exitCodes } from "./errors.ts";
 import type { Paint, Palette } from "./io.ts";
+import { asWord } from "./names.ts";
 
 /** What a status means to people. */
 
@@ -28,7 +29,7 @@ export const notRunning = ({ status, error_message }: ListedInstance, name: stri
     `${name} is ${status}${status === "failed" && error_message !== null ? `: ${error_message}` : ""}`,
     [
       status === "starting"
-        ? `wait for it: solar-host ctl wait ${name} --for running`
-        : `start it: solar-host ctl start ${name} --wait`,
+        ? `wait for it: solar-host ctl wait ${asWord(name)} --for running`
+        : `start it: solar-host ctl start ${asWord(name)} --wait`,
     ],
   );

@@ -17,6 +17,8 @@ export interface Target {
   keyFrom: string;
   /** Of a daemon on this machine that was found by its record: where it runs, whatever its address is today. */
   directory?: string;
+  /** Its name, where it is a host that the user has named. */
+  context?: string;
 }
 
 /** What the command line says of the target. */
@@ -97,8 +99,9 @@ const daemonOf = ({ io, daemons }: TargetSources, path: string, key: string | un
   ]);
 };
 
-/** An address as a daemon writes its own into its record. */
-const asRecorded = (url: string): string => url.replace("//localhost:", "//127.0.0.1:");
+/** One machine has two names for itself, and a daemon writes into its record the one that it was given. */
+const withoutNames = (url: string): string => url.replace(/\/\/localhost(?=[:/]|$)/, "//127.0.0.1");
+const isSame = (a: string, b: string): boolean => withoutNames(a) === withoutNames(b);
 
 /** An address alone: its key is the one given, else the one known for that very address. */
 const ofUrl = (sources: TargetSources, text: string, options: TargetOptions): Target => {
@@ -108,9 +111,9 @@ const ofUrl = (sources: TargetSources, text: string, options: TargetOptions): Ta
   const fromEnv = sources.io.env.SOLAR_HOST_API_KEY;
   if (fromEnv !== undefined) return { url, name, key: fromEnv, keyFrom: "SOLAR_HOST_API_KEY" };
   for (const [known, context] of Object.entries(sources.contexts().contexts)) {
-    if (context.url === url) return { url, name, key: context.key, keyFrom: `context '${known}'` };
+    if (isSame(context.url, url)) return { url, name, context: known, key: context.key, keyFrom: `context '${known}'` };
   }
-  const record = sources.daemons().find((daemon) => daemon.url === asRecorded(url));
+  const record = sources.daemons().find((daemon) => isSame(daemon.url, url));
   if (record !== undefined) {
     const { key, keyFrom } = ofRecord(record, undefined);
     return { url, name, key, keyFrom };
@@ -120,7 +123,8 @@ const ofUrl = (sources: TargetSources, text: string, options: TargetOptions): Ta
 
 const ofContext = (sources: TargetSources, name: string, key: string | undefined): Target => {
   const { url, key: own } = contextNamed(sources.contexts(), name);
-  return { url, name, ...(key === undefined ? { key: own, keyFrom: `context '${name}'` } : { key, keyFrom: "--key" }) };
+  const found = { url, name, context: name };
+  return { ...found, ...(key === undefined ? { key: own, keyFrom: `context '${name}'` } : { key, keyFrom: "--key" }) };
 };
 
 const isPath = (name: string): boolean => name === "." || name === ".." || name.includes("/");
@@ -150,9 +154,9 @@ export const lookAgain = (target: Target, { daemons }: Pick<TargetSources, "daem
 /** Every host that is named, and the daemons on this machine that are not among them. */
 export const allTargets = (sources: TargetSources): Target[] => {
   const named = Object.entries(sources.contexts().contexts).map(([name, { url, key }]): Target => {
-    return { url, key, name, keyFrom: `context '${name}'` };
+    return { url, key, name, context: name, keyFrom: `context '${name}'` };
   });
-  const daemons = sources.daemons().filter((daemon) => named.every((target) => asRecorded(target.url) !== daemon.url));
+  const daemons = sources.daemons().filter((daemon) => named.every((target) => !isSame(target.url, daemon.url)));
   const local = daemons.map((daemon) => ofRecord(daemon, undefined));
   if (local.length === 1 && local[0] !== undefined) local[0].name = LOCAL;
   return [...named, ...local];

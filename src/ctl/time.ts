@@ -25,20 +25,29 @@ export const parseDuration = (text: string, option: string): number => {
 /** A time with a date, and with a zone where it has a time of day. */
 const RFC_3339 = /^\d{4}-\d\d-\d\d(?:[Tt ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:[Zz]|[+-]\d\d:?\d\d)?)?$/;
 
+/** Whether the date is in the calendar; others would be read as a day of the next month. */
+const isDay = (text: string): boolean => {
+  const [year, month, day] = text.slice(0, 10).split("-").map(Number);
+  const date = new Date(Date.UTC(year ?? 0, (month ?? 0) - 1, day));
+  return date.getUTCMonth() + 1 === month && date.getUTCDate() === day;
+};
+
 /**
- * A moment, in ms since 1970: a duration counts back from `now`, a time without a zone is local.
+ * A moment, in ms since 1970: a duration counts back from `now`, a time without a zone is local, and a number as long
+ * as a Unix time is one.
  * @throws usage error naming the option
  */
 export const parseMoment = (text: string, option: string, now: number): number => {
+  if (/^\d{10}(?:\.\d+)?$/.test(text)) return Number(text) * UNITS.s;
   const duration = durationOf(text);
   if (duration !== null) return now - duration;
   // A date alone would be read as UTC, and a time as local: both are local here.
   const full = /^\d{4}-\d\d-\d\d$/.test(text) ? `${text}T00:00:00` : text.replace(" ", "T").toUpperCase();
-  const moment = RFC_3339.test(text) ? Date.parse(full) : Number.NaN;
+  const moment = RFC_3339.test(text) && isDay(text) ? Date.parse(full) : Number.NaN;
   if (Number.isNaN(moment)) {
     throw usageError(
       `${option} '${text}' is no time`,
-      "write how long ago (30s, 5m, 1h) or when (2025-11-24T10:00:00Z, 2025-11-24)",
+      "write how long ago (30s, 5m, 1h) or when (2025-11-24T10:00:00Z, 2025-11-24, 1763978400)",
     );
   }
   return moment;

@@ -125,3 +125,10 @@ export const topLines = (snapshot: Snapshot, palette: Palette, width: number): s
     ...layOut(shown, rows, width, palette.dim),
   ];
 };
+
+/** What a terminal of so many rows has room for: the last line stays, and what is left out is counted. */
+export const withRoom = (lines: readonly string[], last: string, rows: number): string[] => {
+  if (lines.length + 2 <= rows) return [...lines, "", last];
+  const room = Math.max(0, rows - 2);
+  return [...lines.slice(0, room), `… ${lines.length - room} more`, last].slice(-rows);
+};

@@ -18,7 +18,7 @@ export const firstSeqFor = (log: Pick<InstanceLog, "nextSeq" | "replaySeq" | "fi
 };
 
 export interface LogRead {
-  /** Lines that should stand before the entries but are no longer held, both ends included. */
+  /** Lines that should stand before the entries, or before those to come, but are no longer held; both ends included. */
   gap: { from: number; to: number } | null;
   entries: LogEntry[];
 }
@@ -33,14 +33,15 @@ export class LogCursor {
     public seq: number,
   ) {}
 
-  /** The next lines, in order; none when it has caught up. */
+  /**
+   * The next lines, in order; none when it has caught up.
+   * @throws LogUnreadableError where they cannot be read now; it stands where it stood then
+   */
   next(limit: number): LogRead {
-    const { entries, position } = this.log.read(this.seq, limit, this.position);
-    const first = entries[0];
-    const last = entries.at(-1);
-    if (first === undefined || last === undefined) return { gap: null, entries };
-    const gap = first.seq > this.seq ? { from: this.seq, to: first.seq - 1 } : null;
-    this.seq = last.seq + 1;
+    const { from, entries, position } = this.log.read(this.seq, limit, this.position);
+    // Told at once: the next line may be long in coming.
+    const gap = from > this.seq ? { from: this.seq, to: from - 1 } : null;
+    this.seq = (entries.at(-1)?.seq ?? from - 1) + 1;
     this.position = position;
     return { gap, entries };
   }
@@ -49,7 +50,10 @@ export class LogCursor {
 /** A page of very long lines ends early; in UTF-16 units, about bytes. */
 const MAX_PAGE_UNITS = 32 * 1024 * 1024;
 
-/** One page of a log for a reader that comes once: at most `limit` lines, fewer where they are very long. */
+/**
+ * One page of a log for a reader that comes once: at most `limit` lines, fewer where they are very long.
+ * @throws LogUnreadableError where they cannot be read now
+ */
 export const readPage = (log: InstanceLog, range: LogRange, limit: number): LogEntry[] => {
   const cursor = new LogCursor(log, firstSeqFor(log, range));
   const page: LogEntry[] = [];

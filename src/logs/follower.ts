@@ -1,15 +1,19 @@
 import { closeSync, type FSWatcher, fstatSync, openSync, readSync, watch } from "node:fs";
 
 /**
- * Follows a file that another process appends to. While it is quiet a watch tells of new bytes; in
- * a burst the watch would slow the writer (the kernel queues an event for each write), so it is
- * dropped and the file is read every few milliseconds until the burst is over.
+ * Follows a file that another process appends to. While it is quiet a watch tells of new bytes. What
+ * comes within a millisecond of an event may have no event of its own (Bun takes it for the same one),
+ * so after each the file is read every few milliseconds until nothing has come for a while. In a
+ * burst the watch would slow the writer too (the kernel queues an event for each write): it is
+ * dropped until the burst is over.
  */
 
 const CHUNK_BYTES = 256 * 1024;
 /** Bytes read in one turn before other work gets its turn. */
 const TURN_BYTES = 1024 * 1024;
 const POLL_MS = 2;
+/** Polls in a row that find nothing, after which the watch alone is trusted. */
+const EMPTY_POLLS = 10;
 /** Now and then a watch's last event does not come. Outside Linux, watches are coarse. */
 const SLOW_CHECK_MS = process.platform === "linux" ? 500 : 50;
 const WINDOW_MS = 50;
@@ -38,10 +42,19 @@ const checkNoMore = (check: () => void): void => {
   slowCheck = null;
 };
 
+export interface FollowerOptions {
+  /** Called where the file was made shorter than it had been read; it is read from its beginning then. */
+  onTruncated?: () => void;
+  /** Whether the file is also looked at every now and then, whatever the watch says; true by default. */
+  slowCheck?: boolean;
+}
+
 export class FileFollower {
   private readonly fd: number;
   private watcher: FSWatcher | null = null;
   private poll: Timer | null = null;
+  private emptyPolls = 0;
+  private inBurst = false;
   private readonly check = (): void => this.readTurn();
   private turn: NodeJS.Immediate | null = null;
   private windowStart = 0;
@@ -57,6 +70,7 @@ export class FileFollower {
     private readonly path: string,
     private position: number,
     private readonly onChunk: (chunk: Buffer) => void,
+    private readonly options: FollowerOptions = {},
   ) {
     this.fd = openSync(path, "r");
   }
@@ -75,10 +89,16 @@ export class FileFollower {
     return fstatSync(this.fd).mtime;
   }
 
+  /** Nothing has come for a while: it waits for the watch alone. */
+  get resting(): boolean {
+    return this.poll === null;
+  }
+
   /** Begins to follow; bytes already there come first. */
   start(): void {
-    checkSlowly(this.check);
+    if (this.options.slowCheck !== false) checkSlowly(this.check);
     this.armWatch();
+    this.startPolling();
     this.readTurn();
   }
 
@@ -88,6 +108,7 @@ export class FileFollower {
    */
   async drain(): Promise<void> {
     if (this.closed) return;
+    this.beginAgainWhereTruncated();
     const end = this.size;
     while (!this.closed && this.position < end && this.readSome(Math.min(TURN_BYTES, end - this.position))) {
       await new Promise((resolve) => setImmediate(resolve));
@@ -98,7 +119,7 @@ export class FileFollower {
     if (this.closed) return;
     this.closed = true;
     this.dropWatch();
-    if (this.poll !== null) clearInterval(this.poll);
+    this.stopPolling();
     checkNoMore(this.check);
     if (this.turn !== null) clearImmediate(this.turn);
     closeSync(this.fd);
@@ -106,7 +127,11 @@ export class FileFollower {
 
   private armWatch(): void {
     try {
-      this.watcher = watch(this.path, { persistent: false }, () => this.readTurn());
+      this.watcher = watch(this.path, { persistent: false }, () => {
+        // Even where another read has taken its bytes: the next write may be the one without an event.
+        this.startPolling();
+        this.readTurn();
+      });
       // A watch that breaks (file gone, too many watches) leaves the slow check.
       this.watcher.on("error", () => this.dropWatch());
     } catch {
@@ -121,7 +146,19 @@ export class FileFollower {
   }
 
   private startPolling(): void {
-    this.poll ??= setInterval(() => this.readTurn(), POLL_MS);
+    this.emptyPolls = 0;
+    this.poll ??= setInterval(() => this.pollOnce(), POLL_MS);
+  }
+
+  private stopPolling(): void {
+    if (this.poll !== null) clearInterval(this.poll);
+    this.poll = null;
+  }
+
+  private pollOnce(): void {
+    this.emptyPolls += 1;
+    this.readTurn();
+    if (this.emptyPolls > EMPTY_POLLS && !this.inBurst) this.stopPolling();
   }
 
   private readTurn(): void {
@@ -135,14 +172,18 @@ export class FileFollower {
         this.readTurn();
       });
     }
-    this.adapt(this.position - before);
+    this.adapt(Math.max(0, this.position - before));
   }
 
   /** Chooses between watch and poll by how much there was to read. */
   private adapt(bytes: number): void {
-    if (bytes > 0) this.readsInWindow += 1;
+    if (bytes > 0) {
+      this.readsInWindow += 1;
+      this.startPolling();
+    }
     this.bytesInWindow += bytes;
-    if (this.poll === null && (this.readsInWindow >= BURST.reads || this.bytesInWindow >= BURST.bytes)) {
+    if (!this.inBurst && (this.readsInWindow >= BURST.reads || this.bytesInWindow >= BURST.bytes)) {
+      this.inBurst = true;
       this.dropWatch();
       this.startPolling();
     }
@@ -152,24 +193,31 @@ export class FileFollower {
     this.windowStart = now;
     this.readsInWindow = 0;
     this.bytesInWindow = 0;
-    if (this.poll === null || !calm) return;
-    clearInterval(this.poll);
-    this.poll = null;
+    if (!this.inBurst || !calm) return;
+    this.inBurst = false;
     this.armWatch();
     // What came between the last read and the watch has no event of its own.
-    setImmediate(() => this.readTurn());
+    this.startPolling();
   }
 
   /** Reads at most about `limit` bytes; true when there may be more. */
   private readSome(limit: number): boolean {
     for (let taken = 0; taken < limit && !this.closed; ) {
       const read = readSync(this.fd, buffer, 0, CHUNK_BYTES, this.position);
-      if (read === 0) return false;
+      if (read === 0) return this.beginAgainWhereTruncated();
       this.position += read;
       taken += read;
       this.onChunk(buffer.subarray(0, read));
       if (read < CHUNK_BYTES) return false;
     }
+    return true;
+  }
+
+  /** True where there may be something to read again. */
+  private beginAgainWhereTruncated(): boolean {
+    if (this.size >= this.position) return false;
+    this.position = 0;
+    this.options.onTruncated?.();
     return true;
   }
 }

@@ -1,43 +1,24 @@
-import { closeSync, openSync, statSync, unlinkSync } from "node:fs";
+import { closeSync, unlinkSync } from "node:fs";
 import { createLogFile } from "./file-name.ts";
-import { FileFollower } from "./follower.ts";
+import { knownSeq, LiveFile, resumeAt } from "./live-file.ts";
+import { LogFiles, type LogReaderPosition } from "./log-files.ts";
+import type { LogOwner, LogSettings } from "./log-owner.ts";
 import { type LogEntry, LogRing } from "./ring.ts";
-import { type FilePosition, indexPath, LineClock, positionFor, readSegment, type SegmentRecord } from "./segment.ts";
-import { LineSplitter } from "./splitter.ts";
+import { type FilePosition, readPast, type SegmentRecord } from "./segment.ts";
+import { SizeCap } from "./size-cap.ts";
 import { TimeIndex } from "./time-index.ts";
+import { isMissing, LogUnreadableError } from "./unreadable.ts";
 
-/** The part of the newest file that is read again when a daemon comes back, to know what the server was doing. */
-const REPLAY_BYTES = 1024 * 1024;
+export type { LogOwner, LogSettings };
 
-export interface LogSettings {
-  dir: string;
-  indexDir: string;
-  /** Lines in memory, and lines of a replay. */
-  bufferSize: number;
-  maxBytes: number;
-  keepFiles: number;
-  /** Frees the first bytes of an open file; false where the system cannot. */
-  freeHead(fd: number, bytes: number): boolean;
-}
-
-export interface LogOwner {
-  /** Makes the record of the files durable. Throws where it cannot. */
-  saveSegments(segments: readonly SegmentRecord[]): void;
-  /** Lines as they are read, in order; they share one timestamp. */
-  onLines(lines: readonly string[], timestamp: string): void;
-  warn(message: string): void;
-}
-
-/** Whoever reads the log at their own pace; its position keeps the cap from overtaking it early. */
-export interface LogReaderPosition {
-  readonly seq: number;
-}
-
-interface Live {
-  segment: SegmentRecord;
-  follower: FileFollower;
-  splitter: LineSplitter;
-  index: TimeIndex;
+/** What is held of a log from a line on. */
+export interface HeldLines {
+  /** Seq of the first line held; higher than was asked for where those in between are not held any more. */
+  from: number;
+  /** Empty when there is none yet. */
+  entries: LogEntry[];
+  /** Comes back for the next call. */
+  position: FilePosition | null;
 }
 
 /**
@@ -47,22 +28,20 @@ interface Live {
 export class InstanceLog {
   private readonly ring: LogRing;
   private readonly listeners = new Set<() => void>();
-  private readonly readers = new Set<LogReaderPosition>();
-  private readonly segments: SegmentRecord[];
-  private live: Live | null = null;
-  /** Set while the lines are read that were there before this daemon; knows when earlier ones were read. */
-  private catchingUp: LineClock | null = null;
+  private readonly files: LogFiles;
+  private readonly cap: SizeCap;
+  private live: LiveFile | null = null;
   private opening: Promise<void> | null = null;
-  private canPunch = true;
 
   constructor(
     segments: readonly SegmentRecord[],
     private readonly settings: LogSettings,
     private readonly owner: LogOwner,
   ) {
-    this.segments = [...segments];
+    this.files = new LogFiles(segments, settings, owner);
+    this.cap = new SizeCap(settings, this.files, owner);
     this.ring = new LogRing(settings.bufferSize);
-    this.ring.restart(this.segments.at(-1)?.first_seq ?? 0);
+    this.ring.restart(this.files.newest?.first_seq ?? 0);
   }
 
   /** Seq that the next line will have. */
@@ -72,7 +51,7 @@ export class InstanceLog {
 
   /** Seq of the oldest line that can still be read. */
   get firstSeq(): number {
-    return Math.min(this.segments[0]?.held_seq ?? this.ring.firstSeq, this.ring.firstSeq);
+    return Math.min(this.files.oldest?.held_seq ?? this.ring.firstSeq, this.ring.firstSeq);
   }
 
   /** Where a replay begins for a client that asks for nothing special. */
@@ -81,7 +60,7 @@ export class InstanceLog {
   }
 
   get newestFile(): string | null {
-    return this.segments.at(-1)?.file ?? null;
+    return this.files.newest?.file ?? null;
   }
 
   /** The newest `count` lines, oldest first. */
@@ -90,9 +69,15 @@ export class InstanceLog {
     return this.ring.from(from, count).map((entry) => entry.line);
   }
 
-  /** Reads what the newest file already holds; safe to call again. */
+  /**
+   * Reads what the newest file already holds; safe to call again.
+   * @throws LogUnreadableError where it cannot be read now; the next call tries again
+   */
   open(): Promise<void> {
-    this.opening ??= this.catchUp();
+    this.opening ??= this.catchUp().catch((error: unknown) => {
+      this.opening = null;
+      throw new LogUnreadableError(error);
+    });
     return this.opening;
   }
 
@@ -110,12 +95,8 @@ export class InstanceLog {
       held_seq: this.nextSeq,
     };
     try {
-      const kept = [...this.segments, segment].slice(-this.settings.keepFiles);
-      const dropped = this.segments.filter((old) => !kept.includes(old));
-      this.owner.saveSegments(kept);
-      this.segments.splice(0, this.segments.length, ...kept);
-      for (const old of dropped) this.deleteFiles(old);
-      this.live = this.openLive(segment, TimeIndex.open(indexPath(this.settings.indexDir, segment.file)), 0);
+      this.files.add(segment);
+      this.live = this.openLive(segment, TimeIndex.open(this.files.indexOf(segment)), 0);
     } catch (error) {
       closeSync(file.fd);
       unlinkSync(file.path);
@@ -126,30 +107,28 @@ export class InstanceLog {
 
   /** Follows the newest file from where it was read to. */
   follow(): void {
-    this.live?.follower.start();
+    this.live?.follow();
   }
 
   /** Reads what the newest file holds by now. */
   async settle(): Promise<void> {
-    await this.live?.follower.drain();
+    await this.live?.drain();
   }
 
   /** Reads the newest file to its end; what stands there without a line end is a line too. */
   async finish(): Promise<void> {
     const live = this.live;
     if (live === null) return;
-    await live.follower.drain();
+    await live.drain();
     if (this.live !== live) return;
-    this.take(live, live.splitter.flush());
+    live.flush();
     this.live = null;
-    live.follower.close();
-    live.index.close();
+    live.close();
   }
 
   /** Stops following, as it stands: for a daemon that ends while the server goes on. */
   close(): void {
-    this.live?.follower.close();
-    this.live?.index.close();
+    this.live?.close();
     this.live = null;
     this.listeners.clear();
   }
@@ -157,7 +136,7 @@ export class InstanceLog {
   /** For an instance that is deleted: the log files stay for people, what was kept of them for this program goes. */
   forget(): void {
     this.close();
-    for (const segment of this.segments) this.deleteFile(indexPath(this.settings.indexDir, segment.file));
+    this.files.forget();
   }
 
   /** Calls `listener` after new lines came; returns how to end that. */
@@ -167,105 +146,109 @@ export class InstanceLog {
   }
 
   addReader(reader: LogReaderPosition): () => void {
-    this.readers.add(reader);
-    return () => this.readers.delete(reader);
+    return this.files.addReader(reader);
   }
 
   /**
    * Lines from `seq` on: from memory, or from the file where they are older; at most about `limit`.
-   * Empty when there is none yet. The first entry's seq is higher than `seq` where lines in between
-   * are no longer held. `position` comes back for the next call.
+   * @throws LogUnreadableError where they are held but cannot be read now
    */
-  read(
-    seq: number,
-    limit: number,
-    position: FilePosition | null,
-  ): { entries: LogEntry[]; position: FilePosition | null } {
+  read(seq: number, limit: number, position: FilePosition | null): HeldLines {
     const from = Math.max(seq, this.firstSeq);
-    if (from >= this.ring.firstSeq) return { entries: this.ring.from(from, limit), position: null };
-    const at = this.segments.findLastIndex((segment) => segment.first_seq <= from);
-    const segment = this.segments[at];
-    if (segment === undefined) return { entries: this.ring.from(this.ring.firstSeq, limit), position: null };
+    if (from >= this.ring.firstSeq) {
+      this.files.dropPassed();
+      return { from, entries: this.ring.from(from, limit), position: null };
+    }
+    const held = this.files.holding(from);
+    if (held === null) return this.read(this.ring.firstSeq, limit, null);
+    const { segment } = held;
     try {
-      const read = this.readFile(segment, at, from, position);
-      if (read.entries.length > 0) return read;
-    } catch {
+      const read = readPast(segment, this.files.indexOf(segment), position, {
+        from,
+        end: held.end ?? this.nextSeq,
+        descriptor: this.live?.segment === segment ? this.live.descriptor : null,
+      });
+      const first = read.entries[0];
+      if (first !== undefined) return { ...read, from: first.seq };
+    } catch (error) {
+      if (!isMissing(error)) throw new LogUnreadableError(error);
       // The file was removed by somebody: its lines are gone, the next one's are not.
     }
-    const next = this.segments[at + 1]?.first_seq ?? this.ring.firstSeq;
+    const next = Math.min(held.end ?? this.ring.firstSeq, this.ring.firstSeq);
     return this.read(Math.max(next, from + 1), limit, null);
   }
 
-  private readFile(
-    segment: SegmentRecord,
-    at: number,
-    from: number,
-    position: FilePosition | null,
-  ): { entries: LogEntry[]; position: FilePosition } {
-    const live = this.live?.segment === segment ? this.live : null;
-    const index = TimeIndex.openExisting(indexPath(this.settings.indexDir, segment.file));
+  private async catchUp(): Promise<void> {
+    const segment = this.files.newest;
+    if (segment === null) return;
+    const index = TimeIndex.open(this.files.indexOf(segment));
     try {
-      const resumable =
-        position?.file === segment.file && position.seq === from && position.offset >= segment.held_offset;
-      const start = resumable ? position : positionFor(segment, index, from);
-      return readSegment({ path: segment.file, descriptor: live?.follower.descriptor ?? null }, index, start, {
-        from,
-        end: this.segments[at + 1]?.first_seq ?? this.nextSeq,
-        ended: live === null,
-        fallbackTime: Date.parse(segment.started_at),
-      });
-    } finally {
-      index?.close();
+      await this.catchUpWith(segment, index);
+    } catch (error) {
+      this.live?.release();
+      this.live = null;
+      index.close();
+      throw error;
     }
   }
 
-  private async catchUp(): Promise<void> {
-    const segment = this.segments.at(-1);
-    if (segment === undefined) return;
-    const index = TimeIndex.open(indexPath(this.settings.indexDir, segment.file));
-    const start = replayStart(segment, index);
-    if (start === null) {
+  private async catchUpWith(segment: SegmentRecord, index: TimeIndex): Promise<void> {
+    const known = knownSeq(segment, index);
+    const start = resumeAt(segment, index);
+    if (start === "gone") {
       // Lines of a file that is gone keep their numbers, as far as its index tells how many they were.
-      this.ring.restart(Math.max(segment.held_seq, index.last?.seq ?? 0));
+      this.ring.restart(known);
       index.close();
       return;
     }
+    if (start === "truncated") return this.readAnew(segment, index, known);
     this.ring.restart(start.seq);
-    this.live = this.openLive(segment, index, start.offset);
-    this.catchingUp = this.clockOf(this.live);
-    await this.live.follower.drain();
-    this.catchingUp = null;
+    const live = this.openLive(segment, index, start.offset);
+    this.live = live;
+    await live.catchUp();
+    if (this.live !== live || this.nextSeq + live.unfinishedLines >= known) return;
+    // Fewer lines than were read of it once, though it is no shorter: they are others.
+    live.release();
+    await this.readAnew(live.segment, index, known);
   }
 
-  private openLive(segment: SegmentRecord, index: TimeIndex, offset: number): Live {
-    const follower = new FileFollower(segment.file, offset, (chunk) => {
-      this.take(live, live.splitter.push(chunk));
-      this.enforceCap(live);
+  /** For a file that was truncated while no daemon was there. */
+  private async readAnew(segment: SegmentRecord, index: TimeIndex, seq: number): Promise<void> {
+    this.live = this.openLive(segment, index, 0);
+    this.beginAnew(this.live, seq);
+    await this.live.catchUp();
+  }
+
+  private openLive(segment: SegmentRecord, index: TimeIndex, offset: number): LiveFile {
+    return new LiveFile(segment, index, offset, {
+      onLines: (live, lines) => {
+        this.take(live, lines);
+        this.cap.enforce(live);
+      },
+      onTruncated: (live) => {
+        // What had been read of a last line is all that there will be of it.
+        live.flush();
+        this.beginAnew(live, this.nextSeq);
+      },
     });
-    const live: Live = { segment, index, splitter: new LineSplitter(offset), follower };
-    return live;
   }
 
-  private clockOf({ index, segment }: Live): LineClock {
-    return new LineClock(index, Date.parse(segment.started_at));
-  }
-
-  /** Numbers, times and publishes lines that end where the splitter stands. */
-  private take(live: Live, lines: string[]): void {
-    if (lines.length === 0) return;
-    const knownLines = Math.min(lines.length, Math.max(0, (live.index.last?.seq ?? 0) - this.nextSeq));
-    // A last line without an end, too, may have been read by an earlier daemon already.
-    const clock = this.catchingUp ?? (knownLines === 0 ? null : this.clockOf(live));
-    if (clock !== null) {
-      for (const line of lines.slice(0, knownLines)) this.publish([line], clock.timeOf(this.nextSeq));
+  /** Somebody truncated the file: what stands in it now are other lines than those before `seq`. */
+  private beginAnew(live: LiveFile, seq: number): void {
+    const { file } = live.segment;
+    this.owner.warn(`${file} was truncated by another program: it no longer holds the lines before ${seq}`);
+    if (seq > this.nextSeq) this.ring.restart(seq);
+    live.beginAnew(seq);
+    try {
+      this.files.replaceNewest(live.segment);
+    } catch (error) {
+      this.owner.warn(`cannot record that ${file} was truncated: ${String(error)}`);
     }
-    const fresh = clock === null || knownLines === 0 ? lines : lines.slice(knownLines);
-    if (fresh.length === 0) return;
-    // What came while no daemon read it: the file's own time tells best when.
-    const written = clock === null ? Date.now() : live.follower.modified.getTime();
-    const time = Math.max(written, live.index.last?.time ?? 0);
-    live.index.append({ seq: this.nextSeq + fresh.length, offset: live.splitter.nextLineOffset, time });
-    this.publish(fresh, new Date(time).toISOString());
+  }
+
+  /** Numbers and publishes lines. */
+  private take(live: LiveFile, lines: readonly string[]): void {
+    for (const stamped of live.stamp(lines, this.nextSeq)) this.publish(stamped.lines, stamped.timestamp);
   }
 
   private publish(lines: readonly string[], timestamp: string): void {
@@ -273,64 +256,4 @@ export class InstanceLog {
     this.owner.onLines(lines, timestamp);
     for (const listener of this.listeners) listener();
   }
-
-  /** Gives the head of a file that is over its cap back to the file system. */
-  private enforceCap(live: Live): void {
-    const { maxBytes } = this.settings;
-    const end = live.splitter.nextLineOffset;
-    const held = end - live.segment.held_offset;
-    if (!this.canPunch || held <= maxBytes + maxBytes / 4) return;
-    let entry = live.index.beforeOffset(end - maxBytes);
-    if (entry !== null && held < 2 * maxBytes) {
-      // Whoever is reading there gets some more room before the lines go.
-      const slowest = Math.min(...[...this.readers].map((reader) => reader.seq));
-      if (slowest < entry.seq) entry = live.index.before(slowest);
-    }
-    if (entry === null || entry.offset <= live.segment.held_offset) return;
-    live.segment.held_offset = entry.offset;
-    live.segment.held_seq = entry.seq;
-    try {
-      this.owner.saveSegments(this.segments);
-      this.canPunch =
-        this.freeHead(live.segment.file, entry.offset) &&
-        this.freeHead(indexPath(this.settings.indexDir, live.segment.file), live.index.bytesBefore(entry.seq));
-      if (!this.canPunch)
-        this.owner.warn(`${live.segment.file} grows over its cap: the file system cannot free its head`);
-    } catch (error) {
-      this.owner.warn(`cannot cap ${live.segment.file}: ${String(error)}`);
-    }
-  }
-
-  private freeHead(path: string, bytes: number): boolean {
-    const fd = openSync(path, "r+");
-    try {
-      return this.settings.freeHead(fd, bytes);
-    } finally {
-      closeSync(fd);
-    }
-  }
-
-  private deleteFiles(segment: SegmentRecord): void {
-    for (const path of [segment.file, indexPath(this.settings.indexDir, segment.file)]) this.deleteFile(path);
-  }
-
-  private deleteFile(path: string): void {
-    try {
-      unlinkSync(path);
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "ENOENT")
-        this.owner.warn(`cannot delete ${path}: ${String(error)}`);
-    }
-  }
 }
-
-/** Where to begin reading the newest file again; null where it is gone. */
-const replayStart = (segment: SegmentRecord, index: TimeIndex): FilePosition | null => {
-  const size = statSync(segment.file, { throwIfNoEntry: false })?.size;
-  if (size === undefined) return null;
-  const entry = index.beforeOffset(Math.max(segment.held_offset, size - REPLAY_BYTES));
-  const { file, held_offset, held_seq } = segment;
-  return entry === null || entry.offset < held_offset
-    ? { file, seq: held_seq, offset: held_offset }
-    : { file, seq: entry.seq, offset: entry.offset };
-};

@@ -2,9 +2,12 @@ import { closeSync, openSync, readSync } from "node:fs";
 import { basename, join } from "node:path";
 import type { LogEntry } from "./ring.ts";
 import { LineSplitter } from "./splitter.ts";
-import type { IndexEntry, TimeIndex } from "./time-index.ts";
+import { type IndexEntry, TimeIndex } from "./time-index.ts";
 
-/** One log file of an instance, as it is recorded. Line n of the file has seq `first_seq` + n. */
+/**
+ * One log file of an instance, as it is recorded. Line n of the file has seq `first_seq` + n. One that
+ * somebody truncated has a new record: its lines are others then.
+ */
 export interface SegmentRecord {
   file: string;
   first_seq: number;
@@ -27,7 +30,7 @@ export const indexPath = (indexDir: string, file: string): string => join(indexD
 
 /** Where a reader stands in a file. */
 export interface FilePosition {
-  file: string;
+  segment: SegmentRecord;
   seq: number;
   offset: number;
 }
@@ -72,12 +75,12 @@ export class LineClock {
 }
 
 /** Where to begin reading so as to reach line `seq`. */
-export const positionFor = (segment: SegmentRecord, index: TimeIndex | null, seq: number): FilePosition => {
+const positionFor = (segment: SegmentRecord, index: TimeIndex | null, seq: number): FilePosition => {
   const entry = index?.before(seq) ?? null;
-  const held = { file: segment.file, seq: segment.held_seq, offset: segment.held_offset };
-  return entry === null || entry.offset < segment.held_offset
+  const held = { segment, seq: segment.held_seq, offset: segment.held_offset };
+  return entry === null || entry.offset < segment.held_offset || entry.seq < segment.held_seq
     ? held
-    : { file: segment.file, seq: entry.seq, offset: entry.offset };
+    : { segment, seq: entry.seq, offset: entry.offset };
 };
 
 /**
@@ -86,7 +89,7 @@ export const positionFor = (segment: SegmentRecord, index: TimeIndex | null, seq
  * so that what stands behind its last line end is a line too.
  * @throws where the file cannot be opened
  */
-export const readSegment = (
+const readSegment = (
   file: { path: string; descriptor: number | null },
   index: TimeIndex | null,
   position: FilePosition,
@@ -109,8 +112,33 @@ export const readSegment = (
       }
       if (read === 0) break;
     }
-    return { entries, position: { file: position.file, seq, offset: splitter.nextLineOffset } };
+    return { entries, position: { segment: position.segment, seq, offset: splitter.nextLineOffset } };
   } finally {
     if (file.descriptor === null) closeSync(fd);
+  }
+};
+
+/**
+ * Lines of a file from `from` on, none at or after `end`; `descriptor` is of the file that lines still come to.
+ * @throws where the file or its index cannot be read
+ */
+export const readPast = (
+  segment: SegmentRecord,
+  indexFile: string,
+  position: FilePosition | null,
+  { from, end, descriptor }: { from: number; end: number; descriptor: number | null },
+): { entries: LogEntry[]; position: FilePosition } => {
+  const index = TimeIndex.openExisting(indexFile);
+  try {
+    const resumable = position?.segment === segment && position.seq === from && position.offset >= segment.held_offset;
+    const start = resumable ? position : positionFor(segment, index, from);
+    return readSegment({ path: segment.file, descriptor }, index, start, {
+      from,
+      end,
+      ended: descriptor === null,
+      fallbackTime: Date.parse(segment.started_at),
+    });
+  } finally {
+    index?.close();
   }
 };

@@ -1,5 +1,6 @@
 import { closeSync, fstatSync, ftruncateSync, mkdirSync, openSync, readSync, writeSync } from "node:fs";
 import { dirname } from "node:path";
+import { isMissing } from "./unreadable.ts";
 
 /**
  * The companion of a log file: how far it had been read, and when. So a line has the same timestamp
@@ -45,14 +46,19 @@ export class TimeIndex {
     return index;
   }
 
-  /** For reading alone; null where there is none. */
+  /**
+   * For reading alone; null where there is none.
+   * @throws where there is one that cannot be opened
+   */
   static openExisting(path: string): TimeIndex | null {
+    let fd: number;
     try {
-      const fd = openSync(path, "r");
-      return new TimeIndex(fd, Math.floor(fstatSync(fd).size / RECORD_BYTES), null);
-    } catch {
-      return null;
+      fd = openSync(path, "r");
+    } catch (error) {
+      if (isMissing(error)) return null;
+      throw error;
     }
+    return new TimeIndex(fd, Math.floor(fstatSync(fd).size / RECORD_BYTES), null);
   }
 
   get last(): IndexEntry | null {
@@ -71,6 +77,14 @@ export class TimeIndex {
     if (!this.writeWhole(bytes)) return;
     this.count += 1;
     this.newest = entry;
+  }
+
+  /** Forgets all entries but this one: the log file begins anew. */
+  restart(entry: IndexEntry): void {
+    ftruncateSync(this.fd, 0);
+    this.count = 0;
+    this.newest = null;
+    this.append(entry);
   }
 
   /** The last entry at or before line `seq`; null where the index begins later. */

@@ -1,9 +1,23 @@
 import { FFIType } from "bun:ffi";
-import { closeSync, constants, ftruncateSync, mkdirSync, openSync, readFileSync, writeSync } from "node:fs";
-import { dirname } from "node:path";
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  ftruncateSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  realpathSync,
+  rmdirSync,
+  writeSync,
+} from "node:fs";
+import { dirname, join } from "node:path";
 import { openLibc } from "./libc.ts";
 
-/** One daemon a directory: a lock of the system's, which dies with its owner. */
+/** One daemon a directory: locks of the system's, which die with their owner. */
 
 /** LOCK_EX | LOCK_NB of sys/file.h. */
 const EXCLUSIVE_AT_ONCE = 2 | 4;
@@ -15,20 +29,92 @@ export class LockedError extends Error {
   }
 }
 
+type Flock = (fd: number) => boolean;
+
 /**
- * Takes the lock until `release` is called or the process is gone.
+ * Takes the lock until `release` is called or the process is gone. Locked are the file, which tells others who holds
+ * it, and the folder in which the file's own folder lies: who removes our state under a running daemon lets no second
+ * one in.
+ * @param path the lock file, in a folder that is ours alone
  * @param description what others are told of the holder
  * @throws LockedError where another process holds it
  */
 export const takeLock = (path: string, description: string): { release(): void } => {
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-  const fd = openSync(path, constants.O_RDWR | constants.O_CREAT, 0o600);
   const libc = openLibc({ flock: { args: [FFIType.i32, FFIType.i32], returns: FFIType.i32 } });
-  if (libc === null || libc.flock(fd, EXCLUSIVE_AT_ONCE) !== 0) {
-    closeSync(fd);
-    throw new LockedError(readFileSync(path, "utf8").trim());
+  const flock: Flock = (fd) => libc?.flock(fd, EXCLUSIVE_AT_ONCE) === 0;
+  const folder = lockFolder(dirname(dirname(path)), path, flock);
+  try {
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    const fd = openSync(path, constants.O_RDWR | constants.O_CREAT, 0o600);
+    if (!flock(fd)) {
+      closeSync(fd);
+      throw new LockedError(ownerIn(path) ?? "pid unknown");
+    }
+    ftruncateSync(fd);
+    writeSync(fd, description, 0);
+    return {
+      release: () => {
+        closeSync(fd);
+        closeSync(folder);
+      },
+    };
+  } catch (error) {
+    closeSync(folder);
+    throw error;
   }
-  ftruncateSync(fd);
-  writeSync(fd, description, 0);
-  return { release: () => closeSync(fd) };
+};
+
+const lockFolder = (folder: string, path: string, flock: Flock): number => {
+  const fd = openSync(folder, constants.O_RDONLY | constants.O_DIRECTORY);
+  if (flock(fd) || !locksFolders(folder, flock)) return fd;
+  const { ino } = fstatSync(fd);
+  closeSync(fd);
+  throw new LockedError(ownerIn(path) ?? ownerOf(folder, ino) ?? "pid unknown");
+};
+
+/** Some file systems, NFS among them, lock files only. */
+const locksFolders = (folder: string, flock: Flock): boolean => {
+  let own: string;
+  try {
+    own = mkdtempSync(join(folder, ".solar-host-lock-"));
+  } catch {
+    // Nobody could serve a folder in which no file can be made.
+    return true;
+  }
+  const fd = openSync(own, constants.O_RDONLY);
+  const locks = flock(fd);
+  closeSync(fd);
+  rmdirSync(own);
+  return locks;
+};
+
+const read = (path: string): string => {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return "";
+  }
+};
+
+const ownerIn = (path: string): string | null => read(path).trim() || null;
+
+/**
+ * Where the file that names the holder was removed, the system still knows: `1: FLOCK ADVISORY WRITE 4242 08:01:99 …`.
+ * The inode alone may be that of another disk, so that the process must have the folder open.
+ */
+const ownerOf = (folder: string, inode: number): string | null => {
+  const holders = read("/proc/locks").matchAll(
+    new RegExp(`FLOCK\\s+ADVISORY\\s+WRITE\\s+([1-9]\\d*)\\s+\\S+:${inode}\\s`, "g"),
+  );
+  const pid = [...holders].map(([, pid = ""]) => pid).find((pid) => hasOpen(pid, realpathSync(folder)));
+  return pid === undefined ? null : `pid ${pid}`;
+};
+
+const hasOpen = (pid: string, path: string): boolean => {
+  try {
+    return readdirSync(`/proc/${pid}/fd`).some((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`) === path);
+  } catch {
+    // It belongs to somebody else, or closed one meanwhile.
+    return false;
+  }
 };

@@ -28,11 +28,13 @@ export const isPortFree = async (port: number): Promise<boolean> => {
 
 export class PortRegistry {
   private readonly reserved = new Map<number, string>();
+  /** Ports that configs name, by owner: whether or not they are in use now, nobody else is given one by chance. */
+  private readonly named = new Map<string, number>();
 
   constructor(private readonly firstPort: number) {}
 
   /**
-   * Reserves `wanted`, or the next free port. It stays the owner's until {@link release}.
+   * Reserves `wanted`, or the next free port that no config names. It stays the owner's until {@link release}.
    * @throws PortBusyError where `wanted` is taken, or no port is left
    */
   async reserve(
@@ -46,13 +48,21 @@ export class PortRegistry {
       this.release(wanted, owner);
       throw new PortBusyError(wanted, "another program");
     }
+    const named = new Set([...this.named].flatMap(([other, port]) => (other === owner ? [] : [port])));
     for (let port = this.firstPort; port <= 65_535; port++) {
+      if (named.has(port)) continue;
       // Claimed before it is probed: two starts at once never probe the same port.
       if (!this.claim(port, owner)) continue;
       if (await isFree(port)) return port;
       this.release(port, owner);
     }
     throw new Error(`no port from ${this.firstPort} up is free`);
+  }
+
+  /** Keeps `port` for an owner whose config names it; null for one whose config does not any more. */
+  keepFor(owner: string, port: number | null): void {
+    if (port === null) this.named.delete(owner);
+    else this.named.set(owner, port);
   }
 
   /** Takes a port without probing: for a server that already listens on it. */
@@ -65,7 +75,8 @@ export class PortRegistry {
   }
 
   private claim(port: number, owner: string): boolean {
-    if (this.reserved.has(port)) return false;
+    const holder = this.reserved.get(port);
+    if (holder !== undefined && holder !== owner) return false;
     this.reserved.set(port, owner);
     return true;
   }

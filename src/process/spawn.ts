@@ -3,8 +3,11 @@ import { constants } from "node:os";
 /** Marks every process of a start, so that one whose pid could not be recorded in time is found again. */
 export const LAUNCH_MARK = "SOLAR_HOST_LAUNCH";
 
+/** Names the folder of the daemon that started a process, so that what no record tells of is found all the same. */
+export const FOLDER_MARK = "SOLAR_HOST_FOLDER";
+
 /** The daemon's key, and what would change a Bun program's behaviour, are no business of a child's. */
-const WITHHELD = ["API_KEY", "SOLAR_HOST_API_KEY", "BUN_OPTIONS", "BUN_BE_BUN", LAUNCH_MARK];
+const WITHHELD = ["API_KEY", "SOLAR_HOST_API_KEY", "BUN_OPTIONS", "BUN_BE_BUN", LAUNCH_MARK, FOLDER_MARK];
 
 export interface ChildExit {
   code: number | null;
@@ -30,13 +33,14 @@ const nameOfSignal = (number: number): NodeJS.Signals | null =>
  * Starts a program in a session of its own, its output going straight into an open file: nothing
  * that happens to the daemon can block or end it.
  * @param inherited the environment that the daemon was started with
+ * @param marks by which the process, and all that it starts, is found again
  * @throws where the system cannot start it
  */
 export const spawnDetached = (
   argv: readonly string[],
   inherited: Environment,
   added: Readonly<Record<string, string>>,
-  mark: string,
+  marks: { launch: string; folder: string },
   logFd: number,
 ): Child => {
   const passed = Object.entries(inherited).filter(([name]) => !WITHHELD.includes(name.toUpperCase()));
@@ -45,7 +49,7 @@ export const spawnDetached = (
     stdout: logFd,
     stderr: logFd,
     detached: true,
-    env: { ...Object.fromEntries(passed), ...added, [LAUNCH_MARK]: mark },
+    env: { ...Object.fromEntries(passed), ...added, [LAUNCH_MARK]: marks.launch, [FOLDER_MARK]: marks.folder },
   });
   const exited = child.exited.then((): ChildExit => {
     const signal = child.signalCode;

@@ -6,6 +6,7 @@ import { addDocs } from "./docs.ts";
 import { answerError, answerInvalid } from "./errors.ts";
 import { addInstanceRoutes } from "./routes/instances.ts";
 import { addObservationRoutes } from "./routes/observation.ts";
+import { addOperationRoutes } from "./routes/operations.ts";
 import { addSystemRoutes } from "./routes/system.ts";
 
 /** The routes: they translate requests to calls of the supervisor and hold no state. Who may ask, front.ts decides. */
@@ -34,7 +35,8 @@ export const createApp = ({ supervisor, readMemory, startWaitMs, report }: AppOp
   app.notFound((c) => answerUnknown(app, c));
   app.onError((error, c) => answerError(c, error, report));
   addSystemRoutes(app, readMemory);
-  addInstanceRoutes(app, supervisor, startWaitMs);
+  addInstanceRoutes(app, supervisor);
+  addOperationRoutes(app, supervisor, startWaitMs);
   addObservationRoutes(app, supervisor);
   addDocs(app);
   return app;

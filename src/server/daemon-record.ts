@@ -6,6 +6,7 @@ import { type DaemonRecord, daemonRecord, daemonRecordFolder } from "../contract
 import { identify, isSame } from "../process/identity.ts";
 import { replaceFileSync } from "../store/atomic-file.ts";
 import { version } from "../version.ts";
+import { addressOf } from "./address.ts";
 
 /** The record by which `solar-host ctl` finds this daemon and its key without being told. */
 
@@ -20,7 +21,7 @@ export interface RecordedDaemon {
 export const localUrl = (host: string, port: number): string => {
   if (host === "0.0.0.0" || host === "") return `http://127.0.0.1:${port}`;
   if (host === "::") return `http://[::1]:${port}`;
-  return `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
+  return `http://${addressOf(host, port)}`;
 };
 
 /** One directory has one daemon, so that the next one there takes the same name. */

@@ -1,4 +1,4 @@
-import { swaggerUI } from "@hono/swagger-ui";
+import { SwaggerUI } from "@hono/swagger-ui";
 import type { OpenAPIHono } from "@hono/zod-openapi";
 import favicon from "swagger-ui-dist/favicon-32x32.png" with { type: "file" };
 import stylesheet from "swagger-ui-dist/swagger-ui.css" with { type: "file" };
@@ -35,6 +35,26 @@ export const describeApi = (app: OpenAPIHono) =>
     ],
   });
 
+const page = `<!doctype html>
+<html lang="en">
+  <head>
+    <meta charset="utf-8" />
+    <meta name="viewport" content="width=device-width, initial-scale=1" />
+    <title>solar-host API</title>
+    <link rel="icon" type="image/png" href="${OPEN_PREFIX}favicon.png" />
+  </head>
+  <body>
+    ${SwaggerUI({
+      url: "/openapi.json",
+      baseUrl: OPEN_PREFIX,
+      persistAuthorization: true,
+      displayRequestDuration: true,
+      tryItOutEnabled: true,
+    })}
+  </body>
+</html>
+`;
+
 export const addDocs = (app: OpenAPIHono): void => {
   app.openAPIRegistry.registerComponent("securitySchemes", "ApiKey", {
     type: "apiKey",
@@ -47,15 +67,7 @@ export const addDocs = (app: OpenAPIHono): void => {
     document ??= describeApi(app);
     return c.json(document);
   });
-  const page = swaggerUI({
-    url: "/openapi.json",
-    title: "solar-host API",
-    baseUrl: OPEN_PREFIX,
-    persistAuthorization: true,
-    displayRequestDuration: true,
-    tryItOutEnabled: true,
-  });
-  app.get("/docs", page);
+  app.get("/docs", (c) => c.html(page));
   app.get(`${OPEN_PREFIX}*`, (c) => {
     const asset = assets[c.req.path.slice(OPEN_PREFIX.length)];
     if (asset === undefined) return c.notFound();

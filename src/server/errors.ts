@@ -44,12 +44,10 @@ export const answerInvalid = (result: { success: true } | Invalid, c: Context): 
   const detail = result.error.issues.map((raw): FieldError => {
     const issue = raw as Parameters<typeof toFieldError>[1];
     const path = issue.path.map((key) => (typeof key === "number" ? key : String(key)));
-    const input =
-      result.target === "query"
-        ? c.req.query(String(path[0]))
-        : result.target === "param"
-          ? c.req.param(String(path[0]))
-          : undefined;
+    const name = String(path[0]);
+    const [first, ...others] = c.req.queries(name) ?? [];
+    const asked = others.length === 0 ? first : [first, ...others];
+    const input = result.target === "query" ? asked : result.target === "param" ? c.req.param(name) : undefined;
     return toFieldError([place, ...path], issue, input);
   });
   return c.json({ detail }, 422);

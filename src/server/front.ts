@@ -35,12 +35,16 @@ const admit = (request: Request, mayEnter: KeyCheck): Response | null => {
   return Response.json({ detail: UNAUTHORIZED }, { status: 401 });
 };
 
+/** HEAD is answered as GET is, body and all: the runtime leaves out the body, and only then tells its length. */
+const asGet = (request: Request): Request =>
+  request.method === "HEAD" ? new Request(request, { method: "GET" }) : request;
+
 /** @param route answers what was let in */
 export const createFront =
   (mayEnter: KeyCheck, route: (request: Request) => Answer) =>
   (request: Request): Answer => {
     const refused = admit(request, mayEnter);
     if (refused !== null) return readable(refused);
-    const answer = route(request);
+    const answer = route(asGet(request));
     return answer instanceof Promise ? answer.then(readable) : readable(answer);
   };

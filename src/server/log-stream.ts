@@ -2,6 +2,7 @@ import type { ServerWebSocket } from "bun";
 import { firstSeqFor, LogCursor, type LogRange } from "../logs/cursor.ts";
 import type { InstanceLog } from "../logs/instance-log.ts";
 import { frameOf, type LogEntry } from "../logs/ring.ts";
+import { LogUnreadableError } from "../logs/unreadable.ts";
 
 /**
  * One subscriber of a log. It reads at its own pace from its own position; what it has not taken
@@ -11,6 +12,8 @@ import { frameOf, type LogEntry } from "../logs/ring.ts";
 /** Frames sent in one turn before others get theirs. */
 const TURN_FRAMES = 2000;
 const READ_LINES = 512;
+/** After which lines that could not be read are tried again. */
+const RETRY_MS = 500;
 
 type Socket = Pick<ServerWebSocket<unknown>, "send" | "cork">;
 
@@ -22,6 +25,7 @@ export class LogStream {
   private sent = 0;
   private full = false;
   private scheduled = false;
+  private retry: Timer | null = null;
   private closed = false;
 
   constructor(
@@ -44,14 +48,15 @@ export class LogStream {
 
   close(): void {
     this.closed = true;
+    if (this.retry !== null) clearTimeout(this.retry);
     for (const end of this.endings) end();
   }
 
   private pump(): void {
-    if (this.closed || this.full || this.scheduled) return;
+    if (this.closed || this.full || this.scheduled || this.retry !== null) return;
     let more = false;
     this.socket.cork(() => {
-      more = this.sendSome(TURN_FRAMES);
+      more = this.sendOrRetry();
     });
     if (!more) return;
     this.scheduled = true;
@@ -59,6 +64,20 @@ export class LogStream {
       this.scheduled = false;
       this.pump();
     });
+  }
+
+  /** Lines that cannot be read now are not gone: too many files may be open, say. Nothing else is held up by them. */
+  private sendOrRetry(): boolean {
+    try {
+      return this.sendSome(TURN_FRAMES);
+    } catch (error) {
+      if (!(error instanceof LogUnreadableError)) throw error;
+      this.retry = setTimeout(() => {
+        this.retry = null;
+        this.pump();
+      }, RETRY_MS);
+      return false;
+    }
   }
 
   /** True when there is more to send and room for it. */

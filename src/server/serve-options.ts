@@ -1,16 +1,15 @@
 import { type Command, Option } from "commander";
 import { flagOf, settingSpecs } from "../store/settings.ts";
-import type { DaemonFlags } from "./daemon.ts";
+import type { DaemonFlags } from "./boot.ts";
 
 /** The flags of `serve`: one for each setting, named as it is. */
 
 const placeholder = (name: string): string => `<${name.toLowerCase().split("_").at(-1)}>`;
 
 const option = (name: string, fallback: string, description: string): Option => {
-  // A flag alone means yes.
   const value = fallback === "true" || fallback === "false" ? "[true|false]" : placeholder(name);
   const shown = fallback === "" ? description : `${description} (default: ${fallback})`;
-  return new Option(`${flagOf(name)} ${value}`, shown).preset("true");
+  return new Option(`${flagOf(name)} ${value}`, shown);
 };
 
 const propertyOf = (name: string): string =>
@@ -35,11 +34,12 @@ Examples:
   $ LOG_FORMAT=json solar-host serve 2>> solar-host.log
   $ solar-host serve --keep-instances     models go on when the daemon ends, for an upgrade`,
     )
-    .action(async (options: Record<string, string>) => {
+    .action(async ({ apiKeyFile, ...options }: Record<string, string | true> & { apiKeyFile?: string }) => {
       const given = Object.keys(settingSpecs).flatMap((name): [string, string][] => {
         const value = options[propertyOf(name)];
-        return value === undefined ? [] : [[name, value]];
+        // A flag alone means yes.
+        return value === undefined ? [] : [[name, value === true ? "true" : value]];
       });
-      await run({ settings: Object.fromEntries(given), apiKeyFile: options.apiKeyFile ?? null });
+      await run({ settings: Object.fromEntries(given), apiKeyFile: apiKeyFile ?? null });
     });
 };

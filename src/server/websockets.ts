@@ -1,11 +1,13 @@
 import type { Server, ServerWebSocket, WebSocketHandler } from "bun";
 import type { FieldError } from "../contract/index.ts";
 import type { LogRange } from "../logs/cursor.ts";
+import { LogUnreadableError } from "../logs/unreadable.ts";
 import { InstanceNotFoundError } from "../supervisor/errors.ts";
 import type { ManagedInstance } from "../supervisor/instance.ts";
 import type { Supervisor } from "../supervisor/supervisor.ts";
 import { type KeyCheck, offeredSocketKey, offersOnlyForeign, selectedProtocol, UNAUTHORIZED } from "./auth.ts";
 import { LogStream } from "./log-stream.ts";
+import { pathOf, queryOf } from "./request-url.ts";
 import { StateStream } from "./state-stream.ts";
 
 /** The two WebSockets: who may open one, and what is attached to it. */
@@ -13,6 +15,7 @@ import { StateStream } from "./state-stream.ts";
 /** Unsent bytes of one subscriber at which it counts as slow; what is over waits in the log. */
 const BACKPRESSURE_BYTES = 64 * 1024 * 1024;
 const GOING_AWAY = 1001;
+const RETRY_MS = 500;
 
 export interface SocketData {
   kind: "logs" | "state";
@@ -31,7 +34,10 @@ const EVERYTHING: LogRange = { after: null, tail: null };
 /** By the rules of the REST form, which are loaded only where there is something to judge. */
 const parseRange = async (params: URLSearchParams): Promise<LogRange | FieldError[]> => {
   const given = Object.fromEntries(
-    ["after", "tail"].flatMap((name) => (params.has(name) ? [[name, params.get(name)]] : [])),
+    ["after", "tail"].flatMap((name) => {
+      const [first, ...others] = params.getAll(name);
+      return first === undefined ? [] : [[name, others.length === 0 ? first : [first, ...others]]];
+    }),
   );
   if (Object.keys(given).length === 0) return EVERYTHING;
   const { rangeQuery } = await import("./routes/observation.ts");
@@ -45,8 +51,8 @@ const parseRange = async (params: URLSearchParams): Promise<LogRange | FieldErro
 
 /** Which socket a request asks to open; null where it asks for none of ours. */
 export const requestedSocket = (request: Request): Pick<SocketData, "kind" | "id"> | null => {
-  if (request.headers.get("upgrade")?.toLowerCase() !== "websocket") return null;
-  const match = /^\/instances\/([^/]+)\/(logs|state)$/.exec(new URL(request.url).pathname);
+  if (request.method !== "GET" || request.headers.get("upgrade")?.toLowerCase() !== "websocket") return null;
+  const match = /^\/instances\/([^/]+)\/(logs|state)$/.exec(pathOf(request.url));
   return match === null ? null : { kind: match[2] as SocketData["kind"], id: match[1] ?? "" };
 };
 
@@ -67,7 +73,7 @@ export class SocketHub {
   ): Promise<Response | undefined> {
     if (!this.mayEnter(offeredSocketKey(request.headers))) return refuse(401, UNAUTHORIZED);
     if (offersOnlyForeign(request.headers)) return refuse(400, "The subprotocol should be 'solar-host', or none");
-    const range = await parseRange(new URL(request.url).searchParams);
+    const range = await parseRange(queryOf(request.url));
     if (Array.isArray(range)) return refuse(422, range);
     const protocol = selectedProtocol(request.headers);
     const opened = server.upgrade(request, {
@@ -105,6 +111,18 @@ export class SocketHub {
     for (const socket of [...this.sockets]) socket.close(GOING_AWAY, "The daemon is shutting down");
   }
 
+  /** A log that cannot be read now (too many files may be open, say) is tried again for as long as somebody waits. */
+  private async untilOpen(instance: ManagedInstance, socket: Socket): Promise<void> {
+    while (this.sockets.has(socket)) {
+      try {
+        return await instance.openLog();
+      } catch (error) {
+        if (!(error instanceof LogUnreadableError)) this.report(error as Error);
+        await Bun.sleep(RETRY_MS);
+      }
+    }
+  }
+
   private async attach(socket: Socket): Promise<void> {
     let instance: ManagedInstance;
     try {
@@ -115,7 +133,7 @@ export class SocketHub {
       socket.close(1000, "Instance not found");
       return;
     }
-    await instance.openLog();
+    await this.untilOpen(instance, socket);
     if (!this.sockets.has(socket)) return;
     socket.data.stream =
       socket.data.kind === "logs"

@@ -1,16 +1,18 @@
 import {
   closeSync,
   fsyncSync,
+  lstatSync,
   mkdirSync,
   openSync,
   readdirSync,
+  readlinkSync,
   realpathSync,
   renameSync,
   rmSync,
   writeFileSync,
 } from "node:fs";
 import { copyFile, link, open, rename, rm } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 
 /** Files that are either the old or the new one, whatever happens in between. */
 
@@ -18,41 +20,71 @@ const temporary = (path: string): string => `${path}.${process.pid}.tmp`;
 
 export const backupPath = (path: string): string => `${targetOf(path)}.bak`;
 
-/** What a link names is replaced, not the link. */
-const targetOf = (path: string): string => {
+/** What a link names is replaced, not the link; also where that is not there yet, or not any more. */
+export const targetOf = (path: string): string => {
   try {
     return realpathSync(path);
-  } catch {
-    return path;
+  } catch (error) {
+    // Links that go round in a circle end elsewhere: of those, it is ELOOP.
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT" || !isLink(path)) return path;
+    return targetOf(resolve(dirname(path), readlinkSync(path)));
   }
 };
 
+const isLink = (path: string): boolean => lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() ?? false;
+
 /**
- * Replaces a file: written beside, made durable, put in place. The one before it stays as the backup.
+ * Replaces a file and its backup: both written beside, made durable, put in place. Where this has come to its end, the
+ * backup is a copy of the new text; where it fails, both are what they were.
+ * They are never one and the same, so that whoever breaks the one in an editor never breaks the other.
  * @param file the file, or a link to it
  * @param mode permissions of the new file
- * @throws where the disk is full, read-only or failing; the old file stands there then
+ * @throws where the disk is full, read-only or failing
  */
 export const replaceFile = async (file: string, text: string, mode: number): Promise<void> => {
   const path = targetOf(file);
-  const beside = temporary(path);
-  const old = `${beside}.old`;
+  const parts = [path, backupPath(path)].map((target, n) => {
+    const beside = `${temporary(path)}${n === 0 ? "" : ".bak"}`;
+    return { target, beside, old: `${beside}.old` };
+  });
   try {
-    await writeDurably(beside, text, mode);
-    const kept = await linkTo(path, old);
-    await rename(beside, path);
-    try {
-      await syncFolder(dirname(path));
-    } catch (error) {
-      await putBack(path, kept ? old : null);
-      throw error;
+    // Together: most file systems make them durable in one go.
+    await allOf(parts.map(({ beside }) => writeDurably(beside, text, mode)));
+    await putInPlace(parts, dirname(path));
+  } finally {
+    for (const rest of parts.flatMap(({ beside, old }) => [beside, old])) {
+      await rm(rest, { force: true }).catch(() => undefined);
     }
-    // Last of all: at no moment are the file and its backup one and the same, so that whoever
-    // breaks the one in an editor never breaks the other.
-    if (kept) await rename(old, backupPath(path)).catch(() => rm(old, { force: true }));
+  }
+};
+
+interface Part {
+  target: string;
+  beside: string;
+  /** A second name of what stands at `target`, until it is sure that it is not needed any more. */
+  old: string;
+}
+
+const putInPlace = async (parts: readonly Part[], folder: string): Promise<void> => {
+  const replaced: (Part & { kept: boolean })[] = [];
+  try {
+    for (const part of parts) {
+      const kept = await linkTo(part.target, part.old);
+      await rename(part.beside, part.target);
+      replaced.unshift({ ...part, kept });
+    }
+    await syncFolder(folder);
   } catch (error) {
-    for (const rest of [beside, old]) await rm(rest, { force: true }).catch(() => undefined);
+    // The file last, since a backup without it would look as if the file were lost.
+    for (const { target, old, kept } of replaced) await putBack(target, kept ? old : null);
     throw error;
+  }
+};
+
+/** Like Promise.all, but nothing is under way any more where it fails. */
+const allOf = async (works: Promise<void>[]): Promise<void> => {
+  for (const result of await Promise.allSettled(works)) {
+    if (result.status === "rejected") throw result.reason;
   }
 };
 
@@ -60,7 +92,7 @@ export const replaceFile = async (file: string, text: string, mode: number): Pro
 export const removeRests = (file: string): void => {
   const path = targetOf(file);
   const isRest = (name: string): boolean =>
-    name.startsWith(`${basename(path)}.`) && /^\d+\.tmp(\.old)?$/.test(name.slice(basename(path).length + 1));
+    name.startsWith(`${basename(path)}.`) && /^\d+\.tmp(\.bak)?(\.old)?$/.test(name.slice(basename(path).length + 1));
   for (const name of readdirSync(dirname(path)).filter(isRest)) rmSync(join(dirname(path), name), { force: true });
 };
 

@@ -1,7 +1,9 @@
 import { existsSync, readFileSync } from "node:fs";
+import { dirname } from "node:path";
 import type { InstanceConfig, InstanceStatus, parseConfig } from "../contract/index.ts";
 import { instanceStatuses } from "../contract/instance-facts.ts";
-import { backupPath, replaceFile } from "./atomic-file.ts";
+import { isRecord } from "../contract/record.ts";
+import { backupPath, replaceFile, targetOf } from "./atomic-file.ts";
 import { placeOfJsonError } from "./json-place.ts";
 
 /** `config.json`: the instances, loaded without losing any and saved without losing one. */
@@ -31,9 +33,6 @@ export interface LoadedConfig {
 
 /** The file stops the boot; `message` says where and what to do. */
 export class ConfigFileError extends Error {}
-
-const isRecord = (value: unknown): value is Record<string, unknown> =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
 
 const stringOr = <T>(value: unknown, other: T): string | T =>
   typeof value === "string" && value !== "" ? value : other;
@@ -91,16 +90,37 @@ const restoreHint = (path: string): string =>
     : "Mend it; there is no earlier copy of it";
 
 /**
- * Loads the file; one that does not exist is empty.
- * @throws ConfigFileError where it cannot be read or does not parse: it is never taken for empty
+ * A daemon that was never here has neither the file nor its backup. Where one of them is missing the file was lost, and
+ * to take it for empty would end every model that runs.
+ */
+const expectNeverThere = (path: string): void => {
+  const target = targetOf(path);
+  const backup = backupPath(path);
+  if (existsSync(backup)) {
+    throw new ConfigFileError(
+      `${path} is gone, but its backup is there. Take the last good copy back: cp ${quoted(backup)} ${quoted(target)}\n` +
+        `To start anew, without its instances: rm ${quoted(backup)}`,
+    );
+  }
+  if (!existsSync(dirname(target))) {
+    throw new ConfigFileError(`${path} is a link to ${target}, and the folder of that is not there`);
+  }
+};
+
+/**
+ * Loads the file; one that never existed is empty.
+ * @throws ConfigFileError where it was lost, cannot be read or does not parse: it is never taken for empty
  */
 export const loadConfig = async (path: string): Promise<LoadedConfig> => {
   let text: string;
   try {
     text = readFileSync(path, "utf8");
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return { instances: [], unreadable: [], problems: [] };
-    throw new ConfigFileError(`cannot read ${path}: ${(error as Error).message}`);
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT") {
+      throw new ConfigFileError(`cannot read ${path}: ${(error as Error).message}`);
+    }
+    expectNeverThere(path);
+    return { instances: [], unreadable: [], problems: [] };
   }
   if (text.trim() === "") throw new ConfigFileError(`${path}:1:1: the file is empty. ${restoreHint(path)}`);
   let document: unknown;

@@ -6,14 +6,16 @@ import { replaceFileSync } from "./atomic-file.ts";
 export class RecordFolder<T> {
   /**
    * @param suffix ends the name of each file, so that several kinds share a folder
-   * @param durable whether a record survives a power cut, not only the daemon's death
+   * @param durable whether a record survives a power cut, not only the daemon's death, and has a second copy beside it
    * @param isRecord whether what stands in a file is such a record
+   * @param warn is told of a record that somebody damaged
    */
   constructor(
     private readonly dir: string,
     private readonly suffix: string,
     private readonly durable: boolean,
     private readonly isRecord: (value: unknown) => value is T,
+    private readonly warn: (message: string) => void,
   ) {
     mkdirSync(dir, { recursive: true, mode: 0o700 });
     // Of daemons that were killed while they wrote one.
@@ -22,23 +24,36 @@ export class RecordFolder<T> {
     }
   }
 
-  /** Null where there is none, or what is there is none: each record is written whole, so that is damage from outside. */
+  /**
+   * Null where there is none, or no copy of it is whole: each is written whole, so that is damage from outside.
+   * @throws where there is one that cannot be read now
+   */
   read(id: string): T | null {
-    try {
-      const record: unknown = JSON.parse(readFileSync(this.path(id), "utf8"));
-      return this.isRecord(record) ? record : null;
-    } catch {
-      return null;
-    }
+    const path = this.path(id);
+    const text = readText(path);
+    if (text === null) return null;
+    const record = this.parse(text);
+    if (record !== null) return record;
+    const copied = this.durable ? this.parse(readText(copyPath(path)) ?? "") : null;
+    this.warn(`${path} is damaged: ${copied === null ? "what it recorded is lost" : "its copy is used"}`);
+    return copied;
   }
 
   /** @throws where it cannot be written; the old record is untouched then */
   write(id: string, record: T): void {
-    replaceFileSync(this.path(id), `${JSON.stringify(record, null, 2)}\n`, this.durable);
+    const path = this.path(id);
+    const text = `${JSON.stringify(record, null, 2)}\n`;
+    replaceFileSync(path, text, this.durable);
+    if (!this.durable) return;
+    try {
+      replaceFileSync(copyPath(path), text, false);
+    } catch {
+      // The record itself is written; only one that is damaged is looked for in its copy.
+    }
   }
 
   remove(id: string): void {
-    rmSync(this.path(id), { force: true });
+    for (const path of [this.path(id), copyPath(this.path(id))]) rmSync(path, { force: true });
   }
 
   ids(): string[] {
@@ -47,10 +62,31 @@ export class RecordFolder<T> {
       .flatMap((name) => decoded(basename(name, this.suffix)));
   }
 
+  private parse(text: string): T | null {
+    try {
+      const record: unknown = JSON.parse(text);
+      return this.isRecord(record) ? record : null;
+    } catch {
+      return null;
+    }
+  }
+
   private path(id: string): string {
     return join(this.dir, `${encodeURIComponent(id)}${this.suffix}`);
   }
 }
+
+const copyPath = (path: string): string => `${path}.bak`;
+
+/** Null where there is no such file, and only then. */
+const readText = (path: string): string | null => {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return null;
+    throw error;
+  }
+};
 
 /** The id of a file's name; none where nobody here has written it. */
 const decoded = (name: string): string[] => {

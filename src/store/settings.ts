@@ -163,6 +163,12 @@ export const resolveSettings = (flags: Source, env: Source, envFile: Source): Se
   return { ...(values as SettingValues), API_KEY: resolve(sources.slice(1), "API_KEY")?.value ?? null };
 };
 
+/** The form of the daemon's log that is asked for, for whoever has to say that other settings are wrong. */
+export const askedLogFormat = (flags: Source, env: Source, envFile: Source): "human" | "json" => {
+  const sources = [flags, env, envFile].map((values) => ({ name: "", values }));
+  return resolve(sources, "LOG_FORMAT")?.value === "json" ? "json" : "human";
+};
+
 /** Makes a key and adds it to the `.env` file, which nobody else may read. */
 export const writeFirstKey = (path: string): string => {
   const key = randomBytes(24).toString("base64url");

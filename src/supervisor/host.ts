@@ -5,6 +5,7 @@ import type { PortRegistry } from "../process/ports.ts";
 import type { RecordFolder } from "../store/records.ts";
 import type { RestartPolicy } from "./restart-policy.ts";
 import type { StartGate } from "./start-gate.ts";
+import type { StateRecord } from "./state-record.ts";
 
 /** The daemon's own log, as the supervisor writes to it. */
 export interface Journal {
@@ -18,6 +19,8 @@ export interface LaunchRecord {
   /** In the environment of each of its processes. */
   mark: string;
   port: number;
+  /** Address that it was told to listen on. Absent in records of older versions. */
+  host?: string;
   log_file: string;
   first_seq: number;
   command: string[];
@@ -40,6 +43,8 @@ export const isLaunchRecord = (value: unknown): value is LaunchRecord => {
 
 /** What all instances of one daemon share. */
 export interface Host {
+  /** Of the daemon's configuration, as an absolute path: names it among others on this machine. */
+  readonly folder: string;
   readonly ports: PortRegistry;
   readonly gate: StartGate;
   readonly policy: RestartPolicy;
@@ -47,6 +52,7 @@ export interface Host {
   readonly logs: LogSettings;
   readonly segments: RecordFolder<SegmentRecord[]>;
   readonly launches: RecordFolder<LaunchRecord>;
+  readonly states: RecordFolder<StateRecord>;
   /** The environment that the daemon was started with: what children inherit. */
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly llamaServer: string;

@@ -12,9 +12,13 @@ import {
 } from "./errors.ts";
 import type { Host, LaunchRecord } from "./host.ts";
 import { isAtRest, nextStatus, type Transition } from "./machine.ts";
-import { type Observed, Run, type RunOwner } from "./run.ts";
+import { judge, type Tally, type Verdict } from "./restart-policy.ts";
+import { type Observed, REASON_LINES, Run, type RunOwner } from "./run.ts";
 import { RuntimeTracker } from "./runtime-tracker.ts";
 import type { ServerProcess } from "./server-process.ts";
+import { StateKeeper } from "./state-record.ts";
+
+const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** Beyond the grace time, for the system to clear away what was killed. */
 const STOP_SLACK_MS = 8000;
@@ -35,6 +39,7 @@ export class ManagedInstance implements RunOwner {
   readonly createdAt: string;
   readonly log: InstanceLog;
   readonly tracker: RuntimeTracker;
+  private readonly keeper: StateKeeper;
   config: InstanceConfig;
   private status: InstanceStatus = "stopped";
   private desired: "running" | "stopped";
@@ -45,6 +50,8 @@ export class ManagedInstance implements RunOwner {
   /** Grows with each stop, so that an operation knows that one came after it. */
   private stops = 0;
   private removed = false;
+  /** What is to be made of a process that died while no daemon ran, at the start that follows. */
+  private crash: Verdict | null = null;
   private json: string | null = null;
   private readonly watchers = new Set<() => void>();
 
@@ -66,13 +73,20 @@ export class ManagedInstance implements RunOwner {
       retry_count: stored.status === "failed" ? stored.retry_count : 0,
       loading: null,
     };
-    this.tracker = new RuntimeTracker(this.id, this.config, {
-      onReadyHint: () => this.run?.hint.give(),
-      onLoading: (loading) => this.onLoading(loading),
-    });
+    const kept = host.states.read(this.id);
+    this.keeper = new StateKeeper(
+      kept,
+      () => ({ seq: this.log.nextSeq, slots: this.tracker.slots, generations: this.tracker.generations }),
+      (record) => host.states.write(this.id, record),
+    );
+    const onChanged = (): void => this.keeper.changed();
+    const onReadyHint = (): void => this.run?.hint.give();
+    const onLoading = (loading: Observed["loading"]): void => this.onLoading(loading);
+    this.tracker = new RuntimeTracker(this.id, this.config, { onReadyHint, onLoading, onChanged }, kept);
+    host.ports.keepFor(this.id, this.config.port);
     this.log = new InstanceLog(host.segments.read(this.id) ?? [], host.logs, {
       saveSegments: (segments) => host.segments.write(this.id, [...segments]),
-      onLines: (lines, timestamp) => this.tracker.readLines(lines, timestamp),
+      onLines: (lines, timestamp) => this.tracker.readLines(lines, timestamp, this.log.nextSeq - lines.length),
       warn: (message) => host.journal.warn(message, { instance: this.id }),
     });
   }
@@ -121,6 +135,21 @@ export class ManagedInstance implements RunOwner {
     this.desired = status !== "stopping" || restart ? "running" : "stopped";
   }
 
+  /** What had been running when the last daemon died, and has died since: a crash like any other. */
+  async foundDead({ crashes, started_at }: Pick<LaunchRecord, "crashes" | "started_at">): Promise<void> {
+    await this.openLog();
+    const lines = backendOf(this.config).reasonLines(this.log.lastLines(REASON_LINES));
+    const reason = ["the model server ended while no daemon ran", ...lines].join(": ");
+    const last = this.log.read(this.log.nextSeq - 1, 1, null).entries.at(-1)?.timestamp ?? started_at;
+    const ranFor = Math.max(0, Date.parse(last) - Date.parse(started_at));
+    this.crash = judge(
+      { ran: true, failedAttempts: 0, crashes },
+      { reason, final: false, ranFor },
+      this.host.policy,
+      0,
+    );
+  }
+
   /** Takes over what an earlier daemon left running. */
   adopt(server: ServerProcess): void {
     this.change("start", `process ${server.pid} was left by an earlier daemon`, {
@@ -158,10 +187,11 @@ export class ManagedInstance implements RunOwner {
   async restart(waitMs: number): Promise<void> {
     this.stops += 1;
     const { stops } = this;
-    // It should run all the while: a daemon that dies in the middle leaves that to the next one.
-    this.desired = "running";
+    // It should run all the while: a daemon that dies in the middle leaves that to the next one. Where that cannot
+    // be stored, what runs is left alone.
+    if (this.desired !== "running") await this.wishToRun();
     this.requestStop(false);
-    await Promise.all([this.save(), this.whenStopped("restart")]);
+    await this.whenStopped("restart");
     await this.startAfter(stops, waitMs, "restart");
   }
 
@@ -178,6 +208,7 @@ export class ManagedInstance implements RunOwner {
         this.config = before;
         throw error;
       }
+      this.host.ports.keepFor(this.id, config.port);
       this.announce();
     });
   }
@@ -204,23 +235,37 @@ export class ManagedInstance implements RunOwner {
     if (!isAtRest(this.status)) throw new InstanceActiveError(verb);
   }
 
-  /** At the end of the daemon: it should run again later, so `desired` stays. */
-  async shutDown(): Promise<void> {
+  /**
+   * At the end of the daemon: it should run again later, so `desired` stays.
+   * @returns false where what it runs outlives SIGKILL
+   */
+  async shutDown(): Promise<boolean> {
     this.stops += 1;
-    // One that failed stays failed: why is still of interest to whoever looks after the next boot.
-    if (this.run !== null && !isAtRest(this.status)) this.requestStop(true);
-    await this.run?.done;
+    // One that failed stays failed: why is still of interest to whoever looks after the next boot. One that is
+    // being stopped keeps its grace time: this is no second stop.
+    if (this.run !== null && !isAtRest(this.status)) this.requestStop(false);
+    const ended = (await this.run?.overOrStuck()) ?? true;
+    this.keeper.close();
     this.log.close();
+    return ended;
   }
 
-  /** At the end of the daemon, when its models go on. */
-  async letGo(): Promise<void> {
+  /** At the end of the daemon, when its models go on. @returns false where what is to be stopped outlives SIGKILL */
+  async letGo(): Promise<boolean> {
     this.stops += 1;
+    // What is at work goes on being so.
+    this.keeper.close();
     // A stop that was asked for is done with first.
     if (this.status !== "stopping") this.run?.detach();
-    await this.run?.done;
+    const ended = (await this.run?.overOrStuck()) ?? true;
     this.tracker.end();
     this.log.close();
+    return ended;
+  }
+
+  /** A stop that is under way does not wait for the grace time any more. */
+  hurry(): void {
+    if (this.status === "stopping") this.run?.stop();
   }
 
   /** Makes what earlier daemons read of it known: lines, state and generations. */
@@ -233,7 +278,15 @@ export class ManagedInstance implements RunOwner {
 
   /** Starts it at boot; how that ends shows in its status. */
   startAtBoot(): void {
-    this.start(0).catch(() => undefined);
+    const { crash } = this;
+    if (crash?.type === "give-up") {
+      const observed = { error_message: crash.message, retry_count: crash.count };
+      this.change("fail", crash.message, observed);
+      return;
+    }
+    this.start(0).catch((error) =>
+      this.host.journal.warn(`cannot start ${this.config.alias}: ${(error as Error).message}`, { instance: this.id }),
+    );
   }
 
   saved(): Promise<unknown> {
@@ -265,8 +318,8 @@ export class ManagedInstance implements RunOwner {
     for (const watcher of [...this.watchers]) watcher();
   }
 
-  private beginRun(adopted: ServerProcess | null): void {
-    const run = new Run(this.host, this, adopted);
+  private beginRun(adopted: ServerProcess | null, tally?: Tally): void {
+    const run = new Run(this.host, this, adopted, tally);
     this.run = run;
     void run.done.finally(() => {
       if (this.run === run) this.run = null;
@@ -275,26 +328,55 @@ export class ManagedInstance implements RunOwner {
 
   private async startAfter(stops: number, waitMs: number, verb: OperationVerb): Promise<void> {
     const overtaken = (): boolean => this.stops !== stops;
-    await this.enqueue(async () => {
+    const began = performance.now();
+    let itsTurn = false;
+    const begun = this.enqueue(async () => {
       this.refuseRemoved();
       if (overtaken()) throw new OvertakenError(`The ${verb} was overtaken by a stop`);
       if (this.status === "running" || this.status === "starting") return;
       await this.run?.done;
       if (overtaken()) throw new OvertakenError(`The ${verb} was overtaken by a stop`);
+      itsTurn = true;
+      const before = this.desired;
       this.desired = "running";
-      this.change("start", "it should run", { error_message: null, retry_count: 0, loading: null });
-      this.beginRun(null);
-      await this.saveStart(verb);
+      const crash = this.crash;
+      this.crash = null;
+      const told = crash?.type === "again" ? crash.describe : null;
+      this.change("start", told ?? "it should run", {
+        error_message: told,
+        retry_count: crash?.count ?? 0,
+        loading: null,
+      });
+      this.beginRun(null, crash?.tally);
+      await this.saveStart(verb, before);
     });
-    await this.waitForOutcome(waitMs, overtaken, verb);
+    // The time is the caller's: waiting for the end of what ran before counts as well.
+    const late = await Promise.race([begun.then(() => false), sleep(waitMs).then(() => !itsTurn)]);
+    if (late) return void begun.catch(() => undefined);
+    await begun;
+    await this.waitForOutcome(Math.max(0, waitMs - (performance.now() - began)), overtaken, verb);
   }
 
-  /** A start that cannot be recorded is no start: after a crash nobody would know of it. */
-  private async saveStart(verb: OperationVerb): Promise<void> {
+  private async wishToRun(): Promise<void> {
+    this.desired = "running";
     try {
       await this.save();
     } catch (error) {
       this.desired = "stopped";
+      throw error;
+    }
+  }
+
+  /**
+   * A start that cannot be recorded is no start: after a crash nobody would know of it. One that was wished for
+   * before (at boot, say) is stored already.
+   */
+  private async saveStart(verb: OperationVerb, before: "running" | "stopped"): Promise<void> {
+    try {
+      await this.save();
+    } catch (error) {
+      if (before === "running") return;
+      this.desired = before;
       this.requestStop(false);
       await this.run?.done;
       throw new OperationFailedError(verb, (error as Error).message);

@@ -3,7 +3,8 @@ import { askHealth, type Endpoint } from "./readiness.ts";
 
 /**
  * Whether a running model server still answers. A server that is at work may be too busy to answer,
- * so it is only reported while its log or its slots move, and for a limited time.
+ * so it is only reported while its log or its slots move, and for a limited time. One that says that it is well while
+ * nothing of its work moves any more is given the same time.
  */
 
 const MISSED_IN_A_ROW = 3;
@@ -21,6 +22,8 @@ export interface SignsOfWork {
   readonly busy: boolean;
   /** Grows with each line of its log. */
   readonly lines: number;
+  /** Milliseconds for which a slot is at work and nothing has moved, though the server says that it is well. */
+  readonly stuckFor: number;
 }
 
 export interface LivenessFacts {
@@ -30,11 +33,17 @@ export interface LivenessFacts {
   busy: boolean;
   /** Milliseconds since the last answer. */
   silentFor: number;
+  /** As of {@link SignsOfWork}. */
+  stuckFor: number;
   hangTimeout: number;
 }
 
 /** Pure: what missed answers mean. */
-export const judgeLiveness = ({ missed, busy, silentFor, hangTimeout }: LivenessFacts): LivenessVerdict => {
+export const judgeLiveness = ({ missed, busy, silentFor, stuckFor, hangTimeout }: LivenessFacts): LivenessVerdict => {
+  if (stuckFor >= hangTimeout) {
+    const message = `the model server answers its health check, but has not got on with its work for ${Math.round(stuckFor / 1000)} s`;
+    return { type: "hung", message };
+  }
   if (missed === 0) return { type: "well" };
   if (missed < MISSED_IN_A_ROW) return { type: "missed" };
   const seconds = Math.round(silentFor / 1000);
@@ -63,7 +72,7 @@ export const watchLiveness = (
   report: (message: string | null) => void,
 ): { hung: Promise<{ hung: string }>; end(): void } => {
   let missed = 0;
-  let lastAnswer = Date.now();
+  let lastAnswer = performance.now();
   /** Of the log, at the last checks, oldest first. */
   const lines = [signs.lines];
   let reported = false;
@@ -75,11 +84,17 @@ export const watchLiveness = (
     const status = await askHealth(endpoint, Math.min(ANSWER_MS, host.healthInterval));
     if (ended) return;
     missed = status === null ? missed + 1 : 0;
-    if (status !== null) lastAnswer = Date.now();
+    if (status !== null) lastAnswer = performance.now();
     const busy = signs.busy || signs.lines !== lines[0];
     lines.push(signs.lines);
     if (lines.length > MISSED_IN_A_ROW) lines.shift();
-    const verdict = judgeLiveness({ missed, busy, silentFor: Date.now() - lastAnswer, hangTimeout: host.hangTimeout });
+    const verdict = judgeLiveness({
+      missed,
+      busy,
+      silentFor: performance.now() - lastAnswer,
+      stuckFor: signs.stuckFor,
+      hangTimeout: host.hangTimeout,
+    });
     if (verdict.type === "hung") return resolve({ hung: verdict.message });
     if (verdict.type === "silent-at-work" && !reported) report(verdict.message);
     if (verdict.type === "well" && reported) report(null);

@@ -71,6 +71,7 @@ export const waitUntilReady = async (
     if ((await askHealth(endpoint)) === 200) {
       if (ended()) return null;
       const holders = await listenersOn(endpoint.port, endpoint.host, groupMembers(pgid));
+      if (ended()) return null;
       if (holders.ours && !holders.foreign) return { ready: true };
       // Neither is there: it has just gone, which its exit will tell.
       if (holders.foreign) {

@@ -1,11 +1,12 @@
 import { type Backend, backendOf } from "../backends/index.ts";
 import type { InstanceConfig, LoadingProgress } from "../contract/index.ts";
 import type { InstanceLog } from "../logs/instance-log.ts";
+import { isSame } from "../process/identity.ts";
 import { PortBusyError } from "../process/ports.ts";
 import type { Host } from "./host.ts";
 import { type SignsOfWork, watchLiveness } from "./liveness.ts";
 import type { Transition } from "./machine.ts";
-import { ReadyHint, waitUntilReady } from "./readiness.ts";
+import { type Endpoint, ReadyHint, waitUntilReady } from "./readiness.ts";
 import { reasonOfExit } from "./reason.ts";
 import { type Failure, freshTally, judge, type Tally, type Verdict } from "./restart-policy.ts";
 import type { RuntimeTracker } from "./runtime-tracker.ts";
@@ -35,7 +36,7 @@ export interface RunOwner {
 }
 
 /** Lines of the end of a log in which the reason of a death is looked for. */
-const REASON_LINES = 400;
+export const REASON_LINES = 400;
 /** What a dead leader left behind is not asked for long. */
 const LEFTOVER_GRACE_MS = 2000;
 
@@ -45,6 +46,9 @@ const signsOfWork = ({ tracker, log }: Pick<RunOwner, "tracker" | "log">): Signs
   },
   get lines() {
     return log.nextSeq;
+  },
+  get stuckFor() {
+    return tracker.stuckFor;
   },
 });
 
@@ -56,20 +60,24 @@ const IDLE_PROCESS: Partial<Observed> = { port: null, pid: null, started_at: nul
  */
 export class Run {
   readonly done: Promise<void>;
+  private readonly outlived = Promise.withResolvers<false>();
   readonly hint = new ReadyHint();
   private readonly backend: Backend;
   private readonly ended = new AbortController();
   private escalated = false;
   private detached = false;
-  private tally: Tally = freshTally;
   private process: ServerProcess | null;
   private port: number | null = null;
 
-  /** @param adopted a process that an earlier daemon started, to be taken over */
+  /**
+   * @param adopted a process that an earlier daemon started, to be taken over
+   * @param tally what had gone wrong before, where it goes on from there
+   */
   constructor(
     private readonly host: Host,
     private readonly owner: RunOwner,
     adopted: ServerProcess | null,
+    private tally: Tally = freshTally,
   ) {
     this.backend = backendOf(owner.config);
     this.process = adopted;
@@ -92,11 +100,22 @@ export class Run {
     this.hint.give();
   }
 
+  /** Resolves when it is over, or with false when what it is to end outlives SIGKILL. */
+  overOrStuck(): Promise<boolean> {
+    return Promise.race([this.done.then(() => true), this.outlived.promise]);
+  }
+
   /** Lets go of the process without touching it: for a daemon that ends while its models go on. */
   detach(): void {
     this.detached = true;
     this.ended.abort();
     this.hint.give();
+  }
+
+  /** One that hangs is still led by its own process, which may leave as at a stop; what a dead leader left may not. */
+  private graceBetween(): number {
+    const identity = this.process?.record.process ?? null;
+    return identity !== null && isSame(identity) ? this.host.stopTimeout : LEFTOVER_GRACE_MS;
   }
 
   private get over(): boolean {
@@ -114,20 +133,18 @@ export class Run {
       if (failure === null || this.over) break;
       const verdict = judge(this.tally, failure, this.host.policy, Math.random());
       this.tally = verdict.tally;
-      await Promise.all([this.clear(LEFTOVER_GRACE_MS), this.pause(verdict, failure)]);
+      await Promise.all([this.clear(this.graceBetween(), verdict.type === "again"), this.pause(verdict, failure)]);
       // A stop may have come while what it left behind was cleared away.
       if (verdict.type === "give-up" && !this.over) return;
     }
     if (this.detached) return;
-    await this.clear(this.host.stopTimeout, this.owner.saved());
+    await this.clear(this.host.stopTimeout, false, this.owner.saved());
     this.owner.change("ended", "stopped", { ...IDLE_PROCESS, error_message: null, retry_count: 0 });
   }
 
   /** One process from its start to its end; null where the run was ended meanwhile. */
   private async attempt(): Promise<Failure | null> {
-    // What runs already loads nothing.
-    const loads = this.process?.record.status !== "running";
-    const leave = loads ? await this.host.gate.enter(this.ended.signal, this.owner.config.priority) : () => undefined;
+    const leave = await this.enterGate();
     if (leave === null) return null;
     try {
       const server = await this.obtain();
@@ -147,9 +164,27 @@ export class Run {
     }
   }
 
+  /** What runs already loads nothing, and what an earlier daemon had let in is in. */
+  private async enterGate(): Promise<(() => void) | null> {
+    const { gate } = this.host;
+    if (this.process === null) return gate.enter(this.ended.signal, this.owner.config.priority);
+    return this.process.record.status === "running" ? () => undefined : gate.join();
+  }
+
+  /** Where it listens: as it was told at its start, whatever its config says by now. */
+  private endpointOf({ record, port }: ServerProcess): Endpoint {
+    return { host: record.host ?? this.owner.config.host, port, healthPath: this.backend.healthPath };
+  }
+
   private failureOf(error: unknown): Failure {
     const reason = error instanceof Error ? error.message : String(error);
-    return { reason, final: error instanceof UnstartableError || error instanceof PortBusyError, ranFor: null };
+    const final = error instanceof UnstartableError || error instanceof PortBusyError;
+    // What neither the config nor the system is to blame for is a fault of ours, which somebody has to see.
+    if (!final && !(error instanceof Error && "code" in error)) {
+      const stack = error instanceof Error ? error.stack : undefined;
+      this.host.journal.warn(`unexpected error: ${reason}`, { instance: this.owner.id, stack });
+    }
+    return { reason, final, ranFor: null };
   }
 
   private async obtain(): Promise<ServerProcess | null> {
@@ -181,13 +216,12 @@ export class Run {
       exited = true;
       this.hint.give();
     });
-    const endpoint = { host: this.owner.config.host, port: server.port, healthPath: this.backend.healthPath };
-    const readiness = waitUntilReady(endpoint, server.pid, this.hint, () => exited || this.over);
+    const readiness = waitUntilReady(this.endpointOf(server), server.pid, this.hint, () => exited || this.over);
     const first = await Promise.race([exit, readiness]);
     if (first !== null && "code" in first) return this.over ? null : this.deathOf(first.code, null);
     if (first === null) return this.over ? null : this.deathOf((await exit).code, null);
     if (!first.ready) return { reason: first.reason, final: this.owner.config.port !== null, ranFor: null };
-    return "ready" as const;
+    return this.over ? null : ("ready" as const);
   }
 
   private async keepRunning(
@@ -196,29 +230,27 @@ export class Run {
     adopted: boolean,
   ): Promise<Failure | null> {
     const { owner, host } = this;
-    const since = adopted ? Date.parse(server.record.started_at) : Date.now();
+    const before = adopted ? Math.max(0, Date.now() - Date.parse(server.record.started_at)) : 0;
+    const since = performance.now() - before;
     this.tally = { ...this.tally, ran: true, failedAttempts: 0 };
     if (!adopted) {
-      this.record(server, "running");
       // What went wrong before is over; how often it did in a row is told until it has run stably.
       owner.change("ready", "its health check answers", {
         error_message: null,
         retry_count: this.tally.crashes,
         loading: null,
       });
+      this.record(server, "running");
     }
-    owner.tracker.attach(this.backend, owner.config, server.port);
-    const stable = setTimeout(() => this.settle(), Math.max(0, since + host.policy.stableAfter - Date.now()));
-    const liveness = watchLiveness(
-      host,
-      { host: owner.config.host, port: server.port, healthPath: this.backend.healthPath },
-      signsOfWork(owner),
-      (message) => owner.change(null, message ?? "it answers again", { error_message: message }),
+    owner.tracker.attach(this.backend, this.endpointOf(server), owner.config);
+    const stable = setTimeout(() => this.settle(), Math.max(0, host.policy.stableAfter - before));
+    const liveness = watchLiveness(host, this.endpointOf(server), signsOfWork(owner), (message) =>
+      owner.change(null, message ?? "it answers again", { error_message: message }),
     );
     try {
       const first = await Promise.race([exit, liveness.hung, this.whenOver()]);
       if (first === null || this.over) return null;
-      const ranFor = Date.now() - since;
+      const ranFor = performance.now() - since;
       if ("hung" in first) return { reason: first.hung, final: false, ranFor };
       return await this.deathOf(first.code, ranFor);
     } finally {
@@ -270,9 +302,10 @@ export class Run {
 
   /**
    * Ends what is left of the process and gives back what it held.
+   * @param again whether it is started again: then a port that its config names stays its own meanwhile
    * @param saved the wish that led here: until that is stored, the record tells of it
    */
-  private async clear(graceMs: number, saved?: Promise<unknown>): Promise<void> {
+  private async clear(graceMs: number, again: boolean, saved?: Promise<unknown>): Promise<void> {
     const server = this.process;
     if (server !== null) {
       // Its record stays until nothing of it is left, so that no daemon's death leaves an orphan.
@@ -280,21 +313,27 @@ export class Run {
         targetOf(server),
         graceMs,
         () => this.escalated,
-        (message) => this.owner.change(null, message, { error_message: message }),
+        (message, outlived) => {
+          this.owner.change(null, message, { error_message: message });
+          if (outlived) this.outlived.resolve(false);
+        },
       );
       this.process = null;
     }
-    this.owner.tracker.end();
     try {
       await this.owner.log.finish();
     } catch (error) {
       // The process is gone all the same, and what of its log was read stays.
       this.host.journal.warn(`cannot read the end of the log of ${this.owner.id}: ${String(error)}`);
     }
+    // The last of its lines may have said that it was at work.
+    this.owner.tracker.end();
     await saved;
     this.forget();
-    if (this.port !== null) this.host.ports.release(this.port, this.owner.id);
-    this.port = null;
+    if (this.port !== null && !(again && this.owner.config.port === this.port)) {
+      this.host.ports.release(this.port, this.owner.id);
+      this.port = null;
+    }
   }
 
   private record(server: ServerProcess, status: "running" | "stopping"): void {

@@ -40,6 +40,13 @@ export const initialRuntime = (instanceId: string, time: number): Runtime => ({
   changedAt: time,
 });
 
+/** As an earlier daemon left it: {@link initialRuntime} with what was at work, and what was finished. */
+export const restoredRuntime = (
+  instanceId: string,
+  { slots, generations }: Pick<Runtime, "slots" | "generations">,
+  time: number,
+): Runtime => ({ ...initialRuntime(instanceId, time), slots, generations });
+
 /** After a stop or a crash: nothing is at work, task numbers begin anew, what was finished stays known. */
 export const reset = (runtime: Runtime, time: number): Runtime => ({
   ...initialRuntime(runtime.instanceId, time),

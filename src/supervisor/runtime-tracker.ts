@@ -1,6 +1,6 @@
 import { type Backend, backendOf, type LogReader, type SlotsProbe } from "../backends/index.ts";
 import type { GenerationMetrics, InstanceConfig, LoadingProgress, RuntimeState } from "../contract/index.ts";
-import { reachableHost } from "./readiness.ts";
+import { type Endpoint, reachableHost } from "./readiness.ts";
 import {
   applyEvent,
   applyObservation,
@@ -9,8 +9,11 @@ import {
   isBusy,
   type Runtime,
   reset,
+  restoredRuntime,
   toRuntimeState,
 } from "./runtime-state.ts";
+import type { SlotRuntime } from "./slot-runtime.ts";
+import type { StateRecord } from "./state-record.ts";
 
 /** What an instance is doing, kept up to date from its log, and from `/slots` while its log says that it is busy. */
 
@@ -22,6 +25,8 @@ export interface TrackerOwner {
   /** The log says that the server can answer. */
   onReadyHint(): void;
   onLoading(loading: LoadingProgress): void;
+  /** What would be kept of it is another now. */
+  onChanged(): void;
 }
 
 /** A state as it goes to subscribers. */
@@ -41,13 +46,22 @@ export class RuntimeTracker {
   /** Set while a process is there to be asked. */
   private probe: { slots: SlotsProbe; url: string } | null = null;
   private timer: Timer | null = null;
+  /** The lines before this one were taken in by an earlier daemon. */
+  private knownSeq: number;
+  /** When something last moved, by performance.now(): a line came, or a slot changed. */
+  private movedAt = 0;
+  /** Whether the server itself has said since that a slot is at work. */
+  private confirmed = false;
 
   constructor(
     instanceId: string,
     config: InstanceConfig,
     private readonly owner: TrackerOwner,
+    kept: StateRecord | null = null,
   ) {
-    this.runtime = initialRuntime(instanceId, Date.now());
+    this.knownSeq = kept?.seq ?? 0;
+    this.runtime =
+      kept === null ? initialRuntime(instanceId, Date.now()) : restoredRuntime(instanceId, kept, Date.now());
     this.reader = backendOf(config).createLogReader();
   }
 
@@ -57,6 +71,16 @@ export class RuntimeTracker {
 
   get busy(): boolean {
     return isBusy(this.runtime);
+  }
+
+  /** Milliseconds for which a slot has been at work, by the server's own word, and nothing has moved. */
+  get stuckFor(): number {
+    return this.busy && this.confirmed ? performance.now() - this.movedAt : 0;
+  }
+
+  /** What is at work, as it is kept for the next daemon. */
+  get slots(): readonly SlotRuntime[] {
+    return this.runtime.slots;
   }
 
   get generations(): readonly GenerationMetrics[] {
@@ -71,13 +95,14 @@ export class RuntimeTracker {
   /** A new process writes the lines from here on. */
   begin(backend: Backend): void {
     this.reader = backend.createLogReader();
+    this.knownSeq = 0;
     this.set(reset(this.runtime, Date.now()));
   }
 
   /** The server listens there, and may be asked what its log does not say. */
-  attach(backend: Backend, config: InstanceConfig, port: number): void {
+  attach(backend: Backend, { host, port }: Endpoint, config: InstanceConfig): void {
     const slots = backend.slotsProbe(config);
-    this.probe = slots === null ? null : { slots, url: `http://${reachableHost(config.host)}:${port}${slots.path}` };
+    this.probe = slots === null ? null : { slots, url: `http://${reachableHost(host)}:${port}${slots.path}` };
     this.schedulePoll();
   }
 
@@ -89,10 +114,16 @@ export class RuntimeTracker {
     if (this.busy) this.set(reset(this.runtime, Date.now()));
   }
 
-  readLines(lines: readonly string[], timestamp: string): void {
+  /** @param seq of the first line */
+  readLines(lines: readonly string[], timestamp: string, seq: number): void {
     const time = Date.parse(timestamp);
-    for (const line of lines) {
-      for (const event of this.reader.read(line)) {
+    this.moved();
+    // What an earlier daemon had taken in already is read for what comes behind it alone.
+    const known = this.knownSeq - seq;
+    for (const [at, line] of lines.entries()) {
+      const events = this.reader.read(line);
+      if (at < known) continue;
+      for (const event of events) {
         if (event.type === "ready") this.owner.onReadyHint();
         else if (event.type === "loading") this.owner.onLoading({ stage: event.stage, progress: event.progress });
         else this.set(applyEvent(this.runtime, event, time));
@@ -106,10 +137,17 @@ export class RuntimeTracker {
     const told = next.changedAt !== this.runtime.changedAt || next.slots !== this.runtime.slots;
     this.runtime = next;
     if (!told) return;
+    this.moved();
+    this.owner.onChanged();
     const seq = this.seq++;
     if (this.listeners.size === 0) return;
     const change: StateChange = { seq, timestamp: new Date().toISOString(), state: this.state };
     for (const listener of this.listeners) listener(change);
+  }
+
+  private moved(): void {
+    this.movedAt = performance.now();
+    this.confirmed = false;
   }
 
   private schedulePoll(): void {
@@ -118,14 +156,17 @@ export class RuntimeTracker {
   }
 
   private async poll(): Promise<void> {
-    const { probe } = this;
+    const { probe, timer } = this;
     if (probe !== null && this.busy) {
       const body = await askSlots(probe.url, probe.slots.headers);
       // The process may have changed while the answer was on its way.
       if (body !== null && this.probe === probe) {
         this.set(applyObservation(this.runtime, probe.slots.parse(body), Date.now()));
+        this.confirmed = this.busy;
       }
     }
+    // It may have been detached meanwhile, and attached again with a timer of its own.
+    if (this.timer !== timer) return;
     this.timer = null;
     this.schedulePoll();
   }

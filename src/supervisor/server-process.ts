@@ -75,6 +75,7 @@ export const startProcess = async (
   const record: LaunchRecord = {
     mark: randomUUID(),
     port,
+    host: config.host,
     log_file: file.path,
     first_seq: log.nextSeq,
     command: [program, ...argv.slice(1)],
@@ -85,7 +86,7 @@ export const startProcess = async (
   };
   try {
     host.launches.write(id, record);
-    const child = spawnDetached(record.command, host.env, env, record.mark, file.fd);
+    const child = spawnDetached(record.command, host.env, env, { launch: record.mark, folder: host.folder }, file.fd);
     record.process = identify(child.pid);
     try {
       host.launches.write(id, record);

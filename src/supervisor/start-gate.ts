@@ -11,6 +11,12 @@ export class StartGate {
   /** @param limit 0 is none */
   constructor(private readonly limit: number) {}
 
+  /** Takes a place without waiting for it: for one that an earlier daemon had let in. Gives how to leave. */
+  join(): () => void {
+    this.inside += 1;
+    return this.leaveOnce();
+  }
+
   /**
    * Resolves with how to leave, or with null where `signal` ended the wait.
    * @param priority higher goes first
@@ -23,6 +29,10 @@ export class StartGate {
     } else {
       this.inside += 1;
     }
+    return this.leaveOnce();
+  }
+
+  private leaveOnce(): () => void {
     let left = false;
     return () => {
       if (left) return;
@@ -50,7 +60,8 @@ export class StartGate {
 
   /** The place goes to whoever is next, so that nobody slips in between. */
   private leave(): void {
-    const next = this.waiting.shift();
+    // Those that joined may have made it more than there is room for.
+    const next = this.inside > this.limit ? undefined : this.waiting.shift();
     if (next === undefined) this.inside -= 1;
     else next.admit();
   }

@@ -3,10 +3,10 @@ import type { Instance, InstanceConfig } from "../contract/index.ts";
 import { bootId } from "../process/identity.ts";
 import { type ConfigFile, idsOf, type LoadedConfig, type StoredInstance } from "../store/config-file.ts";
 import { InstanceNotFoundError, NotSavedError, ShuttingDownError } from "./errors.ts";
-import type { Host } from "./host.ts";
+import type { Host, LaunchRecord } from "./host.ts";
 import { type InstanceOwner, ManagedInstance } from "./instance.ts";
 import { findProcess, type ServerProcess } from "./server-process.ts";
-import { killStragglers, targetOf, terminate } from "./termination.ts";
+import { killAll, killStragglers, strangersTo, targetOf, terminate } from "./termination.ts";
 
 /** All instances of the daemon: which there are, what happens to them at boot and at its end. */
 export class Supervisor implements InstanceOwner {
@@ -35,6 +35,7 @@ export class Supervisor implements InstanceOwner {
   /** Takes over what an earlier daemon left running. To be done before anything else. */
   async adopt(): Promise<void> {
     await Promise.all(this.host.launches.ids().map((id) => this.adoptOne(id)));
+    if (this.instances.size > 0) await this.endUnknown();
   }
 
   /** Starts what should run and does not. */
@@ -83,6 +84,7 @@ export class Supervisor implements InstanceOwner {
       await this.store.save();
     } catch (error) {
       this.instances.delete(instance.id);
+      this.host.ports.keepFor(instance.id, null);
       this.listing = null;
       throw new NotSavedError(error);
     }
@@ -110,16 +112,22 @@ export class Supervisor implements InstanceOwner {
     return instance.view;
   }
 
-  /** Refuses new work from now on, and ends or lets go of what runs. */
-  async shutDown(keepInstances: boolean): Promise<void> {
+  /**
+   * Refuses new work from now on, and ends or lets go of what runs.
+   * @returns false where something outlives SIGKILL: its record stays, and the next daemon goes on ending it
+   */
+  async shutDown(keepInstances: boolean): Promise<boolean> {
     this.ending = true;
-    await Promise.all(this.list().map((instance) => (keepInstances ? instance.letGo() : instance.shutDown())));
+    const ended = await Promise.all(
+      this.list().map((instance) => (keepInstances ? instance.letGo() : instance.shutDown())),
+    );
     await this.store.save().catch((error) => this.host.journal.warn(`cannot save the configuration: ${String(error)}`));
+    return ended.every(Boolean);
   }
 
-  /** Ends what still runs without waiting for the grace time. */
+  /** Ends what is being stopped without waiting for the grace time. */
   hurryShutDown(): void {
-    for (const instance of this.list()) void instance.shutDown();
+    for (const instance of this.list()) instance.hurry();
   }
 
   /** @throws ShuttingDownError */
@@ -138,7 +146,9 @@ export class Supervisor implements InstanceOwner {
   /** What was recorded of an instance that is gone; records that stay are of nobody, and do no harm. */
   private forget(id: string): void {
     try {
+      this.host.ports.keepFor(id, null);
       this.host.segments.remove(id);
+      this.host.states.remove(id);
       this.host.launches.remove(id);
     } catch (error) {
       this.host.journal.warn(`cannot remove the records of ${id}: ${String(error)}`);
@@ -158,16 +168,38 @@ export class Supervisor implements InstanceOwner {
     const instance = this.instances.get(id);
     // An entry that somebody has to mend: what it says may be what runs.
     if (instance === undefined && this.unreadable.has(id)) return;
-    if (record?.process?.bootId === bootId()) instance?.recall(record);
+    if (record !== null && isWorthRecalling(record, server)) instance?.recall(record);
     if (server === null) {
-      if (record !== null) killStragglers(record.mark);
+      if (record !== null) await killStragglers(record.mark);
+      if (record?.status === "running" && record.process?.bootId === bootId() && instance?.shouldRun === true) {
+        await instance.foundDead(record).catch((error) => this.warnOfLog(instance, error));
+      }
       this.host.launches.remove(id);
       return;
     }
     if (instance === undefined) return this.endOrphan(id, server);
-    await instance.log.open();
-    instance.log.follow();
+    try {
+      await instance.log.open();
+      instance.log.follow();
+    } catch (error) {
+      // It serves all the same, and whether it is watched must not depend on what can be read of its past.
+      this.warnOfLog(instance, error);
+    }
     instance.adopt(server);
+  }
+
+  private warnOfLog({ id, config }: ManagedInstance, error: unknown): void {
+    this.host.journal.warn(`cannot read the log of ${config.alias}: ${String(error)}`, { instance: id });
+  }
+
+  /** What this folder's daemons started and no record tells of: the record was damaged, or removed. */
+  private async endUnknown(): Promise<void> {
+    const known = this.host.launches.ids().flatMap((id) => this.host.launches.read(id)?.mark ?? []);
+    const unknown = strangersTo(known, this.host.folder);
+    if (unknown.length === 0) return;
+    const pids = unknown.join(", ");
+    this.host.journal.warn(`processes ${pids} were started from here and no record tells of them; they are ended`);
+    await killAll(() => strangersTo(known, this.host.folder));
   }
 
   /** A process of an instance that is no longer in the configuration. */
@@ -178,3 +210,10 @@ export class Supervisor implements InstanceOwner {
     this.host.launches.remove(id);
   }
 }
+
+/**
+ * Whether a record tells more of what should be than the configuration does. Where the process is gone, only a stop
+ * that was begun does: a start is stored before it is answered. After a reboot nothing does.
+ */
+const isWorthRecalling = (record: LaunchRecord, server: ServerProcess | null): boolean =>
+  server !== null || (record.status === "stopping" && record.process?.bootId === bootId());

@@ -1,6 +1,6 @@
 import { groupAlive, processesWithEnv, signalGroup } from "../process/group.ts";
 import { identify, type ProcessIdentity } from "../process/identity.ts";
-import { LAUNCH_MARK } from "../process/spawn.ts";
+import { FOLDER_MARK, LAUNCH_MARK } from "../process/spawn.ts";
 import type { ServerProcess } from "./server-process.ts";
 
 /** Ends a process group: asked first, made to after a grace time; done when nothing of it is left. */
@@ -29,8 +29,8 @@ const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout
 
 const waitUntilGone = async (target: TerminationTarget, ms: number, cut: () => boolean): Promise<boolean> => {
   const until = performance.now() + ms;
-  while (groupAlive(target.pid)) {
-    if (performance.now() >= until || cut()) return isAnothers(target);
+  while (groupAlive(target.pid) && !isAnothers(target)) {
+    if (performance.now() >= until || cut()) return false;
     await sleep(POLL_MS);
   }
   return true;
@@ -42,14 +42,34 @@ const isAnothers = ({ pid, identity }: TerminationTarget): boolean => {
   return leader !== null && leader.startTime !== identity?.startTime;
 };
 
-/** Ends what still bears the mark of a start: what left its group (a daemon of its own, say), or outlived its leader. */
-export const killStragglers = (mark: string): void => {
-  for (const pid of processesWithEnv(LAUNCH_MARK, mark)) {
-    try {
-      process.kill(pid, "SIGKILL");
-    } catch {
-      // It ended in between.
+/**
+ * Ends what still bears the mark of a start: what left its group (a daemon of its own, say), or outlived its leader.
+ * Resolves when it is gone, since it may hold the port and the GPU; what SIGKILL does not end is not waited for long.
+ */
+export const killStragglers = (mark: string): Promise<void> => killAll(() => processesWithEnv(LAUNCH_MARK, mark));
+
+/** Processes that daemons of this folder started, and that bear none of these marks. */
+export const strangersTo = (marks: readonly string[], folder: string): number[] => {
+  const pids = processesWithEnv(FOLDER_MARK, folder);
+  if (pids.length === 0) return [];
+  const known = new Set(marks.flatMap((mark) => processesWithEnv(LAUNCH_MARK, mark)));
+  return pids.filter((pid) => !known.has(pid));
+};
+
+/** Ends what `find` finds until it finds nothing more, or SIGKILL does not help. */
+export const killAll = async (find: () => number[]): Promise<void> => {
+  const until = performance.now() + KILL_WAIT_MS;
+  for (;;) {
+    const pids = find();
+    for (const pid of pids) {
+      try {
+        process.kill(pid, "SIGKILL");
+      } catch {
+        // It ended in between.
+      }
     }
+    if (pids.length === 0 || performance.now() >= until) return;
+    await sleep(POLL_MS);
   }
 };
 
@@ -57,13 +77,14 @@ export const killStragglers = (mark: string): void => {
  * Resolves when nothing of the group is left, however long that takes.
  * @param graceMs from SIGTERM to SIGKILL
  * @param escalated turns true when nobody wants to wait for the grace time
- * @param onStuck told that something outlives SIGKILL (it hangs in the kernel, or is not ours to signal)
+ * @param onStuck told what keeps it from ending, and whether it has outlived SIGKILL (it hangs in the kernel, or is
+ *   not ours to signal)
  */
 export const terminate = async (
   target: TerminationTarget,
   graceMs: number,
   escalated: () => boolean,
-  onStuck: (message: string) => void,
+  onStuck: (message: string, outlived: boolean) => void,
 ): Promise<void> => {
   const send = (signal: NodeJS.Signals): void => {
     if (isAnothers(target)) return;
@@ -71,7 +92,7 @@ export const terminate = async (
       signalGroup(target.pid, signal);
     } catch (error) {
       // Not ours to signal (it changed its user, say): somebody else has to end it.
-      onStuck(`cannot send ${signal} to process group ${target.pid}: ${(error as Error).message}`);
+      onStuck(`cannot send ${signal} to process group ${target.pid}: ${(error as Error).message}`, false);
     }
   };
   if (groupAlive(target.pid) && !isAnothers(target)) {
@@ -81,10 +102,10 @@ export const terminate = async (
     if (!(await waitUntilGone(target, graceMs, escalated))) {
       send("SIGKILL");
       if (!(await waitUntilGone(target, KILL_WAIT_MS, () => false))) {
-        onStuck(`process group ${target.pid} is still there ${KILL_WAIT_MS / 1000} s after SIGKILL`);
+        onStuck(`process group ${target.pid} is still there ${KILL_WAIT_MS / 1000} s after SIGKILL`, true);
         while (groupAlive(target.pid) && !isAnothers(target)) await sleep(STUCK_POLL_MS);
       }
     }
   }
-  killStragglers(target.mark);
+  await killStragglers(target.mark);
 };

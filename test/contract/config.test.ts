@@ -1,12 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { patchSchema } from "../../src/contract/fields.ts";
-import {
-  huggingfaceCausalFields,
-  inferBackendType,
-  llamacppFields,
-  parseConfig,
-  toFieldError,
-} from "../../src/contract/index.ts";
+import { z } from "zod";
+import { inferBackendType, parseConfig, toFieldError } from "../../src/contract/index.ts";
 
 const minimal = { model: "/m.gguf", alias: "a", api_key: "k" };
 
@@ -91,6 +85,14 @@ describe("a config", () => {
     }
   });
 
+  test("takes a list without labels for no labels, as the Python program stores it", () => {
+    const config = { backend_type: "huggingface_classification", model_id: "org/m", alias: "a", api_key: "k" };
+    expect(accepted({ ...config, labels: [] })).toEqual({ ...accepted(config), labels: null });
+    expect(accepted({ ...config, labels: ["x", "y"] }).labels).toEqual(["x", "y"]);
+    expect(refused({ ...config, labels: [""] })).toEqual(["labels.0"]);
+    expect(refused({ ...config, labels: "x" })).toEqual(["labels"]);
+  });
+
   test("takes numbers and booleans that a form sent as strings", () => {
     expect(
       accepted({
@@ -103,16 +105,17 @@ describe("a config", () => {
         min_p: "5e-2",
       }),
     ).toMatchObject({ threads: 8, temp: 0.7, ctx_size: 8192, special: true, port: 3600, min_p: 0.05 });
-    expect(["true", "True", "1"].map((special) => accepted(withField("special", special)).special)).toEqual([
-      true,
-      true,
-      true,
-    ]);
-    expect(["false", "FALSE", "0"].map((special) => accepted(withField("special", special)).special)).toEqual([
-      false,
-      false,
-      false,
-    ]);
+  });
+
+  test("takes the words for yes and no that pydantic takes, and 1 and 0", () => {
+    const specials = (values: unknown[]) => values.map((special) => accepted(withField("special", special)).special);
+    const yes = [true, 1, "true", "True", "1", "yes", "on", "ON", "t", "y"];
+    const no = [false, 0, "false", "FALSE", "0", "no", "off", " Off ", "f", "n"];
+    expect(specials(yes)).toEqual(yes.map(() => true));
+    expect(specials(no)).toEqual(no.map(() => false));
+    for (const value of [2, -1, 0.5, "2", "maybe", "oui", [], {}, [true]]) {
+      expect([value, refused(withField("special", value))]).toEqual([value, ["special"]]);
+    }
   });
 
   test("refuses what is no number, whatever it looks like", () => {
@@ -121,7 +124,6 @@ describe("a config", () => {
     }
     expect(refused(withField("threads", 1.5))).toEqual(["threads"]);
     expect(refused(withField("threads", "1.5"))).toEqual(["threads"]);
-    expect(refused(withField("special", "maybe"))).toEqual(["special"]);
   });
 
   test("refuses numbers out of their range, and takes the ends of it", () => {
@@ -194,6 +196,7 @@ describe("a config without backend_type", () => {
     [{ model_id: "org/m", labels: ["x"] }, "huggingface_classification"],
     [{ model_id: "org/m", labels: null }, "huggingface_causal"],
     [{ model_id: "org/m", labels: "" }, "huggingface_causal"],
+    [{ model_id: "org/m", labels: [] }, "huggingface_causal"],
     [{ model: "", model_id: "org/m" }, "huggingface_causal"],
     [{}, "llamacpp"],
     [{ labels: ["x"] }, "llamacpp"],
@@ -221,6 +224,18 @@ describe("a config without backend_type", () => {
   });
 });
 
+describe("a config of a backend that is not known", () => {
+  test("has its other fields named too, as far as they are wrong for whichever it is", () => {
+    const config = { ...minimal, backend_type: "llama", alias: "", temp: 9, threads: "x", n_ctx: 1 };
+    expect(refused(config)).toEqual(["backend_type", "alias", "threads", "temp"]);
+    expect(refused({ backend_type: "tensorrt", engine: "/e" })).toEqual(["backend_type", "alias", "api_key"]);
+    expect(refused({ backend_type: 5, model_id: "--x", alias: "a", api_key: "k" })).toEqual([
+      "backend_type",
+      "model_id",
+    ]);
+  });
+});
+
 describe("what is said of a wrong field", () => {
   test("is its place, the rule and the value", () => {
     expect(errorsOf({ ...minimal, temp: 3 })).toEqual([
@@ -232,6 +247,19 @@ describe("what is said of a wrong field", () => {
       },
     ]);
     expect(errorsOf({ ...minimal, threads: "many" })).toMatchObject([{ input: "many" }]);
+  });
+
+  test("names a length for what it is, of a text or of a list", () => {
+    const typeOf = (name: string, value: unknown) => errorsOf({ ...minimal, [name]: value }).map(({ type }) => type);
+    expect(typeOf("alias", "")).toEqual(["string_too_short"]);
+    expect(typeOf("alias", "x".repeat(257))).toEqual(["string_too_long"]);
+    expect(typeOf("model", "x".repeat(4097))).toEqual(["string_too_long"]);
+    expect(typeOf("threads", -2)).toEqual(["greater_than_equal"]);
+    expect(typeOf("threads", 5000)).toEqual(["less_than_equal"]);
+    const list = z.array(z.string()).min(1).max(2);
+    const ofList = (value: string[]) =>
+      list.safeParse(value).error?.issues.map((issue) => toFieldError([], issue, value));
+    expect([ofList([]), ofList(["a", "b", "c"])]).toMatchObject([[{ type: "too_short" }], [{ type: "too_long" }]]);
   });
 
   test("is that it is required, where it is missing", () => {
@@ -259,24 +287,5 @@ describe("what is said of a wrong field", () => {
       expect(errors.length).toBeGreaterThan(0);
       expect(JSON.stringify(errors)).not.toContain("s3cr3t");
     }
-  });
-});
-
-describe("a patch", () => {
-  const schema = patchSchema(llamacppFields);
-
-  test("has no defaults: what is absent stays absent", () => {
-    expect(schema.parse({})).toEqual({});
-    expect(schema.parse({ threads: "4" })).toEqual({ threads: 4 });
-    expect(patchSchema(huggingfaceCausalFields).parse({ max_length: 10 })).toEqual({ max_length: 10 });
-  });
-
-  test("unsets by null or an empty string", () => {
-    expect(schema.parse({ port: null, chat_template_file: "" })).toEqual({ port: null, chat_template_file: null });
-  });
-
-  test("holds to the same rules, and refuses keys that are not known", () => {
-    expect(schema.safeParse({ temp: 5 }).success).toBe(false);
-    expect(schema.safeParse({ n_ctx: 5 }).success).toBe(false);
   });
 });

@@ -98,6 +98,19 @@ test("a refused key ends with 6, says where it came from and does not show it", 
   expect(missing.message).toContain("asks for a key");
 });
 
+test.each<[string, Partial<Target>, string]>([
+  ["a host that is named", { context: "gpu1" }, "solar-host ctl context add gpu1 http://"],
+  ["a daemon on this machine", { directory: "/srv/a", keyFrom: "the record" }, "start the daemon again"],
+  ["a daemon on this machine with --key", { directory: "/srv/a", keyFrom: "--key" }, "leave --key out"],
+  ["an address", {}, "in SOLAR_HOST_API_KEY"],
+])("%s that refuses the key: what is said to do helps there", async (_, target, hint) => {
+  const { hints } = await failure(api(target).request(answer(401, {}), number));
+  expect(hints.join()).toContain(hint);
+  expect(hints.join().includes("SOLAR_HOST_API_KEY")).toBe(
+    target.context === undefined && target.directory === undefined,
+  );
+});
+
 test("nobody there, and somebody who does not answer, end with 5", async () => {
   const nobody = await failure(api({ url: "http://127.0.0.1:1" }).request("/", number));
   expect([nobody.exitCode, nobody.message]).toEqual([

@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import type { LogLine } from "../../src/contract/index.ts";
-import { harmless, type LogLook, LogPrinter, type LogSource } from "../../src/ctl/log-printer.ts";
+import { harmless } from "../../src/ctl/harmless.ts";
+import { type LogLook, LogPrinter, type LogSource } from "../../src/ctl/log-printer.ts";
 import { fakeIo } from "./fake-io.ts";
 
 const line = (seq: number, text: string): LogLine => ({ seq, timestamp: "2025-11-24T10:00:00.000Z", line: text });

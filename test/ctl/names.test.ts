@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import type { ListedInstance } from "../../src/contract/instance-facts.ts";
 import { CtlError, exitCodes } from "../../src/ctl/errors.ts";
-import { chooseInstances, nameOf, resolveName } from "../../src/ctl/names.ts";
+import { asWord, chooseInstances, nameOf, resolveName } from "../../src/ctl/names.ts";
 
 const instance = (id: string, alias: string): ListedInstance => ({
   id,
@@ -31,6 +31,22 @@ const failure = (run: () => unknown): CtlError => {
   }
   throw new Error("it did not fail");
 };
+
+test.each([
+  ["llama-3:8b", "llama-3:8b"],
+  ["with a blank", "'with a blank'"],
+  ["it's", "'it'\\''s'"],
+])("%s is written %s in a command to copy", (name, word) => {
+  expect(asWord(name)).toBe(word);
+});
+
+test("an instance is called by its id where its alias names another, and by all of it where that begins another's", () => {
+  const twin = instance("dddd4444-0000-4000-8000-000000000000", "llama");
+  expect(nameOf(twin, [...all, twin])).toBe("dddd4444");
+  expect(nameOf(twin, [...all, twin, instance("dddd4444-1111-4000-8000-000000000000", "x")])).toBe(twin.id);
+  const nameless = instance("eeee5555-0000-4000-8000-000000000000", "");
+  expect(nameOf(nameless, [...all, nameless])).toBe("eeee5555");
+});
 
 test("an id, an alias and a unique beginning of either name an instance", () => {
   expect(resolveName(mistral.id, all)).toBe(mistral);

@@ -124,6 +124,22 @@ test("several daemons are listed by directory and address", () => {
   }
 });
 
+test.each<[TargetOptions, DaemonRecord, string]>([
+  [{ url: "http://127.0.0.1:9" }, { ...record("/srv/a", 9), url: "http://localhost:9" }, "key-of-9"],
+  [{ url: "localhost:1" }, record("/srv/a", 9), "key-of-here"],
+])("the key of %j is found under the other name of this machine", (options, daemon, key) => {
+  expect(choose(options, { daemons: [daemon] }).key).toBe(key);
+});
+
+test("a daemon that calls itself localhost is the one that is named by its number", () => {
+  const targets = allTargets({
+    io: { env: {}, cwd: "/", home: "/" },
+    contexts: () => contexts,
+    daemons: () => [{ ...record("/srv/a", 1), url: "http://localhost:1" }],
+  });
+  expect(targets.map(({ name }) => name)).toEqual(["gpu1", "here"]);
+});
+
 test("all hosts are the named ones, and the daemons here that are not among them", () => {
   const targets = allTargets({
     io: { env: {}, cwd: "/", home: "/" },
@@ -140,6 +156,10 @@ test("all hosts are the named ones, and the daemons here that are not among them
 test.each([
   ["gpu1:8001", "http://gpu1:8001"],
   ["http://gpu1:8001/", "http://gpu1:8001"],
+  ["gpu1", "http://gpu1:8001"],
+  ["gpu1:80", "http://gpu1"],
+  ["http://gpu1", "http://gpu1"],
+  ["[::1]", "http://[::1]:8001"],
   ["https://host/solar/", "https://host/solar"],
   ["[::1]:8001", "http://[::1]:8001"],
 ])("the address %s is kept as %s", (text, url) => {

@@ -27,6 +27,9 @@ test.each([
   ["90", "2025-11-24T11:58:30.000Z"],
   ["2025-11-24T10:00:00Z", "2025-11-24T10:00:00.000Z"],
   ["2025-11-24T10:00:00.250+02:00", "2025-11-24T08:00:00.250Z"],
+  ["1763978400", "2025-11-24T10:00:00.000Z"],
+  ["1763978400.5", "2025-11-24T10:00:00.500Z"],
+  ["2024-02-29T00:00:00Z", "2024-02-29T00:00:00.000Z"],
   ["2025-11-24t10:00z", "2025-11-24T10:00:00.000Z"],
 ])("the moment %s is %s", (text, expected) => {
   expect(new Date(parseMoment(text, "--since", now)).toISOString()).toBe(expected);
@@ -38,7 +41,16 @@ test("a moment without a zone, with or without a time of day, is local", () => {
   expect(parseMoment("2025-11-24", "--since", now)).toBe(new Date(2025, 10, 24).getTime());
 });
 
-test.each(["yesterday", "2025-13-45", "24.11.2025", "10:00"])("'%s' is no moment", (text) => {
+test.each([
+  "yesterday",
+  "2025-13-45",
+  "2025-02-29",
+  "2025-04-31T10:00:00Z",
+  "2025-00-10",
+  "2025-11-24T25:00:00Z",
+  "24.11.2025",
+  "10:00",
+])("'%s' is no moment", (text) => {
   expect(() => parseMoment(text, "--since", now)).toThrow(`--since '${text}' is no time`);
 });
 

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import type { RuntimeState, SlotState } from "../../src/contract/index.ts";
 import { createPalette } from "../../src/ctl/io.ts";
-import { type Snapshot, topLines } from "../../src/ctl/top-table.ts";
+import { type Snapshot, topLines, withRoom } from "../../src/ctl/top-table.ts";
 import { listed } from "./listed.ts";
 
 const time = Date.parse("2025-11-24T12:00:00Z");
@@ -95,4 +95,13 @@ test.each([40, 60, 80])("no line is wider than %d columns", (width) => {
   ];
   const shown = lines({ instances, where: "w".repeat(200), problem: "p".repeat(200) }, width);
   expect(Math.max(...shown.map((line) => Bun.stringWidth(line)))).toBeLessThanOrEqual(width);
+});
+
+test.each([
+  [6, ["a", "b", "c", "d", "", "q"]],
+  [5, ["a", "b", "c", "… 1 more", "q"]],
+  [3, ["a", "… 3 more", "q"]],
+  [1, ["q"]],
+])("a terminal of %d rows keeps the last line and says how many are left out", (rows, shown) => {
+  expect(withRoom(["a", "b", "c", "d"], "q", rows)).toEqual(shown);
 });

@@ -1,5 +1,5 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Instance, LogLine } from "../../src/contract/index.ts";
 import { bootId, identify } from "../../src/process/identity.ts";
@@ -33,6 +33,11 @@ const recordPath = (daemon: TestDaemon, id: string): string =>
 
 const readRecord = (daemon: TestDaemon, id: string): LaunchRecord =>
   JSON.parse(readFileSync(recordPath(daemon, id), "utf8"));
+
+const modelOf = (daemon: TestDaemon, id: string): string => {
+  const entry = daemon.configFile().instances.find((instance) => instance.id === id);
+  return String((entry?.config as { model?: string } | undefined)?.model);
+};
 
 const changeRecord = (daemon: TestDaemon, id: string, changes: Partial<LaunchRecord>): void =>
   writeFileSync(recordPath(daemon, id), JSON.stringify({ ...readRecord(daemon, id), ...changes }));
@@ -153,6 +158,62 @@ describe.concurrent("a model server whose daemon was killed", () => {
     expect((await next.whenStatus(id, "running")).pid).not.toBe(pid);
   });
 
+  test("and that died meanwhile has crashed: it is counted, and its last words are told", async () => {
+    await using daemon = await TestDaemon.start();
+    const { id, pid } = await startFake(daemon, { exitAfterMs: 60_000 });
+    await daemon.kill();
+    process.kill(pid ?? 2 ** 30, "SIGKILL");
+    await until("it to be gone", () => !isAlive(pid));
+    writeFileSync(modelOf(daemon, id), JSON.stringify({ neverReady: true }));
+    await using next = await daemon.again();
+    expect(await next.get(id)).toMatchObject({
+      status: "starting",
+      retry_count: 1,
+      error_message: expect.stringMatching(/^crash 1 of 5 in a row: the model server ended while no daemon ran/),
+    });
+  });
+
+  test("and that had just been started is wished for from then on", async () => {
+    await using daemon = await TestDaemon.start();
+    const { id, pid } = await startFake(daemon);
+    await daemon.kill();
+    // As after a death between the spawn and what is written of it.
+    changeRecord(daemon, id, { process: null, status: "starting" });
+    const path = join(daemon.dir, "config.json");
+    writeFileSync(path, readFileSync(path, "utf8").replace('"desired": "running"', '"desired": "stopped"'));
+    await using next = await daemon.again();
+    expect(await next.whenStatus(id, "running")).toMatchObject({ pid });
+    await until("that to be stored", () => next.configFile().instances[0]?.desired === "running");
+  });
+
+  test("is asked where it listens, though its config names another address by now", async () => {
+    await using daemon = await TestDaemon.start({ env: { HEALTH_INTERVAL: "0.2", STOP_TIMEOUT: "1" } });
+    const { id, pid } = await startFake(daemon);
+    await daemon.kill();
+    const path = join(daemon.dir, "config.json");
+    writeFileSync(path, readFileSync(path, "utf8").replace('"host": "127.0.0.1"', '"host": "127.0.0.2"'));
+    await using next = await daemon.again();
+    await using asked = await TestDaemon.start({ env: { HEALTH_INTERVAL: "0.2", STOP_TIMEOUT: "1" } });
+    const hanging = await startFake(asked, { hangAfterReady: true });
+    // By the time another daemon has called one hung, this one would have, too.
+    await until("the other to be replaced", async () => (await asked.get(hanging.id)).pid !== hanging.pid);
+    expect(await next.get(id)).toMatchObject({ status: "running", pid });
+  });
+
+  test("while it was loading does not wait for a turn behind those that load already", async () => {
+    await using daemon = await TestDaemon.start();
+    const slow: Instance[] = [];
+    for (let n = 0; n < 3; n++) slow.push(await daemon.createFake({ readyAfterMs: n === 2 ? 1500 : 60_000 }));
+    for (const { id } of slow) await daemon.start(id, 0);
+    await until("all to load", async () =>
+      (await Promise.all(slow.map(({ id }) => daemon.get(id)))).every((i) => i.pid),
+    );
+    const { id, pid } = await daemon.get(slow[2]?.id ?? "");
+    await daemon.kill();
+    await using next = await daemon.again({ env: { MAX_PARALLEL_STARTS: "1", STOP_TIMEOUT: "1" } });
+    expect(await next.whenStatus(id, "running")).toMatchObject({ pid });
+  });
+
   test("and that had crashed before has that counted against it still", async () => {
     await using daemon = await TestDaemon.start();
     const { id, pid } = await startFake(daemon);
@@ -238,6 +299,49 @@ describe.concurrent("a model server whose daemon was killed", () => {
     await using next = await daemon.again({ env: { START_PORT: String(port) } });
     const other = await startFake(next);
     expect(other.port).toBeGreaterThan(port ?? 0);
+  });
+
+  test("is known to be at work, and what it had done long before, whatever it wrote since", async () => {
+    await using daemon = await TestDaemon.start();
+    const { id } = await daemon.createFake({ tokens: 100_000, tokenMs: 50 });
+    const ask = ({ port }: Instance, path: string, body: string): Promise<string> =>
+      fetch(`http://127.0.0.1:${port}${path}`, {
+        method: "POST",
+        headers: { Authorization: "Bearer instance-key" },
+        body,
+      }).then((answer) => answer.text());
+    writeFileSync(modelOf(daemon, id), "{}");
+    const first = (await daemon.start(id)).body.instance;
+    await ask(first, "/v1/chat/completions", '{"messages":[{"role":"user","content":"x"}]}');
+    const figures = await until("the figures", async () => {
+      const { status, body } = await daemon.lastGeneration(id);
+      return status === 200 ? body : null;
+    });
+    // In a file before the newest one, and far from its end.
+    writeFileSync(modelOf(daemon, id), JSON.stringify({ tokens: 100_000, tokenMs: 50 }));
+    const second = (await daemon.request<{ instance: Instance }>("POST", `/instances/${id}/restart`)).body.instance;
+    const asked = ask(second, "/v1/chat/completions", '{"messages":[{"role":"user","content":"x"}],"stream":true}');
+    asked.catch(() => undefined);
+    const before = await until("it to generate", async () => {
+      const state = await daemon.state(id);
+      return state.phase === "generating" ? state : null;
+    });
+    await ask(second, "/write?lines=30000&bytes=100", "");
+    const kept = join(daemon.dir, `.solar-host/states/${id}.json`);
+    await until(
+      "that to be kept",
+      () => JSON.parse(readFileSync(kept, "utf8")).slots[0]?.state.generated_tokens >= Number(before.generated_tokens),
+    );
+    await daemon.kill();
+    await using next = await daemon.again({ env: { STOP_TIMEOUT: "1" } });
+    const state = await next.state(id);
+    expect(state).toMatchObject({ busy: true, phase: "generating", task_id: before.task_id, slot_id: before.slot_id });
+    expect(Number(state.generated_tokens)).toBeGreaterThanOrEqual(Number(before.generated_tokens));
+    expect((await next.lastGeneration(id)).body).toEqual(figures);
+    await until(
+      "it to get on",
+      async () => Number((await next.state(id)).generated_tokens) > Number(state.generated_tokens),
+    );
   });
 
   test("has figures of what it had done before: the last generation is still known", async () => {
@@ -339,6 +443,22 @@ describe.concurrent("a record", () => {
     expect(await next.get(id)).toMatchObject({ status: "stopped", pid: null });
     expect(existsSync(recordPath(next, id))).toBe(false);
     expect(isAlive(pid)).toBe(false);
+  });
+
+  test("that is damaged or gone leaves no process that nobody knows of", async () => {
+    await using daemon = await TestDaemon.start();
+    const servers = [await startFake(daemon), await startFake(daemon), await startFake(daemon)];
+    const [damaged, removed, whole] = servers as [Instance, Instance, Instance];
+    await daemon.kill();
+    writeFileSync(recordPath(daemon, damaged.id), '{"half": ');
+    rmSync(recordPath(daemon, removed.id));
+    await using next = await daemon.again();
+    for (const { id, pid } of [damaged, removed]) {
+      expect(isAlive(pid)).toBe(false);
+      expect((await next.whenStatus(id, "running")).pid).not.toBe(pid);
+    }
+    expect(await next.get(whole.id)).toMatchObject({ status: "running", pid: whole.pid });
+    expect(next.stderr).toContain("no record tells of them");
   });
 
   test("that is damaged, or of an instance that never was, does not keep the daemon from starting", async () => {

@@ -133,6 +133,18 @@ describe("hosts that are named", () => {
     expect(existsSync(join(ctl.home, "xdg-config/solar-host/contexts.json"))).toBe(false);
   });
 
+  test("get the key of the environment where none is given and nobody can be asked, which is said", async () => {
+    const ctl = laptop();
+    const env = { SOLAR_HOST_API_KEY: KEY };
+    const { code, err } = await ctl.run(["context", "add", "gpu1", daemon.url, "--use"], { env });
+    expect(code).toBe(0);
+    expect(err).toContain("with the key in SOLAR_HOST_API_KEY");
+    expect(err).not.toContain(KEY);
+    expect(await ctl.ok(["ls"])).toContain("only");
+    expect(await ctl.ok(["context", "add", "--help"])).toContain("SOLAR_HOST_API_KEY");
+    expect((await ctl.run(["context", "add", "gpu2", daemon.url])).err).toContain("without a key");
+  });
+
   test("--all-contexts asks all of them, and a dead one and one that refuses spoil nothing", async () => {
     const ctl = laptop();
     await ctl.ok(["context", "add", "dead", DEAD, "--key", "k"]);
@@ -151,6 +163,17 @@ describe("hosts that are named", () => {
       ["shut", undefined, true],
     ]);
     expect((await ctl.run(["ls", "--all-contexts", "--context", "gpu1"])).code).toBe(2);
+  });
+
+  test("--all-contexts does not wait long for a host that takes connections and says nothing", async () => {
+    using silent = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data: () => undefined } });
+    const ctl = laptop();
+    await ctl.ok(["context", "add", "silent", `http://127.0.0.1:${silent.port}`, "--key", "k"]);
+    await ctl.ok(["context", "add", "gpu1", daemon.url, "--key", KEY]);
+    const { code, out, err } = await ctl.run(["ls", "--all-contexts"]);
+    expect(code).toBe(5);
+    expect(out).toMatch(/gpu1\s+only/);
+    expect(err).toContain("no answer within 3 s");
   });
 
   test("the environment names one too, and flags are before it", async () => {
@@ -216,6 +239,31 @@ describe("a daemon of another version", () => {
     expect(err).toContain("runs solar-host 9.9.9");
     expect(err).toContain("0.status");
     expect(err).not.toContain("    at ");
+  });
+
+  test.each([
+    [["state", "-f"], "hello", "no JSON"],
+    [["state", "-f"], '{"type":"of-the-future"}', "type: "],
+    [["logs", "-f"], "hello", "no JSON"],
+    [["logs", "-f"], '{"type":"of-the-future"}', "seq: "],
+  ])("is named with both versions where %j gets the frame %s", async (words, frame, problem) => {
+    await using server = Bun.serve({
+      port: 0,
+      hostname: "127.0.0.1",
+      fetch: (request, self) => {
+        const { pathname } = new URL(request.url);
+        if (request.headers.get("upgrade") === "websocket" && self.upgrade(request, { data: undefined }))
+          return undefined;
+        if (pathname === "/instances") return Response.json([{ ...instance, status: "running" }]);
+        return pathname === "/health" ? Response.json(health) : Response.json([]);
+      },
+      websocket: { open: (socket) => void socket.send(frame), message: () => undefined },
+    });
+    const target = ["--url", `http://127.0.0.1:${server.port}`, "--key", "k"];
+    const { code, err } = await new Ctl(temporaryFolder()).run([...words, "a", ...target]);
+    expect(err).toContain("runs solar-host 9.9.9");
+    expect(err).toContain(problem);
+    expect(code).toBe(exitCodes.failure);
   });
 
   test("and something that is no daemon is named as that", async () => {

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Ctl, Terminal } from "../support/ctl.ts";
-import { TestDaemon } from "../support/daemon.ts";
+import { KEY, TestDaemon } from "../support/daemon.ts";
 import { realServer, tinyModel } from "../support/paths.ts";
 import { until } from "../support/until.ts";
 
@@ -144,6 +144,49 @@ describe("on a terminal", () => {
   });
 });
 
+test("what a model server wrote cannot take over the terminal by its reason", async () => {
+  const facts = {
+    id: "5f0c8f0e-0000-4000-8000-000000000000",
+    config: { alias: "hostile", backend_type: "llamacpp", model: "/m", api_key: "k" },
+    status: "failed",
+    port: null,
+    pid: null,
+    created_at: "2026-01-01T00:00:00Z",
+    started_at: null,
+    error_message: "no \u001b[2Jroom\u001b]2;owned\u0007",
+    retry_count: 0,
+    supported_endpoints: [],
+    loading: null,
+    log_file: null,
+  };
+  const { config } = await daemon.create({ model: "/m", alias: "sound", api_key: "k" });
+  const instance = { ...facts, config: { ...config, alias: "hostile" } };
+  await using server = Bun.serve({
+    port: 0,
+    hostname: "127.0.0.1",
+    fetch: (request) => Response.json(new URL(request.url).pathname === "/instances" ? [instance] : instance),
+  });
+  const target = `hostile --url http://127.0.0.1:${server.port} --key k`;
+  using got = await open(`get ${target}`, {}, 100);
+  await got.shows("ended with 0");
+  // What stands before it is not cleared away.
+  expect(got.screen()).toMatch(/^hostile\nid[\s\S]*reason +no room$/m);
+  using waited = await Terminal.open(`echo before; solar-host ctl wait ${target}`, ctl.environment());
+  await waited.shows("ended with 1");
+  expect(waited.screen()).toMatch(/^before\nerror: hostile failed: no room$/m);
+  await ctl.ok(["rm", "sound"]);
+  const named = { ...instance, config: { ...config, alias: "hos\u001b[2Jtile" } };
+  server.reload({ fetch: () => Response.json([named]) });
+  using asked = await Terminal.open(
+    `echo before; solar-host ctl rm ${target.replace("hostile", "hos")}`,
+    ctl.environment(),
+  );
+  await asked.shows("[y/N]");
+  expect(asked.screen()).toMatch(/^before\nDelete hostile\?/m);
+  asked.type("n", "Enter");
+  await asked.shows("ended with 1");
+});
+
 describe("completion", () => {
   let id: string;
   beforeAll(async () => {
@@ -170,6 +213,29 @@ describe("completion", () => {
     expect(await values(["get", id.slice(0, 6)])).toEqual([id]);
     expect(await values(["create", "-f", ""])).toEqual([":files"]);
     expect(await values(["start", "--wait", "mi"])).toEqual(["mistral"]);
+    expect(await values(["create", "llamacpp", "--special", ""])).toEqual(["true", "false"]);
+    expect(await values(["create", "llamacpp", "--special", "--temp"])).toEqual(["--temp"]);
+    expect(await values(["create", "llamacpp", "--special=f"])).toEqual(["--special=false"]);
+    expect(await values(["wait", "--for=s"])).toEqual(["--for=stopped"]);
+  });
+
+  test("knows a host that is named, as a word of its own and behind an equals sign", async () => {
+    const elsewhere = new Ctl(join(ctl.home, "elsewhere"));
+    await elsewhere.ok(["context", "add", "gpu1", daemon.url, "--key", KEY]);
+    const complete = async (...words: string[]): Promise<string[]> =>
+      (await elsewhere.ok(["__complete", "ctl", ...words])).split("\n").flatMap((line) => line.split("\t", 1));
+    expect(await complete("--context=g")).toEqual(["--context=gpu1", ""]);
+    expect(await complete("ls", "--context=")).toEqual(["--context=gpu1", "--context=local", ""]);
+    expect(await complete("start", "--context=gpu1", "mis")).toEqual(["mistral", ""]);
+    expect(await complete("start", `--url=${daemon.url}`, `--key=${KEY}`, "mis")).toEqual(["mistral", ""]);
+    expect(await complete("context", "use", "")).toEqual(["gpu1", "local", ""]);
+    expect(await complete("context", "rm", "")).toEqual(["gpu1", ""]);
+    expect(await complete("context", "rm", "gpu1", "")).toEqual([""]);
+  });
+
+  test("knows the flags of the daemon", async () => {
+    const out = await ctl.ok(["__complete", "serve", "--por"]);
+    expect(out).toMatch(/^--port\t\S/);
   });
 
   test("is silent where no daemon answers, whatever the words", async () => {

@@ -47,6 +47,13 @@ const generate = (): AbortController => {
 };
 
 describe("on a terminal", () => {
+  test("one that is too short for all says how much is left out, and how to leave", async () => {
+    using terminal = await Terminal.open("solar-host ctl top", ctl.environment(), 100, 4);
+    await terminal.shows(/… \d+ more\nq quits$/);
+    terminal.type("q");
+    await terminal.shows("ended with 0");
+  });
+
   test("it is redrawn in place: what changes shows, and there is one table", async () => {
     using terminal = await open();
     const idle = await terminal.shows(/busy +running +idle +0/);

@@ -3,6 +3,7 @@ import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSyn
 import { join } from "node:path";
 import type { Instance } from "../../src/contract/index.ts";
 import { Ctl } from "../support/ctl.ts";
+import { CtlProcess } from "../support/ctl-process.ts";
 import { KEY, TestDaemon } from "../support/daemon.ts";
 import { removeFoldersAfterEach, temporaryFolder } from "../support/folder.ts";
 import { until } from "../support/until.ts";
@@ -113,6 +114,17 @@ describe("what is printed", () => {
     expect((await ctl.run(["ls", "--nonsense"])).code).toBe(2);
   });
 
+  test.each(["ls", "get --all", "logs --all"])("%s says that a full disk took nothing", async (words) => {
+    const { id } = await running({ lines: 1 });
+    const child = Bun.spawn(["bash", "-c", `"$0" ctl ${words} > /dev/full`, ctl.binary], {
+      env: ctl.environment(),
+      stderr: "pipe",
+    });
+    expect(await child.exited).toBe(1);
+    expect(await new Response(child.stderr).text()).toContain("error: cannot write: ENOSPC\n");
+    await daemon.stop(id);
+  });
+
   test("a reader that goes away is no error", async () => {
     const child = Bun.spawn(["bash", "-c", 'set -o pipefail; "$0" ctl ls --json | true', ctl.binary], {
       env: ctl.environment(),
@@ -147,6 +159,34 @@ describe("create", () => {
     const flags = Object.entries(given).flatMap(([name, value]) => [`--${name.replaceAll("_", "-")}`, String(value)]);
     const id = (await ctl.ok(["create", "llamacpp", ...flags])).trim();
     expect((await daemon.get(id)).config).toEqual({ backend_type: "llamacpp", ...given } as Instance["config"]);
+  });
+
+  test("a flag may be written as the field, with underscores", async () => {
+    const flags = ["--n_gpu_layers", "3", "--top_p=0.5", "--chat_template_file", "/t", "--api_key", "k"];
+    const id = (await ctl.ok(["create", "llamacpp", "--model", "/m", "--alias", fresh(), ...flags])).trim();
+    expect((await daemon.get(id)).config).toMatchObject({
+      n_gpu_layers: 3,
+      top_p: 0.5,
+      chat_template_file: "/t",
+      api_key: "k",
+    });
+  });
+
+  test("a backend that there is not is told with those that there are", async () => {
+    for (const args of [["nonsense"], ["nonsense", "--model", "/m"], ["--model", "/m"]]) {
+      const { code, err } = await ctl.run(["create", ...args]);
+      expect(code).toBe(2);
+      expect(err).toContain("llamacpp, huggingface_causal, huggingface_classification");
+    }
+    expect((await ctl.run(["create", "-f", "-", "--nonsense"], { stdin: "{}" })).code).toBe(2);
+  });
+
+  test("what is said to do next names the new one, where another has its alias or it holds a blank", async () => {
+    const alias = `two words ${fresh()}`;
+    const create = ["create", "llamacpp", "--model", "/m", "--alias", alias];
+    expect((await ctl.run(create)).err).toContain(`ctl start '${alias}' --wait`);
+    const { out, err } = await ctl.run(create);
+    expect(err).toContain(`ctl start ${out.slice(0, 8)} --wait`);
   });
 
   test("a config comes from a file or stdin, as JSON or YAML, bare or as {config}", async () => {
@@ -244,6 +284,23 @@ describe("start, stop and wait", () => {
     expect(waited.err).toContain("the tape has run out");
   });
 
+  test("the last lines are of this start, and not of the one before", async () => {
+    const { id } = await daemon.createFake({ exitCode: 3, lastWords: "error: the first end" }, { alias: fresh() });
+    expect((await ctl.run(["start", id, "--wait"])).err).toContain("  error: the first end");
+    const model = join(ctl.home, "second.json");
+    writeFileSync(model, JSON.stringify({ exitCode: 3, lastWords: "error: the second end" }));
+    await ctl.ok(["edit", id, "--set", `model=${model}`]);
+    const { err } = await ctl.run(["start", id, "--wait"]);
+    expect(err).toContain("  error: the second end");
+    expect(err).not.toContain("the first end");
+  });
+
+  test("the log of one that never ran is empty, which is said", async () => {
+    const { id, config } = await daemon.createFake({}, { alias: fresh() });
+    expect(await ctl.run(["logs", id])).toEqual({ code: 0, out: "", err: `${config.alias}: no lines yet\n` });
+    expect((await ctl.run(["logs", id, "--tail", "0"])).err).toBe("");
+  });
+
   test("a time that is over ends with 124, and loading goes on", async () => {
     const { id } = await daemon.createFake({ neverReady: true }, { alias: fresh() });
     const started = await ctl.run(["start", id, "--timeout", "200ms"]);
@@ -256,15 +313,26 @@ describe("start, stop and wait", () => {
     expect((await ctl.run(["wait", id, "--timeout", "soon"])).code).toBe(2);
   });
 
+  test("one of several that is deleted while it is waited for is named", async () => {
+    const gone = await daemon.createFake({}, { alias: fresh() });
+    const never = await daemon.createFake({ neverReady: true }, { alias: fresh() });
+    const waiting = CtlProcess.start(["wait", gone.id, never.id], { cwd: ctl.home });
+    await waiting.said(`${gone.config.alias}: stopped`);
+    await ctl.ok(["rm", gone.id]);
+    await waiting.said(`error: ${gone.config.alias}: Instance not found`);
+    await waiting.interrupt();
+  });
+
   test("an interrupt ends with 130 and says what goes on", async () => {
-    const { id } = await daemon.createFake({ neverReady: true }, { alias: fresh() });
+    const { id, config } = await daemon.createFake({ neverReady: true }, { alias: fresh() });
     const child = ctl.spawn(["start", id, "--wait"]);
     await daemon.whenStatus(id, "starting");
     let told = "";
     const reading = (async () => {
       for await (const chunk of child.stderr) told += new TextDecoder().decode(chunk);
     })();
-    await until("it to say that it starts", () => told.includes("starting"));
+    // Which stage it sees first is chance.
+    await until("it to say how far it has come", () => told.includes(`${config.alias}: `));
     child.kill("SIGINT");
     expect(await child.exited).toBe(130);
     await reading;
@@ -302,6 +370,10 @@ describe("what runs", () => {
       expect(await ctl.ok([verb, id])).toContain(config.alias);
     }
     expect((await ctl.json<{ instance_id: string }>(["state", id])).instance_id).toBe(id);
+    // Following is for one that runs, too.
+    const followed = await ctl.run(["state", "-f", stopped.id]);
+    expect(followed.code).toBe(3);
+    expect(followed.err).toContain("ctl start");
     expect((await ctl.run(["health", id, stopped.id])).code).toBe(3);
     await daemon.stop(id);
   });
@@ -364,13 +436,17 @@ describe("edit", () => {
     expect(wrong.code).toBe(2);
     expect(wrong.err).toContain("temp: ");
     expect(wrong.err).toContain("threads: ");
+    const none = await ctl.run(["edit", id, "--set", "backend_type=of-the-future"]);
+    const told = none.err.trim().split("\n");
+    expect(told).toEqual([...new Set(told)]);
+    expect(none.code).toBe(2);
   });
 
   test("one that runs is changed with --restart only, which stops, applies and starts", async () => {
     const { id, pid } = await running();
     const refused = await ctl.run(["edit", id, "--set", "temp=0.5"]);
     expect(refused.code).toBe(1);
-    expect(refused.err).toContain("--restart");
+    expect(refused.err).toMatch(/ctl edit \S+ --set temp=0.5 --restart$/m);
     expect(await daemon.get(id)).toMatchObject({ pid, config: { temp: 1 } });
     const { instance } = await ctl.json<{ instance: Instance }>([
       "edit",

@@ -1,6 +1,6 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { networkInterfaces, tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Instance } from "../../src/contract/index.ts";
 import { KEY, TestDaemon } from "../support/daemon.ts";
@@ -10,6 +10,8 @@ import { until } from "../support/until.ts";
 /** The daemon itself: how it starts, what it refuses, how it ends. */
 
 setDefaultTimeout(60_000);
+
+const hasIpv6 = Object.values(networkInterfaces()).some((all) => all?.some(({ address }) => address === "::1"));
 
 const isAlive = (pid: number | null): boolean => {
   try {
@@ -136,6 +138,36 @@ describe.concurrent("at its start the daemon", () => {
     expect(await next.get(id)).toMatchObject({ status: "running", pid });
   });
 
+  test("says in one line that another daemon, of another folder, has its port", async () => {
+    await using daemon = await TestDaemon.start();
+    await withFolder(async (dir) => {
+      const { code, text } = await refusal(dir, { PORT: String(daemon.port) });
+      expect([code, text]).toEqual([
+        1,
+        `solar-host: cannot listen on 127.0.0.1:${daemon.port}: the address is already in use. Change PORT or HOST, or stop the other program.\n`,
+      ]);
+    });
+  });
+
+  test("says which host there is not, and which address is not this machine's", async () => {
+    await withFolder(async (dir) => {
+      const unknown = await refusal(dir, { HOST: "no-such-host.invalid", PORT: "8001" });
+      expect([unknown.code, unknown.text]).toEqual([
+        1,
+        "solar-host: cannot listen on no-such-host.invalid:8001: no such host. Change HOST.\n",
+      ]);
+      // Of a network that is for documents alone.
+      const foreign = await refusal(dir, { HOST: "192.0.2.1", PORT: "8001" });
+      expect([foreign.code, foreign.text]).toEqual([1, expect.stringContaining("does not have that address")]);
+    });
+  });
+
+  test.skipIf(!hasIpv6)("listens on an IPv6 address, and says so as a URL", async () => {
+    await using daemon = await TestDaemon.start({ env: { HOST: "::1" } });
+    expect(daemon.stderr).toContain(`listens on http://[::1]:${daemon.port} (`);
+    expect((await fetch(`http://[::1]:${daemon.port}/health`)).status).toBe(200);
+  });
+
   test("is the only one in its directory", async () => {
     await using daemon = await TestDaemon.start();
     const { code, text } = await refusal(daemon.dir, {});
@@ -195,6 +227,65 @@ describe.concurrent("at its start the daemon", () => {
       });
     }
   });
+});
+
+describe.concurrent("with LOG_FORMAT=json the daemon", () => {
+  const linesOf = (text: string): Record<string, unknown>[] =>
+    text
+      .trimEnd()
+      .split("\n")
+      .map((line) => JSON.parse(line));
+
+  test("says why it does not start in JSON lines too, a problem a line", async () => {
+    await withFolder(async (dir) => {
+      const env = { LOG_FORMAT: "json", LOG_LEVEL: "error" };
+      const wrong = await refusal(dir, { ...env, PORT: "many", MAX_RETRIES: "0" });
+      expect([wrong.code, linesOf(wrong.text)]).toEqual([
+        2,
+        [
+          { time: expect.any(String), level: "error", message: expect.stringContaining("PORT should be") },
+          { time: expect.any(String), level: "error", message: expect.stringContaining("MAX_RETRIES should be") },
+        ],
+      ]);
+      writeFileSync(join(dir, "config.json"), "{");
+      writeFileSync(join(dir, ".env"), "log_format=json\n");
+      const broken = await refusal(dir, {});
+      expect([broken.code, linesOf(broken.text)]).toEqual([
+        1,
+        [{ time: expect.any(String), level: "error", message: expect.stringContaining("config.json:1:") }],
+      ]);
+    });
+  });
+
+  test("tells the key that it made in a field, once, whatever the level", async () => {
+    await withFolder(async (dir) => {
+      const env = { PATH: process.env.PATH ?? "", HOME: dir, HOST: "127.0.0.1", PORT: "0", LOG_FORMAT: "json" };
+      const child = Bun.spawn([requireBinary(), "serve", "--log-level", "error"], {
+        cwd: dir,
+        env,
+        stdin: "ignore",
+        stdout: "ignore",
+        stderr: "pipe",
+      });
+      const key = await until("the key to be made", () => {
+        const stored = readFileSync(join(dir, ".env"), "utf8");
+        return /^API_KEY=(.+)$/m.exec(stored)?.[1];
+      });
+      await until("the record for clients, and with it the signals' handlers", () =>
+        existsSync(join(dir, ".local/state/solar-host/daemons")),
+      );
+      child.kill();
+      const [text] = await Promise.all([child.stderr.text(), child.exited]);
+      const line = { level: "info", message: expect.stringContaining(join(dir, ".env")), api_key: key };
+      expect(linesOf(text)).toEqual([{ time: expect.any(String), ...line }]);
+    });
+  });
+});
+
+test("the help of serve names each setting and its default, and nothing of how flags are read", () => {
+  const help = Bun.spawnSync([requireBinary(), "serve", "--help"]).stdout.toString().replace(/\s+/g, " ");
+  expect(help).toMatch(/--keep-instances \[true\|false\] [^-]* \(default: false\) --/);
+  expect(help).not.toContain("preset");
 });
 
 describe.concurrent("a daemon that comes back", () => {

@@ -52,6 +52,9 @@ const operation = (name: string) => page.locator(`.opblock:has(.opblock-summary-
 const tryOut = async (path: string, method = "get"): Promise<string> => {
   const block = operation(path).and(page.locator(`.opblock-${method}`));
   if ((await block.locator(".opblock-body").count()) === 0) await block.locator(".opblock-summary-control").click();
+  // What an earlier call was answered would be taken for the answer to this one.
+  const clear = block.locator("button.btn-clear");
+  if ((await clear.count()) > 0) await clear.click();
   await block.locator("button.execute").click();
   const status = block.locator(".live-responses-table .response-col_status").last();
   await status.waitFor();

@@ -89,6 +89,20 @@ describe.concurrent("bodies", () => {
     expect(await listOf(daemon)).toEqual([]);
   });
 
+  test("that say that they are larger than anything are refused like all others, and by the key first", async () => {
+    await using daemon = await TestDaemon.start();
+    for (const length of [1024 * 1024 + 1, 128 * 1024 * 1024 + 1, 99_999_999_999]) {
+      for (const [key, status] of [["wrong", 401] as const, [KEY, 413] as const]) {
+        const head = `POST /instances HTTP/1.1\r\nHost: x\r\nX-API-Key: ${key}\r\nContent-Length: ${length}\r\n\r\n`;
+        const answer = await sendRaw(daemon, head);
+        expect([length, statusOf(answer)]).toEqual([length, status]);
+        expect(answer.toLowerCase()).toContain("access-control-allow-origin: *");
+        expect(answer).toContain('{"detail":"');
+      }
+    }
+    await expectUnharmed(daemon);
+  });
+
   test("that come a byte at a time keep nobody waiting", async () => {
     await using daemon = await TestDaemon.start();
     const sockets = await Promise.all(Array.from({ length: 300 }, () => open(daemon)));
@@ -155,6 +169,54 @@ describe.concurrent("connections", () => {
       const status = statusOf(await sendRaw(daemon, text));
       // 0 is a connection that was closed without an answer: what it said was no HTTP.
       expect([text.slice(0, 80), status === 101 || status >= 500]).toEqual([text.slice(0, 80), false]);
+    }
+    await expectUnharmed(daemon);
+  });
+});
+
+describe.concurrent("a Host header", () => {
+  const hosts = ["Host: a b", "Host:", "Host: x:99999", "Host: [::1", "Host: u@h", "Host: x/health?", "Host: x/docs#"];
+  const socket = ["Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13"];
+  const key = `X-API-Key: ${KEY}`;
+  /** HTTP/1.0 has none; what is asked for is all the same. */
+  const asked = (path: string, host: string | null, headers: string[], method = "GET"): string =>
+    [`${method} ${path} HTTP/1.${host === null ? 0 : 1}`, ...(host === null ? [] : [host]), ...headers, "\r\n"].join(
+      "\r\n",
+    );
+
+  test("that is none, or is missing, changes nothing: routes, the key and WebSockets go by the path", async () => {
+    await using daemon = await TestDaemon.start();
+    const { id } = await daemon.createFake();
+    const body = ["Transfer-Encoding: chunked", "\r\n0\r\n\r\n"].join("\r\n");
+    for (const host of [...hosts, null]) {
+      const answers: [string, number][] = [
+        [asked("/health", host, []), 200],
+        [asked("/docs/assets/favicon.png", host, ["Range: bytes=0-0"]), 200],
+        [asked("/instances?x=/health", host, []), 401],
+        [asked("/anything?api_key=TOPSECRET", host, socket), 401],
+        [asked(`/instances/${id}/logs?api_key=TOPSECRET`, host, socket), 401],
+        [asked("/instances", host, [key]), 200],
+        [asked(`/instances/${id}/logs?tail=1`, host, [key]), 200],
+        [asked(`/instances/${id}/logs?tail=x`, host, [key]), 422],
+        [asked(`/instances/${id}/logs?tail=x`, host, [key, ...socket]), 422],
+        [asked("/no/such/path", host, [key]), 404],
+        [asked("/instances", host, [key, "Content-Length: 2"], "POST").concat("{}"), 422],
+        ...(host === null ? [] : [[asked("/instances", host, [key, body], "POST"), 422] as [string, number]]),
+      ];
+      for (const [text, status] of answers)
+        expect([text, statusOf(await sendRaw(daemon, text))]).toEqual([text, status]);
+    }
+    await expectUnharmed(daemon);
+    expect(daemon.stderr).not.toContain("TOPSECRET");
+  });
+
+  test("of a socket's request is of no matter either", async () => {
+    await using daemon = await TestDaemon.start();
+    const handshake = [key, ...socket, "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="];
+    const { id } = await daemon.createFake();
+    for (const host of hosts) {
+      const answer = await sendRaw(daemon, asked(`/instances/${id}/state`, host, handshake));
+      expect([host, statusOf(answer)]).toEqual([host, 101]);
     }
     await expectUnharmed(daemon);
   });

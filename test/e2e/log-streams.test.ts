@@ -1,5 +1,5 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { readdirSync, readFileSync, statSync } from "node:fs";
+import { readdirSync, readFileSync, renameSync, statSync, symlinkSync, unlinkSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
 import type { Instance, LogLine } from "../../src/contract/index.ts";
@@ -309,7 +309,52 @@ describe("lines of every kind", () => {
   });
 });
 
+describe("the record of the log files", () => {
+  test("that somebody damaged is told, and the numbers go on", async () => {
+    await using daemon = await TestDaemon.start();
+    const { id } = await running(daemon);
+    await daemon.stop(id);
+    const before = await daemon.logs(id);
+    await daemon.end();
+    const record = join(daemon.dir, ".solar-host/instances", `${id}.log.json`);
+    writeFileSync(record, readFileSync(record, "utf8").slice(0, 40));
+    await using next = await daemon.again();
+    expect(next.stderr).toContain(`${id}.log.json is damaged: its copy is used`);
+    expect(await next.logs(id)).toEqual(before);
+    await next.start(id);
+    const lines = await next.logs(id, "?after=-1");
+    expect(lines.length).toBeGreaterThan(before.length);
+    expectUnbroken(lines);
+  });
+});
+
 describe("log files", () => {
+  test("that cannot be read now are no gap: REST says so with a 503, and the stream goes on when they can be", async () => {
+    await using daemon = await TestDaemon.start({ env: { LOG_BUFFER_SIZE: "10" } });
+    const instance = await running(daemon);
+    await write(instance, "lines=500");
+    await daemon.request("POST", `/instances/${instance.id}/restart`);
+    const next = await daemon.get(instance.id);
+    await write(next, "lines=500");
+    const path = `/instances/${instance.id}/logs`;
+    const all = await until("all lines", async () => {
+      const lines = await daemon.logs(instance.id, "?after=-1&limit=10000");
+      return lines.filter(({ line }) => line.startsWith("line 000500")).length === 2 ? lines : null;
+    });
+    const old = instance.log_file ?? "";
+    expect(next.log_file).not.toBe(old);
+    renameSync(old, `${old}.away`);
+    symlinkSync(old, old);
+    const socket = daemon.socket(`${path}?after=-1`);
+    await socket.opened;
+    const { status, body } = await daemon.request<{ detail: string }>("GET", `${path}?after=-1`);
+    expect([status, body.detail]).toEqual([503, expect.stringContaining("Cannot read the log: ELOOP")]);
+    expect((await daemon.logs(instance.id)).length).toBe(10);
+    renameSync(`${old}.away`, old);
+    await until("the last line", () => socket.frames.length >= all.length);
+    expect(socket.frames).toEqual(all as never);
+  });
+
   test("over LOG_MAX_MB give the blocks of their head back while the child writes; what is gone is one gap", async () => {
     await using daemon = await TestDaemon.start({ env: { LOG_MAX_MB: "1", LOG_BUFFER_SIZE: "50" } });
     const instance = await running(daemon);
@@ -369,6 +414,25 @@ describe("log files", () => {
     const socket = daemon.socket(`/instances/${a.id}/logs?after=-1`);
     await until("the gap", () => socket.frames.length > 0);
     expect(socket.frames[0]).toEqual({ type: "gap", from: 0, to: (lines[0]?.seq ?? 0) - 1 });
+  });
+
+  test("that somebody removed are a gap at once, though nothing new comes", async () => {
+    await using daemon = await TestDaemon.start();
+    const { id } = await running(daemon);
+    await daemon.stop(id);
+    const last = (await daemon.logs(id)).at(-1)?.seq ?? -1;
+    const file = (await daemon.get(id)).log_file ?? "";
+    await daemon.end();
+    unlinkSync(file);
+    await using next = await daemon.again();
+    const socket = next.socket(`/instances/${id}/logs?after=-1`);
+    await until("the gap", () => socket.frames.length > 0);
+    await next.start(id);
+    await until("a line", () => socket.frames.length > 1);
+    expect(socket.frames.slice(0, 2)).toEqual([
+      { type: "gap", from: 0, to: last },
+      expect.objectContaining({ seq: last + 1 }),
+    ]);
   });
 
   test("stay in LOG_DIR whatever the alias is", async () => {

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { InstanceAnswer } from "../../src/contract/index.ts";
 import { callsOf, failAt, type Tracer } from "../support/crash.ts";
@@ -25,6 +25,8 @@ const env = { STOP_TIMEOUT: "3", HEALTH_INTERVAL: "0", MAX_RETRIES: "1" };
 
 const records = (daemon: TestDaemon): string => join(daemon.dir, ".solar-host/instances");
 const temporary = (daemon: TestDaemon): string => join(daemon.dir, `config.json.${daemon.process.pid}.tmp`);
+
+const copyOf = (daemon: TestDaemon): string => `${temporary(daemon)}.bak`;
 
 /** From now on, until it is called again, such calls fail. */
 const failing = async (daemon: TestDaemon, name: string, path: string, error: string): Promise<() => Promise<void>> => {
@@ -62,7 +64,9 @@ const expectRefused = async (daemon: TestDaemon, id: string, reason: string): Pr
   expect((await listOf(daemon)).map(({ id, config, status }) => ({ id, config, status }))).toEqual(
     list.map(({ id, config, status }) => ({ id, config, status })),
   );
-  expect(readFileSync(join(daemon.dir, "config.json"), "utf8")).toBe(file);
+  for (const name of ["config.json", "config.json.bak"]) {
+    expect(readFileSync(join(daemon.dir, name), "utf8")).toBe(file);
+  }
 };
 
 const expectWorks = async (daemon: TestDaemon, id: string): Promise<void> => {
@@ -83,6 +87,9 @@ describe.skipIf(!linux)("a change that cannot be made durable is refused, and no
     },
     "a read-only folder": { call: "openat", path: temporary, error: "EROFS", reason: "EROFS" },
     "a failing rename": { call: "rename", path: temporary, error: "EIO", reason: "EIO" },
+    "a disk that is full for its copy": { call: "write", path: copyOf, error: "ENOSPC", reason: "ENOSPC" },
+    "a failing fsync of its copy": { call: "fsync", path: copyOf, error: "EIO", reason: "EIO" },
+    "a failing rename of its copy": { call: "rename", path: copyOf, error: "EIO", reason: "EIO" },
   };
   for (const [name, { call, path, error, reason }] of Object.entries(cases)) {
     test(name, async () => {
@@ -152,6 +159,13 @@ describe.skipIf(!linux)("what was acknowledged", () => {
         `fsync ${daemon.dir}`,
       ].map((call) => made.indexOf(call));
       expect([method, order.includes(-1), order]).toEqual([method, false, order.toSorted((a, b) => a - b)]);
+      const copied = [
+        `write ${copyOf(daemon)}`,
+        `fsync ${copyOf(daemon)}`,
+        `rename ${copyOf(daemon)}`,
+        `fsync ${daemon.dir}`,
+      ].map((call) => made.indexOf(call));
+      expect([method, copied.includes(-1), copied]).toEqual([method, false, copied.toSorted((a, b) => a - b)]);
     }
   });
 });
@@ -199,12 +213,14 @@ describe.skipIf(!linux)("a start whose record", () => {
 });
 
 describe("a config.json that does not parse", () => {
-  test("names one command that takes the last good one back, whatever the folder is called", async () => {
+  test("names one command that takes back all that was acknowledged, whatever the folder is called", async () => {
     const dir = join(temporaryFolder(), "it's a 'folder' of $HOME");
     mkdirSync(dir);
     await using daemon = await TestDaemon.start({ dir, env });
+    const gone = await daemon.createFake({}, { alias: "gone" });
     const kept = await daemon.createFake({}, { alias: "kept" });
-    await daemon.createFake({}, { alias: "newest" });
+    expect((await daemon.request("DELETE", `/instances/${gone.id}`)).status).toBe(200);
+    const newest = await daemon.createFake({}, { alias: "newest" });
     await daemon.kill();
     const broken = '{\n  "instances": [\n    {"id": 1,,}\n';
     writeFileSync(join(dir, "config.json"), broken);
@@ -219,7 +235,7 @@ describe("a config.json that does not parse", () => {
     const command = /take the last good copy back: (cp .*)$/m.exec(said)?.[1] ?? "";
     expect(Bun.spawnSync(["sh", "-c", command], { cwd: "/" }).exitCode).toBe(0);
     await using next = await daemon.again();
-    expect((await listOf(next)).map(({ id }) => id)).toEqual([kept.id]);
+    expect((await listOf(next)).map(({ id }) => id)).toEqual([kept.id, newest.id]);
   });
 
   test("and has no earlier copy names no command", async () => {
@@ -230,6 +246,40 @@ describe("a config.json that does not parse", () => {
       env: { PATH: process.env.PATH ?? "", HOME: dir, API_KEY: "k" },
     });
     expect([refused.exitCode, refused.stderr.toString()]).toEqual([1, expect.stringContaining("no earlier copy")]);
+  });
+});
+
+describe("a config.json that is gone", () => {
+  test("stops the boot, and no model, as long as its copy is there", async () => {
+    await using daemon = await TestDaemon.start({ env });
+    const { id } = await daemon.createFake();
+    const { pid } = (await daemon.start(id)).body.instance;
+    await daemon.kill();
+    rmSync(join(daemon.dir, "config.json"));
+    const refused = await daemon.again().catch((error: Error) => error.message);
+    expect(refused).toContain(`${join(daemon.dir, "config.json")} is gone`);
+    const command = /last good copy back: (cp .*)$/m.exec(String(refused))?.[1] ?? "";
+    expect(Bun.spawnSync(["sh", "-c", command], { cwd: "/" }).exitCode).toBe(0);
+    await using next = await daemon.again();
+    expect(await next.get(id)).toMatchObject({ status: "running", pid });
+  });
+});
+
+describe("two daemons in one folder", () => {
+  test("there are never, even where its own folder was removed under the first one", async () => {
+    await using daemon = await TestDaemon.start({ env });
+    const { id } = await daemon.createFake();
+    const { pid } = (await daemon.start(id)).body.instance;
+    rmSync(join(daemon.dir, ".solar-host"), { recursive: true });
+    const refused = await daemon.again().catch((error: Error) => error.message);
+    // Not every system tells.
+    const owner = `pid (${daemon.process.pid}|unknown)`;
+    expect(refused).toMatch(new RegExp(`another solar-host \\(${owner}\\) already serves this directory`));
+    expect(existsSync(join(daemon.dir, ".solar-host"))).toBe(false);
+    expect(await daemon.get(id)).toMatchObject({ status: "running", pid });
+    expect(await daemon.end()).toBe(0);
+    await using next = await daemon.again();
+    expect((await next.whenStatus(id, "running")).pid).not.toBe(pid);
   });
 });
 

@@ -81,6 +81,29 @@ describe.concurrent("a model server that does not answer any more", () => {
     await Promise.all([generation.catch(() => ""), hanging]);
   });
 
+  test("in a slot, though its health check does, is restarted after HANG_TIMEOUT; one that gets on is not", async () => {
+    await using daemon = await TestDaemon.start({
+      env: { HEALTH_INTERVAL: "0.3", HANG_TIMEOUT: "2", STOP_TIMEOUT: "1" },
+    });
+    const ask = ({ port }: Instance): Promise<unknown> =>
+      fetch(`http://127.0.0.1:${port}/v1/chat/completions`, {
+        method: "POST",
+        headers: { Authorization: "Bearer instance-key" },
+        body: JSON.stringify({ messages: [{ role: "user", content: "x" }], stream: true }),
+      })
+        .then((answer) => answer.text())
+        .catch(() => undefined);
+    const working = await start(daemon, { tokens: 1000, tokenMs: 100 });
+    const stuck = await start(daemon, { tokens: 2, tokenMs: 3_600_000 });
+    const asked = [ask(working), ask(stuck)];
+    await whenReplaced(daemon, stuck);
+    expect(daemon.stderr).toContain("has not got on with its work for");
+    expect(await daemon.get(working.id)).toMatchObject({ status: "running", pid: working.pid });
+    expect((await daemon.state(working.id)).busy).toBe(true);
+    await daemon.end();
+    await Promise.all(asked);
+  });
+
   test("is left alone where HEALTH_INTERVAL is 0", async () => {
     await using daemon = await TestDaemon.start({ env: { HEALTH_INTERVAL: "0", HANG_TIMEOUT: "1" } });
     await using asked = await TestDaemon.start({ env: { HEALTH_INTERVAL: "0.3", STOP_TIMEOUT: "1" } });

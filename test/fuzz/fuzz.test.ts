@@ -1,8 +1,7 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { existsSync } from "node:fs";
+import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { KEY, TestDaemon } from "../support/daemon.ts";
-import { removeFoldersAfterEach, temporaryFolder } from "../support/folder.ts";
 import { root } from "../support/paths.ts";
 
 /**
@@ -12,7 +11,6 @@ import { root } from "../support/paths.ts";
  */
 
 setDefaultTimeout(240_000);
-removeFoldersAfterEach();
 
 /** SOLAR_TEST_LONG=1 tries many more cases, and sequences of routes everywhere. */
 const LONG = process.env.SOLAR_TEST_LONG !== undefined;
@@ -27,28 +25,48 @@ const fuzzer = (): string => {
 /** Configs are taken that the description does not quite have: old ones without a backend, numbers as strings. */
 const LENIENT = "negative_data_rejection,positive_data_acceptance";
 
-const fuzz = async (daemon: TestDaemon, options: string[]): Promise<{ code: number; said: string }> => {
+interface Found {
+  code: number;
+  said: string;
+  /** The statuses of all answers. */
+  met: Set<number>;
+}
+
+interface Archive {
+  log: { entries: { response: { status: number } }[] };
+}
+
+const fuzz = async (daemon: TestDaemon, options: string[]): Promise<Found> => {
+  // What it leaves lies in the daemon's folder, which is there until its own test is over.
+  const [cwd, home] = ["fuzzer", "home"].map((name) => join(daemon.dir, name)) as [string, string];
+  for (const dir of [cwd, home]) mkdirSync(dir);
+  const archive = join(cwd, "answers.har");
   const command = [fuzzer(), "run", `${daemon.url}/openapi.json`, "--header", `X-API-Key: ${KEY}`];
   const quiet = ["--no-color", "--suppress-health-check", "all", "--warnings", "off", "--output-sanitize", "false"];
-  const child = Bun.spawn([...command, ...quiet, "--seed", SEED, ...options], {
-    // It leaves its own files where it runs.
-    cwd: temporaryFolder(),
+  const report = ["--report", "har", "--report-har-path", archive];
+  const child = Bun.spawn([...command, ...quiet, ...report, "--seed", SEED, ...options], {
+    cwd,
     stdout: "pipe",
     stderr: "pipe",
-    env: { PATH: process.env.PATH ?? "", HOME: temporaryFolder(), NO_PROXY: "127.0.0.1" },
+    env: { PATH: process.env.PATH ?? "", HOME: home, NO_PROXY: "127.0.0.1" },
   });
   const [said, complaints] = await Promise.all([
     new Response(child.stdout).text(),
     new Response(child.stderr).text(),
     child.exited,
   ]);
-  return { code: child.exitCode ?? -1, said: `${said}${complaints}` };
+  // Where it could not even begin there is none.
+  const { log } = (existsSync(archive) ? await Bun.file(archive).json() : { log: { entries: [] } }) as Archive;
+  const met = new Set(log.entries.map(({ response }) => response.status));
+  return { code: child.exitCode ?? -1, said: `${said}${complaints}`, met };
 };
 
-const expectNothingFound = ({ code, said }: { code: number; said: string }, daemon: TestDaemon): void => {
+/** Nothing, and that it came to the answers of each kind: behind the key, to instances that are not there, and to bodies. */
+const expectNothingFound = ({ code, said, met }: Found, daemon: TestDaemon): void => {
   if (code !== 0) console.log(said);
   expect(code).toBe(0);
   expect(Number(/(\d+) generated/.exec(said)?.[1])).toBeGreaterThan(50);
+  expect([...met].sort()).toEqual(expect.arrayContaining([200, 401, 404, 422]));
   expect(daemon.stderr).not.toContain("unexpected error");
 };
 

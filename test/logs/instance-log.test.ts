@@ -4,7 +4,10 @@ import {
   closeSync,
   existsSync,
   readdirSync,
+  renameSync,
   statSync,
+  symlinkSync,
+  truncateSync,
   unlinkSync,
   writeFileSync,
   writeSync,
@@ -14,7 +17,8 @@ import { firstSeqFor, LogCursor, readPage } from "../../src/logs/cursor.ts";
 import { FileFollower } from "../../src/logs/follower.ts";
 import { InstanceLog, type LogSettings } from "../../src/logs/instance-log.ts";
 import type { LogEntry } from "../../src/logs/ring.ts";
-import type { SegmentRecord } from "../../src/logs/segment.ts";
+import { indexPath, type SegmentRecord } from "../../src/logs/segment.ts";
+import { LogUnreadableError } from "../../src/logs/unreadable.ts";
 import { punchHead } from "../../src/process/punch.ts";
 import { removeFoldersAfterEach, temporaryFolder, tinyDisk } from "../support/folder.ts";
 import { below, seeded } from "../support/random.ts";
@@ -32,6 +36,7 @@ afterEach(() => {
 /** One instance's log, its record kept as the daemon keeps it, and a writer in the place of the model server. */
 class Bench {
   saved: readonly SegmentRecord[] = [];
+  cannotSave = false;
   readonly warnings: string[] = [];
   readonly settings: LogSettings;
   log: InstanceLog;
@@ -55,6 +60,7 @@ class Bench {
   private create(): InstanceLog {
     return new InstanceLog(this.saved, this.settings, {
       saveSegments: (segments) => {
+        if (this.cannotSave) throw new Error("no space left");
         this.saved = structuredClone(segments);
       },
       onLines: () => undefined,
@@ -104,6 +110,13 @@ class Bench {
     this.log.close();
   }
 }
+
+/** Opening it fails though it is there, for root too: a link in a circle. Returns how to end that. */
+const makeUnreadable = (path: string): (() => void) => {
+  renameSync(path, `${path}.away`);
+  symlinkSync(path, path);
+  return () => renameSync(`${path}.away`, path);
+};
 
 const numbered = (from: number, count: number): string[] => Array.from({ length: count }, (_, n) => `line ${from + n}`);
 
@@ -272,6 +285,43 @@ describe("the lines of an instance", () => {
     expect(lines).toEqual([...numbered(0, 10).keys(), ...Array.from({ length: 10 }, (_, n) => 20 + n)]);
   });
 
+  for (const what of ["log", "index"] as const) {
+    test(`whose ${what} file cannot be read now are not gone: they come when it can be`, async () => {
+      const bench = new Bench({ bufferSize: 2 });
+      for (let start = 0; start < 2; start++) {
+        await bench.start();
+        await bench.writeLines(numbered(start * 10, 10));
+      }
+      const before = timed(bench.all());
+      const file = bench.saved[0]?.file ?? "";
+      const path = what === "log" ? file : indexPath(bench.settings.indexDir, file);
+      const cursor = new LogCursor(bench.log, 3);
+      const restore = makeUnreadable(path);
+      expect(() => cursor.next(100)).toThrow(LogUnreadableError);
+      expect(() => bench.all()).toThrow("Cannot read the log: ELOOP");
+      expect(seqs(bench.all(15))).toEqual([16, 17, 18, 19]);
+      restore();
+      const { gap, entries } = cursor.next(100);
+      expect([gap, timed(entries)]).toEqual([null, before.slice(3, 10)]);
+    });
+  }
+
+  test("of a newest file that cannot be read when the daemon comes back are read at the next try", async () => {
+    const bench = new Bench();
+    await bench.start();
+    await bench.writeLines(numbered(0, 10));
+    const before = timed(bench.all());
+    const restore = makeUnreadable(bench.file);
+    await expect(bench.comeBack()).rejects.toThrow(LogUnreadableError);
+    await expect(bench.log.begin("a")).rejects.toThrow(LogUnreadableError);
+    restore();
+    await bench.log.open();
+    expect(timed(bench.all())).toEqual(before);
+    await bench.start();
+    await bench.writeLines(["next"]);
+    expect(shown(bench.all(9))).toEqual(["10 next"]);
+  });
+
   test("keep their numbers even when the newest file was removed while no daemon was there", async () => {
     const bench = new Bench();
     await bench.start();
@@ -284,6 +334,109 @@ describe("the lines of an instance", () => {
     await bench.start();
     await bench.writeLines(["after"]);
     expect(shown(bench.all(29))).toEqual(["30 after"]);
+  });
+
+  test("that are all gone are told as a gap before a new one comes, and once", async () => {
+    const bench = new Bench();
+    await bench.start();
+    await bench.writeLines(numbered(0, 30));
+    bench.closeWriter();
+    bench.log.close();
+    unlinkSync(bench.file);
+    await bench.comeBack();
+    const cursor = new LogCursor(bench.log, 3);
+    expect(cursor.next(10)).toEqual({ gap: { from: 3, to: 29 }, entries: [] });
+    expect(cursor.next(10)).toEqual({ gap: null, entries: [] });
+    await bench.start();
+    await bench.writeLines(["after"]);
+    const { gap, entries } = cursor.next(10);
+    expect([gap, shown(entries)]).toEqual([null, ["30 after"]]);
+    // Whoever asks for what is yet to come waits for it.
+    expect(new LogCursor(bench.log, 1000).next(10)).toEqual({ gap: null, entries: [] });
+  });
+});
+
+describe("a log that another program truncates", () => {
+  const after = (bench: Bench, seq: number): string[] => shown(bench.all(seq));
+
+  test("goes on at once, numbers and all; what memory holds of the lines before stays", async () => {
+    const bench = new Bench({ bufferSize: 10 });
+    await bench.start();
+    const cursor = new LogCursor(bench.log, 0);
+    await bench.writeLines(numbered(0, 50));
+    bench.write("half a line");
+    await bench.log.settle();
+    truncateSync(bench.file, 0);
+    await until("the half line", () => bench.log.nextSeq === 51);
+    await bench.writeLines(["new 0", "new 1"]);
+    expect(after(bench, 48)).toEqual(["49 line 49", "50 half a line", "51 new 0", "52 new 1"]);
+    const { gap, entries } = cursor.next(100);
+    expect([gap, entries[0]?.line]).toEqual([{ from: 0, to: 42 }, "line 43"]);
+    // From the file, not from memory.
+    await bench.writeLines(numbered(53, 30));
+    expect(after(bench, -1)).toEqual([
+      "51 new 0",
+      "52 new 1",
+      ...numbered(53, 30).map((line, n) => `${53 + n} ${line}`),
+    ]);
+    const before = timed(bench.all());
+    await bench.comeBack();
+    expect(timed(bench.all())).toEqual(before);
+    await bench.writeLines(["next"]);
+    expect(after(bench, 82)).toEqual(["83 next"]);
+    expect(bench.warnings).toHaveLength(1);
+    expect(bench.warnings[0]).toContain("truncated");
+  });
+
+  test("is not read on in the middle by who had read it to its old end", async () => {
+    const bench = new Bench({ bufferSize: 2 });
+    await bench.start();
+    await bench.writeLines(numbered(0, 6));
+    const cursor = new LogCursor(bench.log, 0);
+    expect(cursor.next(100).entries).toHaveLength(6);
+    await bench.writeLines(["6", "7", "8"]);
+    expect(seqs(cursor.next(1).entries)).toEqual([6, 7, 8]);
+    truncateSync(bench.file, 0);
+    await until("that it was noticed", () => bench.warnings.length === 1);
+    await bench.writeLines(numbered(9, 20));
+    expect(shown(cursor.next(100).entries)).toEqual(numbered(9, 20).map((line, n) => `${9 + n} ${line}`));
+  });
+
+  for (const [how, lines] of [
+    ["shorter", 3],
+    ["as long as before, in fewer lines", 1],
+  ] as const) {
+    test(`while no daemon is there keeps its numbers, and no new line is left out: ${how}`, async () => {
+      const bench = new Bench();
+      await bench.start();
+      await bench.writeLines(numbered(0, 50));
+      bench.log.close();
+      truncateSync(bench.file, 0);
+      const texts = numbered(50, lines).map((line) => (lines === 1 ? line.padEnd(2000, ".") : line));
+      bench.write(`${texts.join("\n")}\n`);
+      const expected = texts.map((line, n) => `${50 + n} ${line}`);
+      await bench.comeBack();
+      expect(after(bench, -1)).toEqual(expected);
+      await bench.comeBack();
+      expect(after(bench, -1)).toEqual(expected);
+      await bench.writeLines(["next"]);
+      expect(after(bench, 49 + lines)).toEqual([`${50 + lines} next`]);
+      expect(bench.warnings).toHaveLength(1);
+    });
+  }
+
+  test("and that nothing comes to any more keeps its numbers over the daemon's return", async () => {
+    const bench = new Bench();
+    await bench.start();
+    await bench.writeLines(numbered(0, 50));
+    await bench.log.finish();
+    bench.closeWriter();
+    truncateSync(bench.file, 0);
+    await bench.comeBack();
+    expect(bench.log.nextSeq).toBe(50);
+    await bench.start();
+    await bench.writeLines(["next"]);
+    expect(after(bench, -1)).toEqual(["50 next"]);
   });
 });
 
@@ -477,6 +630,21 @@ describe("log files are capped", () => {
     }
     expect(bench.warnings).toHaveLength(1);
     expect(bench.warnings[0]).toContain("grows over its cap");
+    expect(bench.log.firstSeq).toBe(0);
+    expect(bench.all().length).toBe(3000);
+  });
+
+  test("where that cannot be recorded, nothing is given back, and all of it is still held", async () => {
+    const bench = new Bench({ maxBytes: 100_000, bufferSize: 10 });
+    await bench.start();
+    bench.cannotSave = true;
+    for (let round = 0; round < 6; round++) {
+      await bench.writeLines(Array.from({ length: 500 }, (_, n) => line(round * 500 + n)));
+    }
+    expect(bench.warnings).toHaveLength(1);
+    expect(bench.warnings[0]).toContain("cannot cap");
+    expect(bench.log.firstSeq).toBe(0);
+    expect(bench.all().map((entry) => entry.line)).toEqual(Array.from({ length: 3000 }, (_, n) => line(n)));
   });
 
   test("in number, and only those of this instance: not another's whose alias begins alike", async () => {
@@ -499,5 +667,38 @@ describe("log files are capped", () => {
     expect(new LogCursor(mine.log, 0).next(10).gap).toEqual({ from: 0, to: 5 });
     expect(shown(other.all())).toEqual(["0 other"]);
     expect(readdirSync(mine.settings.indexDir)).toHaveLength(3);
+  });
+
+  test("in number, but not under a reader: the file stays until it has passed, one start longer at the most", async () => {
+    const bench = new Bench({ keepFiles: 1, bufferSize: 2 });
+    await bench.start();
+    await bench.writeLines(numbered(0, 20_000));
+    const reader = new LogCursor(bench.log, 0);
+    const leave = bench.log.addReader(reader);
+    const got = seqs(reader.next(100).entries);
+    await bench.start();
+    await bench.writeLines(numbered(20_000, 10));
+    expect(readdirSync(bench.settings.dir)).toHaveLength(2);
+    for (let page = reader.next(100); page.entries.length > 0; page = reader.next(100)) {
+      expect(page.gap).toBeNull();
+      got.push(...seqs(page.entries));
+    }
+    expect(got).toEqual([...Array(20_010).keys()]);
+    expect(readdirSync(bench.settings.dir)).toHaveLength(1);
+    expect(bench.saved.map(({ first_seq }) => first_seq)).toEqual([20_000]);
+
+    leave();
+    const stalled = new LogCursor(bench.log, 20_000);
+    const stalledLeaves = bench.log.addReader(stalled);
+    for (let start = 1; start < 4; start++) {
+      await bench.start();
+      await bench.writeLines(numbered(20_000 + start * 10, 10));
+      expect(readdirSync(bench.settings.dir)).toHaveLength(2);
+    }
+    expect(stalled.next(100).gap).toEqual({ from: 20_000, to: 20_019 });
+    stalledLeaves();
+    expect(readdirSync(bench.settings.dir)).toHaveLength(1);
+    expect(readdirSync(bench.settings.indexDir)).toHaveLength(1);
+    expect(bench.log.firstSeq).toBe(20_030);
   });
 });

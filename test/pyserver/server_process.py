@@ -120,7 +120,7 @@ class ServerProcess:
         raw = answer.read()
         connection.close()
         kind = answer.headers.get("content-type", "")
-        content = json.loads(raw) if kind.startswith("application/json") else raw.decode()
+        content = None if method == "HEAD" else json.loads(raw) if kind.startswith("application/json") else raw.decode()
         return answer.status, content, {name.lower(): value for name, value in answer.headers.items()}
 
     def metric(self, name: str) -> float:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from server_process import ServerProcess
-from tiny_models import make_bert, make_roberta
+from tiny_models import make_bert, make_gpt2_classifier, make_roberta
 
 
 def classify(server: ServerProcess, **body: Any) -> Any:
@@ -91,6 +91,20 @@ def test_a_model_whose_positions_begin_behind_the_padding_has_a_smaller_context(
     assert server.request("POST", "/v1/classify", {"input": "good " * 62})[0] == 200
     status, answer, _ = server.request("POST", "/v1/classify", {"input": "good " * 63})
     assert (status, answer["error"]["code"]) == (400, "context_length_exceeded")
+
+
+def test_without_a_padding_token_texts_are_taken_singly(
+    start_server: Callable[..., ServerProcess], tmp_path: Path
+) -> None:
+    server = start_server("classification", "--model", str(make_gpt2_classifier(tmp_path / "gpt2")))
+    server.wait_ready()
+    before = server.metric("batches_total")
+    texts = ["good", "bad awful terrible poor sad bad", "fine day"]
+    together = classify(server, input=texts)["choices"]
+    assert server.metric("batches_total") == before + 3
+    assert [choice["score"] for choice in together] == [
+        pytest.approx(classify(server, input=text)["choices"][0]["score"], abs=1e-5) for text in texts
+    ]
 
 
 def test_many_clients_at_once_get_what_each_gets_alone(classifier: ServerProcess) -> None:

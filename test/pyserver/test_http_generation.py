@@ -387,6 +387,13 @@ def test_odd_wishes_that_are_allowed_are_answered(causal: ServerProcess) -> None
         assert causal.request("POST", "/v1/completions", body)[0] == 200, wish
 
 
+def test_head_is_answered_as_get_without_a_body(causal: ServerProcess) -> None:
+    for path in ("/health", "/v1/models", "/metrics"):
+        status, body, headers = causal.request("HEAD", path)
+        assert (status, body) == (200, None), path
+        assert int(headers["content-length"]) > 0
+
+
 def test_an_error_does_not_repeat_the_prompt(causal: ServerProcess) -> None:
     _, answer, _ = causal.request("POST", "/v1/chat/completions", {"messages": "my private words"})
     assert "private" not in json.dumps(answer)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import threading
 import time
 from collections import defaultdict
@@ -408,6 +409,33 @@ def test_a_lost_device_is_reported(bench: Callable[..., Bench]) -> None:
     with pytest.raises(ApiError):
         one.text(one.ask(PROMPTS[0]))
     wait_for(lambda: one.lost, "the report")
+
+
+def test_a_row_whose_numbers_are_not_finite_leaves_nothing_behind_for_the_next_in_its_place(
+    llama: Any, tokenizer: Any
+) -> None:
+    broken = copy.deepcopy(llama)
+    with torch.no_grad():
+        broken.model.embed_tokens.weight[300] = float("nan")
+    one = Bench(broken, tokenizer)
+    try:
+        expected = one.text(one.ask(PROMPTS[0], tokens=60))
+        # The long row is read to its end for every row, and what lies behind a shorter one's end is masked.
+        long = one.ask([0, *range(100, 200)], tokens=400)
+        wait_for(lambda: one.model.batches[-1] == (1, 1), "the long row to be decoded")
+        with pytest.raises(ApiError, match="not finite"):
+            one.text(one.ask([0, 300, *range(100, 160)]))
+        assert one.text(one.ask(PROMPTS[0], tokens=60)) == expected
+        assert not one.over(long)
+        one.engine.cancel(long)
+    finally:
+        one.engine.stop()
+
+
+def test_a_request_larger_than_the_queue_is_let_in_when_nothing_waits(bench: Callable[..., Bench]) -> None:
+    one = bench(max_queue=2, max_batch=1)
+    request = one.ask(PROMPTS[0], tokens=3, n=5)
+    assert [one.end(request, at).generated for at in range(5)] == [3] * 5
 
 
 def test_a_small_budget_makes_rows_wait_or_start_again_and_changes_no_answer(bench: Callable[..., Bench]) -> None:

@@ -11,10 +11,14 @@ from typing import Any
 import pytest
 from tokenizers import processors
 
+from server_process import PATIENCE_S
+from solar_pyserver.answers import Answer
 from solar_pyserver.errors import ApiError
 from solar_pyserver.http.classify import ClassifyRoutes
 from solar_pyserver.http.generate import GenerationRoutes
-from solar_pyserver.http.wire import INLINE_BYTES
+from solar_pyserver.http.wire import INLINE_BYTES, MAX_BODY_BYTES, ClientLeft, read_body
+from solar_pyserver.sampling import TokenLogprob
+from solar_pyserver.schemas import MAX_TEXTS
 from solar_pyserver.tokenizing import ClassifierTokenizer
 from tiny_models import byte_tokenizer
 
@@ -27,6 +31,16 @@ class Full:
 
     def cancel(self, request: Any) -> None:
         pass
+
+
+class Endless:
+    """An engine that never answers, and remembers whom it let go of."""
+
+    def __init__(self) -> None:
+        self.submitted: list[Any] = []
+        self.cancelled: list[Any] = []
+        self.submit = self.submitted.append
+        self.cancel = self.cancelled.append
 
 
 class Tokenizer:
@@ -54,6 +68,64 @@ def ask(route: Callable[..., Any], body: Any) -> ApiError:
     with pytest.raises(ApiError) as caught:
         asyncio.run(route({}, receive, send))
     return caught.value
+
+
+@pytest.mark.parametrize("kind", ["classify", "complete"])
+def test_a_client_that_leaves_lets_go_of_its_request(kind: str) -> None:
+    engine: Any = Endless()
+    tokenizer: Any = Tokenizer()
+    classification = ClassifyRoutes(engine, tokenizer, "alias", ["a"], 100)
+    generation = GenerationRoutes(engine, tokenizer, "alias", 100, 100)
+    messages = iter(
+        [
+            {"type": "http.request", "body": b'{"input": "x"}' if kind == "classify" else b'{"prompt": "x"}'},
+            {"type": "http.disconnect"},
+        ]
+    )
+
+    async def receive() -> Any:
+        return next(messages)
+
+    async def send(message: Any) -> None:
+        raise AssertionError("nobody is there")
+
+    route = classification.classify if kind == "classify" else generation.complete
+    with pytest.raises(ClientLeft):
+        asyncio.run(asyncio.wait_for(route({}, receive, send), PATIENCE_S))
+    assert engine.submitted
+    assert engine.cancelled == engine.submitted
+
+
+def test_a_body_is_read_up_to_its_limit() -> None:
+    def receiver(parts: int) -> Callable[[], Any]:
+        left = iter(range(parts, 0, -1))
+
+        async def receive() -> Any:
+            return {"type": "http.request", "body": b"x" * (MAX_BODY_BYTES // 4), "more_body": next(left) > 1}
+
+        return receive
+
+    assert len(asyncio.run(read_body(receiver(4)))) == MAX_BODY_BYTES
+    with pytest.raises(ApiError) as caught:
+        asyncio.run(read_body(receiver(5)))
+    assert caught.value.status == 413
+
+
+def test_more_texts_than_one_request_may_have_are_a_422() -> None:
+    full: Any = Full()
+    tokenizer: Any = Tokenizer()
+    routes = ClassifyRoutes(full, tokenizer, "alias", ["a"], 100)
+    assert ask(routes.classify, {"input": ["x"] * MAX_TEXTS}).status == 429
+    error = ask(routes.classify, {"input": ["x"] * (MAX_TEXTS + 1)})
+    assert (error.status, error.param) == (422, "input")
+
+
+@pytest.mark.parametrize("chat", [True, False])
+def test_a_probability_of_nothing_has_the_logprob_that_json_can_hold(chat: bool, tokenizer: Any) -> None:
+    answer = Answer(chat, "alias", tokenizer)
+    never = float("-inf")
+    logprobs = answer.logprobs(0, [TokenLogprob(5, never, ((6, never),))], asked=True)
+    assert "-9999.0" in json.dumps(logprobs, allow_nan=False)
 
 
 def test_a_text_without_tokens_is_a_422_that_names_it() -> None:

@@ -9,6 +9,8 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, 
 from transformers import (
     BertConfig,
     BertForSequenceClassification,
+    GPT2Config,
+    GPT2ForSequenceClassification,
     LlamaConfig,
     LlamaForCausalLM,
     MistralConfig,
@@ -146,6 +148,17 @@ def make_bert(
         initializer_range=0.3 if size <= 64 else 0.1,
     )
     BertForSequenceClassification(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def make_gpt2_classifier(folder: Path) -> Path:
+    """Has no padding token, and refuses batches for that."""
+    tokenizer = byte_tokenizer()
+    tokenizer.pad_token = None
+    torch.manual_seed(5)
+    config = GPT2Config(vocab_size=len(tokenizer), n_embd=32, n_layer=1, n_head=2, num_labels=2, initializer_range=0.3)
+    GPT2ForSequenceClassification(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
 

@@ -25,6 +25,17 @@ describe("without the key", () => {
     for (const path of closed) expect([path, (await ask("GET", path)).status]).toEqual([path, 401]);
   });
 
+  test("the page of the API has all that it names: style, script and icon", async () => {
+    const html = await (await ask("GET", "/docs")).text();
+    const named = [...html.matchAll(/(?:href|src)="([^"]+)"/g)].map(([, path = ""]) => path);
+    expect(named.map((path) => path.split("/").at(-1)).sort()).toEqual([
+      "favicon.png",
+      "swagger-ui-bundle.js",
+      "swagger-ui.css",
+    ]);
+    for (const path of named) expect([path, (await ask("GET", path)).status]).toEqual([path, 200]);
+  });
+
   test("every route is closed, whatever the method, before anybody looks at what was asked", async () => {
     const id = unknownId;
     const asked: [string, string][] = [
@@ -207,8 +218,15 @@ describe("what the service says of itself", () => {
   });
 
   test("answers HEAD as it answers GET, without a body", async () => {
-    const answer = await ask("HEAD", "/health");
-    expect([answer.status, await answer.text()]).toEqual([200, ""]);
+    const paths = ["/health", "/", "/instances", "/docs", "/openapi.json", "/docs/assets/favicon.png", "/no/such/path"];
+    for (const path of [...paths, `/instances/${unknownId}`, `/instances/${unknownId}/start`]) {
+      const [head, get] = await Promise.all(["HEAD", "GET"].map((method) => ask(method, path, { "X-API-Key": KEY })));
+      const length = String((await get?.bytes())?.length);
+      expect([path, head?.status, head?.headers.get("content-length")]).toEqual([path, get?.status, length]);
+      expect(head?.headers.get("content-type")).toBe(get?.headers.get("content-type") ?? null);
+      expect(await head?.text()).toBe("");
+    }
+    expect((await ask("HEAD", "/instances")).status).toBe(401);
   });
 });
 
@@ -271,6 +289,20 @@ describe("a WebSocket", () => {
     }
   });
 
+  test("is opened by GET alone: other methods are what they are elsewhere, whatever headers they bring", async () => {
+    const headers = { Connection: "Upgrade", Upgrade: "websocket", "Sec-WebSocket-Version": "13", "X-API-Key": KEY };
+    const handshake = { ...headers, "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==" };
+    const preflight = await ask("OPTIONS", path, { ...handshake, "X-API-Key": "" });
+    expect([preflight.status, preflight.headers.get("access-control-allow-methods")]).toEqual([
+      204,
+      expect.stringContaining("GET"),
+    ]);
+    for (const method of ["POST", "PUT", "DELETE"]) {
+      expect([method, (await ask(method, path, handshake)).status]).toEqual([method, 405]);
+      expect([method, (await ask(method, path, { ...handshake, "X-API-Key": "wrong" })).status]).toEqual([method, 401]);
+    }
+  });
+
   test("for an unknown instance is accepted, told so and closed", async () => {
     for (const kind of ["logs", "state"]) {
       for (const id of [unknownId, "x", "%zz", "..%2f.."]) {
@@ -287,6 +319,29 @@ describe("a WebSocket", () => {
       expect([query, await statusOf(`${path}?${query}`, { "X-API-Key": KEY })]).toEqual([query, 422]);
     }
     expect((await ask("GET", path, { "X-API-Key": KEY })).status).toBe(404);
+  });
+
+  test("says of a wrong range what the same range is answered over REST", async () => {
+    const handshake = {
+      Connection: "Upgrade",
+      Upgrade: "websocket",
+      "Sec-WebSocket-Version": "13",
+      "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+    };
+    for (const query of ["tail=1&tail=2", "after=1&after=1", "after=x&tail=-1", "tail="]) {
+      const [rest, socket] = await Promise.all(
+        [{}, handshake].map(async (headers) => {
+          const answer = await ask("GET", `${path}?${query}`, { "X-API-Key": KEY, ...headers });
+          return [answer.status, await answer.json()];
+        }),
+      );
+      expect([query, rest]).toEqual([query, [422, { detail: expect.any(Array) }]]);
+      expect([query, socket]).toEqual([query, rest]);
+    }
+    const twice = await daemon.request("GET", `${path}?tail=1&tail=2`);
+    expect(twice.body).toEqual({
+      detail: [{ type: "string_type", loc: ["query", "tail"], msg: "Input should be given once", input: null }],
+    });
   });
 
   test("whose client sends what nobody asked for does no harm", async () => {

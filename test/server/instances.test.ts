@@ -134,7 +134,7 @@ describe("what is wrong with a body", () => {
     expect([status, type]).toEqual([422, "application/json"]);
     const byField = Object.fromEntries(body.detail.map(({ loc, ...rest }) => [loc.join("."), rest]));
     expect(byField).toEqual({
-      "body.config.alias": { type: "greater_than_equal", msg: "Input should not be empty", input: "" },
+      "body.config.alias": { type: "string_too_short", msg: "Input should not be empty", input: "" },
       "body.config.temp": { type: "less_than_equal", msg: "Input should be less than or equal to 2", input: 7 },
       "body.config.threads": { type: "number_type", msg: "Input should be a whole number", input: "many" },
       "body.config.port": {

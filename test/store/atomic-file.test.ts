@@ -1,5 +1,14 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { backupPath, removeRests, replaceFile, replaceFileSync } from "../../src/store/atomic-file.ts";
 import { requireStrace } from "../support/crash.ts";
@@ -20,15 +29,32 @@ const readOnlyFolder = (fill: (dir: string) => void): string | null => {
 };
 
 describe("replacing a file", () => {
-  test("writes it whole, with its permissions, and keeps the one before", async () => {
+  test("writes it whole, with its permissions, and a copy of it beside", async () => {
     const path = join(temporaryFolder(), "config.json");
     await replaceFile(path, "one", 0o600);
-    expect(readdirSync(join(path, ".."))).toEqual(["config.json"]);
-    await replaceFile(path, "two", 0o600);
-    await replaceFile(path, "three", 0o600);
-    expect(readFileSync(path, "utf8")).toBe("three");
-    expect(readFileSync(backupPath(path), "utf8")).toBe("two");
-    expect(statSync(path).mode & 0o777).toBe(0o600);
+    for (const text of ["one", "two", "three"]) {
+      if (text !== "one") await replaceFile(path, text, 0o600);
+      for (const name of [path, backupPath(path)]) {
+        expect(readFileSync(name, "utf8")).toBe(text);
+        expect(statSync(name).mode & 0o777).toBe(0o600);
+      }
+    }
+    expect(readdirSync(join(path, "..")).sort()).toEqual(["config.json", "config.json.bak"]);
+  });
+
+  test("keeps the copy apart: whoever breaks the file in an editor does not break that", async () => {
+    const path = join(temporaryFolder(), "config.json");
+    await replaceFile(path, "good", 0o600);
+    writeFileSync(path, "broken");
+    expect(readFileSync(backupPath(path), "utf8")).toBe("good");
+  });
+
+  test("whose copy cannot be put in place fails and leaves the old file", async () => {
+    const path = join(temporaryFolder(), "config.json");
+    writeFileSync(path, "good");
+    mkdirSync(backupPath(path));
+    await expect(replaceFile(path, "new", 0o600)).rejects.toThrow(backupPath(path));
+    expect(readFileSync(path, "utf8")).toBe("good");
     expect(readdirSync(join(path, "..")).sort()).toEqual(["config.json", "config.json.bak"]);
   });
 
@@ -68,7 +94,7 @@ describe("replacing a file", () => {
     await expect(replaceFile(path, "x".repeat(60 * 1024), 0o600)).rejects.toThrow("ENOSPC");
     expect(() => replaceFileSync(path, "x".repeat(60 * 1024), true)).toThrow();
     expect(readFileSync(path, "utf8")).toBe("good");
-    expect(readdirSync(dir).sort()).toEqual(["config.json", "filler"]);
+    expect(readdirSync(dir).sort()).toEqual(["config.json", "config.json.bak", "filler"]);
   });
 
   test("in a folder that cannot be written fails and leaves the old file", async () => {
@@ -101,11 +127,10 @@ describe("a folder that cannot be made durable", () => {
 
   test.skipIf(process.platform !== "linux")("leaves the old file there, not the one that was refused", async () => {
     const path = join(temporaryFolder(), "config.json");
-    await replaceFile(path, "older", 0o600);
     await replaceFile(path, "old", 0o600);
     expect(await replaceWithFailingFolder(path, "new")).toBe("EIO");
     expect(readFileSync(path, "utf8")).toBe("old");
-    expect(readFileSync(backupPath(path), "utf8")).toBe("older");
+    expect(readFileSync(backupPath(path), "utf8")).toBe("old");
     expect(readdirSync(join(path, "..")).sort()).toEqual(["config.json", "config.json.bak"]);
   });
 
@@ -119,7 +144,7 @@ describe("a folder that cannot be made durable", () => {
 describe("what was left in the middle", () => {
   test("is removed, and nothing else", () => {
     const dir = temporaryFolder();
-    const left = ["config.json.123.tmp", "config.json.123.tmp.old"];
+    const left = ["", ".old", ".bak", ".bak.old"].map((rest) => `config.json.123.tmp${rest}`);
     const others = ["config.json", "config.json.bak", "config.json.tmp", "other.json.12.tmp", "config.json.x.tmp"];
     for (const name of [...left, ...others]) writeFileSync(join(dir, name), "");
     removeRests(join(dir, "config.json"));
@@ -145,5 +170,14 @@ describe("a file that is a link to another place", () => {
     symlinkSync(join(dir, "elsewhere/config.json"), join(dir, "config.json"));
     await replaceFile(join(dir, "config.json"), "new", 0o600);
     expect(readFileSync(join(dir, "elsewhere/config.json"), "utf8")).toBe("new");
+  });
+
+  test("stays one where nothing is at that place yet", async () => {
+    const dir = temporaryFolder();
+    mkdirSync(join(dir, "elsewhere"));
+    symlinkSync("elsewhere/config.json", join(dir, "config.json"));
+    await replaceFile(join(dir, "config.json"), "new", 0o600);
+    expect(readFileSync(join(dir, "elsewhere/config.json"), "utf8")).toBe("new");
+    expect(lstatSync(join(dir, "config.json")).isSymbolicLink()).toBe(true);
   });
 });

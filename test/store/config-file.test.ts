@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { llamacppConfig } from "../../src/contract/index.ts";
 import { ConfigFile, ConfigFileError, loadConfig, type StoredInstance } from "../../src/store/config-file.ts";
@@ -197,6 +197,28 @@ describe("a file that is no config", () => {
     expect((await loadConfig(path)).instances).toHaveLength(1);
   });
 
+  test("is refused where it is gone and its copy is not, with the way back and the way to start anew", async () => {
+    const path = join(temporaryFolder(), "config.json");
+    expect((await loadConfig(path)).instances).toEqual([]);
+    await new ConfigFile(path, [], () => [stored("a")]).save();
+    rmSync(path);
+    const refused = loadConfig(path);
+    await expect(refused).rejects.toThrow(ConfigFileError);
+    await expect(refused).rejects.toThrow(`cp '${path}.bak' '${path}'\n`);
+    await expect(refused).rejects.toThrow(`rm '${path}.bak'`);
+    rmSync(`${path}.bak`);
+    expect((await loadConfig(path)).instances).toEqual([]);
+  });
+
+  test("is refused where the folder that it is linked into is gone, as of a disk that is not mounted", async () => {
+    const path = join(temporaryFolder(), "config.json");
+    const elsewhere = join(temporaryFolder(), "disk");
+    symlinkSync(join(elsewhere, "config.json"), path);
+    await expect(loadConfig(path)).rejects.toThrow(ConfigFileError);
+    mkdirSync(elsewhere);
+    expect((await loadConfig(path)).instances).toEqual([]);
+  });
+
   test("is refused where it was cut off", async () => {
     const text = JSON.stringify({ instances: [pythonEntry] }, null, 2);
     expect(await problemOf(text.slice(0, text.length / 2))).toMatch(/^config\.json:\d+:\d+: /);
@@ -227,7 +249,7 @@ describe("saving", () => {
     expect(text).toStartWith('{\n  "instances": [\n    {\n      "id": "a",\n      "config": {\n');
     expect(text).toEndWith("}\n");
     expect(statSync(path).mode & 0o777).toBe(0o600);
-    expect(existsSync(`${path}.bak`)).toBe(false);
+    expect(readFileSync(`${path}.bak`, "utf8")).toBe(text);
   });
 
   test("can be loaded again, with what should be", async () => {

@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import {
+  askedLogFormat,
   flagOf,
   readEnvFile,
   resolveSettings,
@@ -22,6 +23,13 @@ const problemsOf = (...sources: Parameters<typeof resolveSettings>): string[] =>
   }
   return [];
 };
+
+test("the form of the log is known where other settings are wrong, and where it is wrong itself", () => {
+  expect(askedLogFormat({}, { log_format: "json", PORT: "many" }, {})).toBe("json");
+  expect(askedLogFormat({ LOG_FORMAT: "human" }, { LOG_FORMAT: "json" }, {})).toBe("human");
+  expect(askedLogFormat({}, {}, { LOG_FORMAT: "json" })).toBe("json");
+  expect([askedLogFormat({}, {}, {}), askedLogFormat({}, { LOG_FORMAT: "xml" }, {})]).toEqual(["human", "human"]);
+});
 
 describe("the settings", () => {
   test("have the defaults of the contract", () => {

@@ -8,6 +8,7 @@ const facts = (changes: Partial<LivenessFacts>): LivenessFacts => ({
   missed: 0,
   busy: false,
   silentFor: 0,
+  stuckFor: 0,
   hangTimeout: 600_000,
   ...changes,
 });
@@ -27,6 +28,14 @@ describe("a model server that misses health checks", () => {
     expect(verdicts({ missed: 3, busy: true, silentFor: 30_000 })).toBe("silent-at-work");
     expect(verdicts({ missed: 300, busy: true, silentFor: 599_999 })).toBe("silent-at-work");
     expect(verdicts({ missed: 300, busy: true, silentFor: 600_000 })).toBe("hung");
+  });
+
+  test("is hung though it answers, where its work has not moved for as long as a silent one may take", () => {
+    expect(verdicts({ stuckFor: 599_999, busy: true })).toBe("well");
+    expect(judgeLiveness(facts({ stuckFor: 600_000, busy: true }))).toEqual({
+      type: "hung",
+      message: "the model server answers its health check, but has not got on with its work for 600 s",
+    });
   });
 
   test("is described by what was seen", () => {
@@ -74,8 +83,11 @@ describe("the watch over a model server", () => {
     hangTimeout = 600_000,
   ) => {
     const reports: (string | null)[] = [];
-    const liveness = watchLiveness({ healthInterval: 20, hangTimeout }, endpoint, { lines: 0, ...signs }, (message) =>
-      reports.push(message),
+    const liveness = watchLiveness(
+      { healthInterval: 20, hangTimeout },
+      endpoint,
+      { lines: 0, stuckFor: 0, ...signs },
+      (message) => reports.push(message),
     );
     endings.push(liveness.end);
     let hung: string | null = null;
@@ -122,6 +134,7 @@ describe("the watch over a model server", () => {
     let writing = true;
     const growing = {
       busy: false,
+      stuckFor: 0,
       get lines() {
         if (writing) signs.lines += 1;
         return signs.lines;
@@ -165,7 +178,12 @@ describe("the watch over a model server", () => {
     await Bun.sleep(30);
     const { asked } = behaviour;
     endings.push(
-      watchLiveness({ healthInterval: 0, hangTimeout: 1 }, endpoint, { busy: false, lines: 0 }, () => undefined).end,
+      watchLiveness(
+        { healthInterval: 0, hangTimeout: 1 },
+        endpoint,
+        { busy: false, lines: 0, stuckFor: 0 },
+        () => undefined,
+      ).end,
     );
     await Bun.sleep(100);
     expect(behaviour.asked).toBe(asked);

@@ -19,6 +19,22 @@ const ask = (gate: StartGate, signal: AbortSignal = never, priority = 0) => {
   return visitor;
 };
 
+test("one that joins takes a place without waiting, and gives it back before another is let in", async () => {
+  const gate = new StartGate(1);
+  const never = new AbortController().signal;
+  const leaves = [gate.join(), gate.join()];
+  let entered = false;
+  const entering = gate.enter(never).then((leave) => {
+    entered = true;
+    return leave;
+  });
+  leaves[0]?.();
+  await Promise.resolve();
+  expect(entered).toBe(false);
+  leaves[1]?.();
+  expect(await entering).toBeFunction();
+});
+
 describe("the gate that bounds how many models load at once", () => {
   test("lets all in where there is no limit", async () => {
     const gate = new StartGate(0);

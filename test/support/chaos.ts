@@ -41,7 +41,30 @@ const answerOf = async <T>(request: Promise<Answer<T>>): Promise<Answer<T> | nul
   }
 };
 
-const LEGAL = [200, 400, 404, 409, 500, 503];
+/** Besides 200, and 503 of a daemon that is ending. Nobody asks for what is not there, so that none is a 404. */
+const LEGAL: Record<string, number[]> = {
+  GET: [],
+  // It is neither stopped nor failed.
+  PUT: [400],
+  DELETE: [400],
+  // A stop overtook it, which is the daemon's own at its end.
+  start: [409],
+  restart: [409],
+  stop: [],
+};
+
+/** What becomes of model servers here: they are killed, or end by themselves where that is their fault. */
+const whyItFailed = ({ steady }: Promised): RegExp =>
+  new RegExp(
+    `^Failed to (re)?start instance: .*the model server (was killed by SIG(KILL|TERM)|ended|exited with code (${steady ? "0|143" : "0|143|1|3"})\\b)`,
+    "s",
+  );
+
+const isLegal = (what: string, target: Promised, { status, body }: Answer<unknown>): boolean => {
+  if (status === 200 || status === 503 || LEGAL[what]?.includes(status)) return true;
+  const { detail } = body as { detail?: unknown };
+  return status === 500 && /start$/.test(what) && whyItFailed(target).test(String(detail));
+};
 
 /** One client. Nobody else changes its instances, so that it knows what they should be. */
 export class ChaosClient {
@@ -75,11 +98,14 @@ export class ChaosClient {
     return this.remove(target);
   }
 
-  private async ask<T>(method: string, path: string, body?: unknown): Promise<Answer<T> | null> {
+  /** @param what a method, or an operation with its query */
+  private async ask<T>(target: Promised, what: string, body?: unknown): Promise<Answer<T> | null> {
     this.operations += 1;
-    const answer = await answerOf(this.arena.daemon.request<T>(method, path, body));
-    if (answer !== null && !LEGAL.includes(answer.status)) {
-      throw new Error(`${this.name}: ${method} ${path}: ${answer.status} ${JSON.stringify(answer.body)}`);
+    const [method, path] = /^[A-Z]/.test(what) ? [what, ""] : ["POST", `/${what}`];
+    const answer = await answerOf(this.arena.daemon.request<T>(method, `/instances/${target.id}${path}`, body));
+    if (answer !== null && !isLegal(what.replace(/\?.*/, ""), target, answer)) {
+      const { status, body } = answer;
+      throw new Error(`${this.name}: ${what} of ${JSON.stringify(target)}: ${status} ${JSON.stringify(body)}`);
     }
     return answer;
   }
@@ -100,35 +126,35 @@ export class ChaosClient {
   }
 
   private async start(target: Promised): Promise<void> {
-    const answer = await this.ask(`POST`, `/instances/${target.id}/start?wait=${below(this.random, 3)}`);
+    const answer = await this.ask(target, `start?wait=${below(this.random, 3)}`);
     // One that failed was wanted all the same, where it was not refused at the door.
     if (answer?.status === 200) target.desired = "running";
     else if (answer?.status !== 503 && target.desired !== "running") target.desired = null;
   }
 
   private async stop(target: Promised): Promise<void> {
-    const answer = await this.ask<InstanceAnswer>("POST", `/instances/${target.id}/stop`);
+    const answer = await this.ask<InstanceAnswer>(target, "stop");
     if (answer?.status === 200) target.desired = "stopped";
     else if (target.desired !== "stopped") target.desired = null;
   }
 
   private async restart(target: Promised): Promise<void> {
-    const answer = await this.ask("POST", `/instances/${target.id}/restart?wait=1`);
+    const answer = await this.ask(target, "restart?wait=1");
     if (answer?.status === 200) target.desired = "running";
     else if (answer?.status !== 503 && target.desired !== "running") target.desired = null;
   }
 
   private async rename(target: Promised): Promise<void> {
-    const seen = await this.ask<Instance>("GET", `/instances/${target.id}`);
+    const seen = await this.ask<Instance>(target, "GET");
     if (seen?.status !== 200) return;
     const alias = this.nextAlias();
-    const answer = await this.ask("PUT", `/instances/${target.id}`, { config: { ...seen.body.config, alias } });
+    const answer = await this.ask(target, "PUT", { config: { ...seen.body.config, alias } });
     if (answer === null) target.alias = null;
     else if (answer.status === 200) target.alias = alias;
   }
 
   private async remove(target: Promised): Promise<void> {
-    const answer = await this.ask("DELETE", `/instances/${target.id}`);
+    const answer = await this.ask(target, "DELETE");
     if (answer === null) target.exists = null;
     else if (answer.status === 200) target.exists = false;
   }

@@ -1,7 +1,8 @@
 import { expect } from "bun:test";
-import { readdirSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Instance, LogLine } from "../../src/contract/index.ts";
+import { socketInodes } from "../../src/process/proc.ts";
 import type { TestDaemon } from "./daemon.ts";
 import { isAlive, modelServersOf } from "./processes.ts";
 import { until } from "./until.ts";
@@ -25,6 +26,56 @@ export const expectSound = (instances: readonly Instance[]): void => {
   for (const taken of [instances.map(({ pid }) => pid), instances.map(({ port }) => port)]) {
     const given = taken.filter((value) => value !== null);
     expect(new Set(given).size).toBe(given.length);
+  }
+};
+
+/** A process is started, serves, and is ended: none goes back, and none that was replaced comes again. */
+export class LifeCheck {
+  private readonly lives = new Map<string, { pid: number; status: string; gone: Set<number> }>();
+
+  /** @param instances one list of one daemon; the lists are taken in their order */
+  take(instances: readonly Instance[]): void {
+    const order = ["starting", "running", "stopping"];
+    for (const { id, pid, status } of instances) {
+      if (pid === null) continue;
+      const life = this.lives.get(id);
+      if (life?.gone.has(pid)) throw new Error(`${id} is ${status} with process ${pid} again`);
+      if (life?.pid === pid && order.indexOf(status) < order.indexOf(life.status)) {
+        throw new Error(`${id} is ${status} after it was ${life.status}, with process ${pid} all the while`);
+      }
+      const gone = life?.gone ?? new Set();
+      if (life !== undefined && life.pid !== pid) gone.add(life.pid);
+      this.lives.set(id, { pid, status, gone });
+    }
+  }
+}
+
+const LISTENING = /^ *\d+: [0-9A-F]+:([0-9A-F]{4}) [0-9A-F]+:0000 0A (?:\S+ +){5}(\d+)/gm;
+
+/** The ports on which these processes listen, as the system knows it. */
+export const portsOf = (pids: readonly number[]): Map<number, number[]> => {
+  const held = new Map(pids.map((pid) => [pid, socketInodes(pid) ?? []]));
+  const ports = new Map<string, number>();
+  for (const table of ["/proc/net/tcp", "/proc/net/tcp6"].filter(existsSync)) {
+    for (const [, port = "", inode = ""] of readFileSync(table, "latin1").matchAll(LISTENING)) {
+      ports.set(inode, Number.parseInt(port, 16));
+    }
+  }
+  return new Map([...held].map(([pid, inodes]) => [pid, inodes.flatMap((inode) => ports.get(inode) ?? [])]));
+};
+
+/** No two model servers listen on one port, whatever the list says; and one that runs listens on the port of the list. */
+export const expectOwnPorts = async (dir: string, instances: readonly Instance[]): Promise<void> => {
+  const held = portsOf(modelServersOf(dir));
+  const taken = [...held.values()].flat();
+  const twice = taken.find((port, n) => taken.indexOf(port) !== n);
+  if (twice !== undefined) throw new Error(`two processes listen on port ${twice}`);
+  for (const { id, status, pid, port } of instances) {
+    if (status !== "running" || pid === null || port === null || held.get(pid)?.includes(port)) continue;
+    await until(
+      `${id} to listen on ${port} with process ${pid}, or to be gone`,
+      () => portsOf([pid]).get(pid)?.includes(port) || !isAlive(pid),
+    );
   }
 };
 

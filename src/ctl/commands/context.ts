@@ -37,34 +37,49 @@ const checkName = (name: string): void => {
   }
 };
 
-const askKey = async (cli: Cli, url: string): Promise<string> => {
-  if (!cli.io.stdin.terminal) return cli.io.env.SOLAR_HOST_API_KEY ?? "";
+interface Found {
+  key: string;
+  /** What is said of where it came from. */
+  from: string;
+}
+
+const askKey = async (cli: Cli, url: string): Promise<Found> => {
+  const { SOLAR_HOST_API_KEY } = cli.io.env;
+  if (!cli.io.stdin.terminal) {
+    return SOLAR_HOST_API_KEY ? { key: SOLAR_HOST_API_KEY, from: ", with the key in SOLAR_HOST_API_KEY" } : noKey;
+  }
   const { readSecret } = await import("../prompt.ts");
   const key = await readSecret(cli.io, `Key of ${url} (not shown; empty for none): `);
   if (key === null) throw new CtlError(exitCodes.interrupted, "nothing was changed");
-  return key;
+  return key === "" ? noKey : { key, from: "" };
 };
+
+const noKey: Found = { key: "", from: ", without a key" };
 
 const addAdd = (context: Command, cli: Cli): void => {
   const add = context
     .command("add")
     .description("name a host, or change what is known of it")
     .argument("<name>")
-    .argument("<address>", "for example http://gpu1:8001")
-    .option("--key <key>", "its key; '-' reads it from stdin; asked for on a terminal when not given")
+    .argument("<address>", "for example http://gpu1:8001, which gpu1 alone stands for")
+    .option(
+      "--key <key>",
+      "its key; '-' reads it from stdin; when not given it is asked for on a terminal, and SOLAR_HOST_API_KEY elsewhere",
+    )
     .option("--use", "use it from now on");
   add.action(
     cli.action(async (name: string, address: string, options: { use?: true }) => {
       checkName(name);
       const url = parseUrl(address);
-      const { key = await askKey(cli, url) } = await cli.targetOptions(add);
+      const { key: given } = await cli.targetOptions(add);
+      const { key, from } = given === undefined ? await askKey(cli, url) : { key: given, from: "" };
       const contexts = readContexts(cli.io);
       const known = Object.hasOwn(contexts.contexts, name);
       writeContexts(cli.io, {
         current: options.use ? name : contexts.current,
         contexts: { ...contexts.contexts, [name]: { url, key } },
       });
-      cli.io.say(`${name} is ${known ? "changed" : "added"}: ${url}${key === "" ? ", without a key" : ""}`);
+      cli.io.say(`${name} is ${known ? "changed" : "added"}: ${url}${from}`);
       if (!options.use && contexts.current !== name) cli.io.say(`use it: solar-host ctl context use ${name}`);
       return 0;
     }),

@@ -3,12 +3,14 @@ import type { Command } from "commander";
 import { type BackendType, backendTypes } from "../../contract/config.ts";
 import { type InstanceAnswer, instanceAnswer } from "../../contract/instance.ts";
 import type { Answer, Api } from "../api.ts";
+import { listInstances } from "../calls.ts";
 import { addConnection, addJson, addQuiet, type Cli, type OutputOptions } from "../cli.ts";
 import { addFieldOptions, configOf, fieldsOf } from "../config-flags.ts";
 import { type RawConfig, readConfigFile } from "../config-input.ts";
 import { usageError } from "../errors.ts";
 import { writeJson } from "../io.ts";
-import { addPatience, type StartOptions, startAll } from "../starting.ts";
+import { asWord, nameOf } from "../names.ts";
+import { addPatience, patienceOf, type StartOptions, startAll } from "../starting.ts";
 
 interface CreateOptions extends OutputOptions, StartOptions {
   file?: string;
@@ -25,29 +27,45 @@ const withKey = (config: RawConfig): { config: RawConfig; made: boolean } =>
     ? { config: { ...config, api_key: randomBytes(KEY_BYTES).toString("base64url") }, made: true }
     : { config, made: false };
 
-const tell = ({ io }: Cli, { value }: Answer<InstanceAnswer>, made: boolean, starts: boolean): void => {
-  const { alias } = value.instance.config;
-  io.say(`${alias} is created`);
+const tell = ({ io }: Cli, { value }: Answer<InstanceAnswer>, name: string, made: boolean, starts: boolean): void => {
+  io.say(`${value.instance.config.alias} is created`);
   for (const warning of value.warnings ?? []) io.say(`${io.stderr.palette.yellow("warning:")} ${warning}`);
-  if (made) io.say(`its api_key was made: solar-host ctl get ${alias} --json shows it`);
-  if (!starts) io.say(`start it: solar-host ctl start ${alias} --wait`);
+  if (made) io.say(`its api_key was made: solar-host ctl get ${asWord(name)} --json shows it`);
+  if (!starts) io.say(`start it: solar-host ctl start ${asWord(name)} --wait`);
 };
 
 /** Starts what was created; the answer is then the instance as it became. */
 const createAndStart = async (cli: Cli, api: Api, config: RawConfig, options: CreateOptions): Promise<number> => {
   const { config: whole, made } = withKey(config);
-  const answer = await api.request("/instances", instanceAnswer, { method: "POST", body: { config: whole } });
+  const patience = patienceOf(options);
+  const answer = await api.request("/instances", instanceAnswer, {
+    method: "POST",
+    body: { config: whole },
+    signal: patience.deadline.signal,
+  });
   const { instance } = answer.value;
   const starts = options.start === true || options.wait === true || options.timeout !== undefined;
-  if (!options.json && !options.quiet) tell(cli, answer, made, starts);
   if (!options.json) cli.io.write(`${instance.id}\n`);
+  // Another may have the same alias, which then names none of them.
+  const all = await listInstances(api, { signal: patience.deadline.signal }).then(
+    ({ value }) => value,
+    () => [instance],
+  );
+  if (!options.json && !options.quiet) tell(cli, answer, nameOf(instance, all), made, starts);
   if (!starts) {
     if (options.json) writeJson(cli.io, answer.raw);
     return 0;
   }
-  const { code, started } = await startAll(cli, api, [instance], [instance], "start", options);
+  const { code, started } = await startAll(cli, api, [instance], all, "start", options, patience);
   if (options.json) writeJson(cli.io, started[0]?.raw ?? answer.raw);
   return code;
+};
+
+/** @param stray what stands there and is neither a backend nor a flag of all of them */
+const whyNotCreate = (stray: string | undefined): string => {
+  const what = "say what to create: a backend with its flags, or -f with a file";
+  if (stray === undefined) return what;
+  return stray.startsWith("-") ? `${what}; create alone has no ${stray}` : `there is no backend '${stray}'`;
 };
 
 const addCommon = (command: Command): Command =>
@@ -96,9 +114,10 @@ Examples:
     )
     .action(
       cli.action(async (options: CreateOptions) => {
-        if (options.file === undefined) {
+        const [stray] = command.args;
+        if (options.file === undefined || stray !== undefined) {
           throw usageError(
-            "say what to create: a backend with its flags, or -f with a file",
+            whyNotCreate(stray),
             `the backends are ${backendTypes.join(", ")}`,
             "for example: solar-host ctl create llamacpp --model /models/llama-3-8b.gguf --alias llama-3:8b",
           );
@@ -108,4 +127,6 @@ Examples:
       }),
     );
   for (const backend of backendTypes) addBackend(command, backend, cli);
+  // After its backends, which would take these over: what is none of them is told with their names.
+  command.allowExcessArguments().allowUnknownOption();
 };

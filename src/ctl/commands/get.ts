@@ -3,6 +3,7 @@ import { type Instance, instance as instanceSchema } from "../../contract/instan
 import { instancePath } from "../calls.ts";
 import { addConnection, addJson, addNames, addQuiet, type Cli, type OutputOptions } from "../cli.ts";
 import { worst } from "../errors.ts";
+import { harmless } from "../harmless.ts";
 import { type Io, reportError, writeJson } from "../io.ts";
 import { paintStatus } from "../status.ts";
 import { since } from "../time.ts";
@@ -36,18 +37,19 @@ const configLines = (instance: Instance): [string, string][] =>
   ]);
 
 const print = (io: Io, instance: Instance): void => {
-  const { palette } = io.stdout;
+  const { palette, terminal } = io.stdout;
+  const clean = (text: string): string => (terminal ? harmless(text, false) : text);
   const config = configLines(instance);
   const lines = facts(instance);
   const width = Math.max(...config.map(([name]) => name.length + 2), ...lines.map(([name]) => name.length));
   const line = (name: string, value: string, indent = ""): string =>
     `${indent}${palette.dim(name.padEnd(width - indent.length))}  ${value.replaceAll("\n", `\n${" ".repeat(width + 2)}`)}\n`;
-  io.write(`${palette.bold(instance.config.alias)}\n`);
+  io.write(`${palette.bold(clean(instance.config.alias))}\n`);
   for (const [name, value] of lines) {
-    io.write(line(name, name === "status" ? paintStatus(instance.status, palette)(value) : value));
+    io.write(line(name, name === "status" ? paintStatus(instance.status, palette)(value) : clean(value)));
   }
   io.write("config\n");
-  for (const [name, value] of config) io.write(line(name, value, "  "));
+  for (const [name, value] of config) io.write(line(clean(name), clean(value), "  "));
 };
 
 export const define = (command: Command, cli: Cli): void => {

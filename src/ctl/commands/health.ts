@@ -6,6 +6,7 @@ import { worst } from "../errors.ts";
 import { reportError, writeJson } from "../io.ts";
 import { chooseInstances, nameOf } from "../names.ts";
 import { notRunning } from "../status.ts";
+import { oneLine } from "../table.ts";
 import { since } from "../time.ts";
 
 interface HealthOptions {
@@ -40,7 +41,7 @@ const ofInstances = async (cli: Cli, command: Command, names: string[], options:
     if (instance.status !== "running") codes.push(reportError(io, notRunning(instance, name)));
     else if (!options.json) {
       io.write(
-        `${name}  ${io.stdout.palette.green("healthy")}  port ${instance.port}  up ${since(instance.started_at, Date.now())}\n`,
+        `${oneLine(name)}  ${io.stdout.palette.green("healthy")}  port ${instance.port}  up ${since(instance.started_at, Date.now())}\n`,
       );
     }
   }

@@ -137,11 +137,13 @@ const run = async (cli: Cli, command: Command, names: string[], options: LogsOpt
   });
   const nameIn = (log: Backlog): string => nameOf(log.instance, all);
   let lines = 0;
+  const empty = new Set(logs);
   let failures: number = exitCodes.ok;
   const broken = new Set<Backlog>();
   await printMerged(
     logs,
     (log, line) => {
+      empty.delete(log);
       printer.print(log.instance.id, line);
       if (++lines % 10_000 === 0) printer.flush();
     },
@@ -159,6 +161,10 @@ const run = async (cli: Cli, command: Command, names: string[], options: LogsOpt
   );
   printer.flush();
   await io.stdout.drained();
+  // With a time, or from now on, there may well be lines before.
+  if (moment === null && tail !== 0) {
+    for (const log of empty) if (!broken.has(log)) io.say(`${nameIn(log)}: no lines yet`);
+  }
   if (!options.follow) return worst([code, opened, failures]);
 
   cli.onInterrupt = () => printer.flush();
@@ -178,7 +184,7 @@ export const define = (command: Command, cli: Cli): void => {
   addConnection(addNames(command))
     .option("-f, --follow", "go on with new lines, through restarts of the daemon and breaks of the network")
     .option("-n, --tail <lines>", `the last so many, or all (default: ${DEFAULT_TAIL}; all with --since or --grep)`)
-    .option("--since <time>", "from then on: 30s, 5m, 1h ago, or RFC 3339")
+    .option("--since <time>", "from then on: 30s, 5m, 1h ago, RFC 3339, or a Unix time")
     .option("-t, --timestamps", "when each line was read")
     .option("--grep <pattern>", "only lines that match this regular expression")
     .option("-i, --ignore-case", "--grep finds capital and small letters alike")

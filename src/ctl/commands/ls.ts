@@ -11,6 +11,9 @@ import { type Column, layOut } from "../table.ts";
 import { allTargets, type Target, targetSources } from "../target.ts";
 import { since } from "../time.ts";
 
+/** One host that is silent is not to hold up the others for long. */
+const PATIENCE_MS = 3000;
+
 interface Row {
   context: string;
   instance: ListedInstance;
@@ -52,7 +55,7 @@ interface Asked {
 
 const ask = async (target: Target): Promise<Asked> => {
   try {
-    const { value, raw } = await listInstances(new Api(target));
+    const { value, raw } = await listInstances(new Api(target), { timeoutMs: PATIENCE_MS });
     return { target, instances: value, raw, problem: null };
   } catch (problem) {
     return { target, instances: [], raw: null, problem };

@@ -5,7 +5,7 @@ import { deleteInstance, operate } from "../calls.ts";
 import { addConnection, addJson, addNames, addQuiet, type Cli, type OutputOptions } from "../cli.ts";
 import { CtlError, exitCodes, worst } from "../errors.ts";
 import { writeAnswers } from "../io.ts";
-import { nameOf } from "../names.ts";
+import { asWord, nameOf } from "../names.ts";
 import { isAtRest } from "../status.ts";
 
 interface RmOptions extends OutputOptions {
@@ -16,8 +16,8 @@ interface RmOptions extends OutputOptions {
 
 const stillRuns = ({ status }: ListedInstance, name: string): CtlError =>
   new CtlError(exitCodes.failure, `${name} is ${status}, so it is kept`, [
-    `stop it first: solar-host ctl stop ${name}`,
-    `or both at once: solar-host ctl rm --force ${name}`,
+    `stop it first: solar-host ctl stop ${asWord(name)}`,
+    `or both at once: solar-host ctl rm --force ${asWord(name)}`,
   ]);
 
 const mayDelete = async (cli: Cli, names: readonly string[], options: RmOptions): Promise<boolean> => {

@@ -9,7 +9,7 @@ import { type Palette, writeJson } from "../io.ts";
 import { nameOf } from "../names.ts";
 import { paintPhase } from "../phase.ts";
 import { notRunning } from "../status.ts";
-import { type Column, layOut } from "../table.ts";
+import { type Column, layOut, oneLine } from "../table.ts";
 
 interface StateOptions {
   json?: true;
@@ -87,7 +87,7 @@ const changeLine = (
   { phase, active_slots, prefill_progress, generated_tokens, decode_tps }: RuntimeState,
 ): string =>
   [
-    name,
+    oneLine(name),
     phase,
     `${active_slots} slots`,
     ...(prefill_progress === null ? [] : [`prefill ${Math.round(prefill_progress * 100)}%`]),
@@ -97,18 +97,19 @@ const changeLine = (
 
 /** Each change as it comes; states of the past are of no use, so that a break loses nothing that matters. */
 const follow = async (cli: Cli, { api, instances, all, code }: Named, json: boolean): Promise<number> => {
-  const [{ LiveSocket, notUnderstood }, { stateFrame }] = await Promise.all([
+  const [{ LiveSocket, notUnderstood, parseFrame }, { stateFrame }] = await Promise.all([
     import("../live-socket.ts"),
     import("../../contract/frames.ts"),
   ]);
   const end = await cli.each(instances, async (instance) => {
     const name = nameOf(instance, all);
+    if (instance.status !== "running") throw notRunning(instance, name);
     const socket = new LiveSocket(api, instance.id, name, {
       path: () => instancePath(instance.id, "/state"),
       frame: (text) => {
-        const frame: unknown = JSON.parse(text);
+        const frame = parseFrame(text);
         const parsed = stateFrame.safeParse(frame);
-        if (!parsed.success) throw notUnderstood(name, text);
+        if (!parsed.success) throw notUnderstood(name, text, parsed.error);
         cli.io.write(
           json ? `${JSON.stringify((frame as { data: unknown }).data)}\n` : `${changeLine(name, parsed.data.data)}\n`,
         );

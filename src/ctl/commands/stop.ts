@@ -2,9 +2,10 @@ import type { Command } from "commander";
 import type { ListedInstance } from "../../contract/instance-facts.ts";
 import { operate } from "../calls.ts";
 import { addConnection, addJson, addNames, addQuiet, type Cli, type OutputOptions } from "../cli.ts";
+import { deadlineIn, NEVER } from "../deadline.ts";
 import { CtlError, exitCodes, worst } from "../errors.ts";
 import { writeAnswers } from "../io.ts";
-import { nameOf } from "../names.ts";
+import { asWord, nameOf } from "../names.ts";
 import { Progress } from "../progress.ts";
 import { parseDuration } from "../time.ts";
 
@@ -15,8 +16,8 @@ interface StopOptions extends OutputOptions {
 
 const tooLate = (name: string): CtlError =>
   new CtlError(exitCodes.timeout, `the time is over: ${name} is still stopping`, [
-    `wait for it: solar-host ctl wait ${name} --for stopped`,
-    `or kill it: solar-host ctl stop ${name} (a second stop does not wait)`,
+    `wait for it: solar-host ctl wait ${asWord(name)} --for stopped`,
+    `or kill it: solar-host ctl stop ${asWord(name)} (a second stop does not wait)`,
   ]);
 
 export const define = (command: Command, cli: Cli): void => {
@@ -34,8 +35,8 @@ Examples:
     .action(
       cli.action(async (names: string[], options: StopOptions) => {
         const { timeout } = options;
-        const signal = timeout === undefined ? undefined : AbortSignal.timeout(parseDuration(timeout, "--timeout"));
-        const { api, instances, all, code } = await cli.named(command, names, options.all === true);
+        const { signal } = timeout === undefined ? NEVER : deadlineIn(parseDuration(timeout, "--timeout"));
+        const { api, instances, all, code } = await cli.named(command, names, options.all === true, signal);
         const progress = new Progress(cli.io, options.quiet === true || options.json === true);
         cli.onInterrupt = () => {
           progress.clear();

@@ -8,7 +8,7 @@ import { addConnection, addJson, type Cli } from "../cli.ts";
 import { CtlError, exitCodes, usageError } from "../errors.ts";
 import { Screen } from "../screen.ts";
 import { parseDuration } from "../time.ts";
-import { type Snapshot, topLines } from "../top-table.ts";
+import { type Snapshot, topLines, withRoom } from "../top-table.ts";
 
 interface TopOptions {
   json?: true;
@@ -23,6 +23,7 @@ interface Look {
 }
 
 const SHORTEST_MS = 100;
+const USUAL_ROWS = 24;
 
 /** One that ended in between has no state; all else is an error. */
 const readState = async (api: Api, instance: ListedInstance) => {
@@ -91,7 +92,13 @@ const live = async (cli: Cli, api: Api, interval: number, count: number): Promis
   let { snapshot } = await look(api);
   const { promise: ended, resolve: end } = Promise.withResolvers<number>();
   const draw = (): void =>
-    screen.draw([...topLines(snapshot, io.stdout.palette, io.stdout.width()), "", io.stdout.palette.dim("q quits")]);
+    screen.draw(
+      withRoom(
+        topLines(snapshot, io.stdout.palette, io.stdout.width()),
+        io.stdout.palette.dim("q quits"),
+        process.stdout.rows || USUAL_ROWS,
+      ),
+    );
   const screen = new Screen(io, {
     key: (key) => {
       if (key === "q" || key === "Q") end(exitCodes.ok);

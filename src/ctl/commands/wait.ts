@@ -1,9 +1,10 @@
 import { type Command, Option } from "commander";
 import type { ListedInstance } from "../../contract/instance-facts.ts";
-import { awaitInstance, failed, withLastLines } from "../await-status.ts";
+import { awaitInstance, failed, sayLost, withLastLines } from "../await-status.ts";
 import { addConnection, addJson, addNames, addQuiet, type Cli, type OutputOptions } from "../cli.ts";
+import { deadlineIn, NEVER } from "../deadline.ts";
 import { CtlError, exitCodes, worst } from "../errors.ts";
-import { type Io, writeJson } from "../io.ts";
+import { writeJson } from "../io.ts";
 import { nameOf } from "../names.ts";
 import { Progress } from "../progress.ts";
 import { isAtRest } from "../status.ts";
@@ -24,14 +25,6 @@ const isThere =
     return instance.status === "running";
   };
 
-const sayOnce = (io: Io): ((error: CtlError) => void) => {
-  let said = false;
-  return ({ message }) => {
-    if (!said) io.say(`${message}; asking again`);
-    said = true;
-  };
-};
-
 export const define = (command: Command, cli: Cli): void => {
   addNames(command).addOption(
     new Option("--for <status>", "what to wait for").choices(["running", "stopped"]).default("running"),
@@ -51,12 +44,12 @@ Examples:
     .action(
       cli.action(async (names: string[], options: WaitOptions) => {
         const { io } = cli;
-        const limit = options.timeout === undefined ? null : parseDuration(options.timeout, "--timeout");
-        const deadline = limit === null ? null : performance.now() + limit;
-        const { api, instances, all, code } = await cli.named(command, names, options.all === true);
+        const { timeout } = options;
+        const deadline = timeout === undefined ? NEVER : deadlineIn(parseDuration(timeout, "--timeout"));
+        const { api, instances, all, code } = await cli.named(command, names, options.all === true, deadline.signal);
         const progress = new Progress(io, options.quiet === true || options.json === true);
         cli.onInterrupt = () => progress.clear();
-        const onLost = sayOnce(io);
+        const onLost = sayLost((text) => progress.note(text));
         const found = new Map<string, { raw: unknown; value: ListedInstance }>();
         const end = await cli.each(instances, async (instance) => {
           const { id } = instance;

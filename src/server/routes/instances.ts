@@ -21,7 +21,9 @@ import {
   shuttingDown,
   tooLarge,
 } from "./answers.ts";
-import { decimal } from "./query.ts";
+import { idParam } from "./query.ts";
+
+/** Routes of the instances as they are stored: create, list, edit, delete. */
 
 const tags = ["Instances"];
 
@@ -29,10 +31,6 @@ const MAX_BODY_BYTES = 1024 * 1024;
 const limitBody = bodyLimit({
   maxSize: MAX_BODY_BYTES,
   onError: (c) => c.json({ detail: "Request body is larger than 1 MiB" }, 413),
-});
-
-export const idParam = z.object({
-  id: z.string().meta({ description: "Id of the instance", example: exampleInstance.id }),
 });
 
 /** Described here, read by {@link readConfigBody}: the description is the strict form, what is taken is more. */
@@ -135,81 +133,8 @@ const routes = {
   }),
 };
 
-const wait = z.object({
-  wait: decimal(
-    { min: 0, max: 600 },
-    "Seconds to wait for the model to be ready; the setting START_WAIT (20) unless given",
-  ),
-});
-
-const startAnswers = (verb: "start" | "restart", past: string) => ({
-  200: jsonAnswer(
-    instanceAnswer,
-    "`running`, or `starting` where loading takes longer than the wait",
-    exampleAnswer(past),
-  ),
-  ...guarded,
-  404: notFound,
-  409: errorAnswer("A stop overtook it", `The ${verb} was overtaken by a stop`),
-  422: invalid,
-  500: errorAnswer(
-    "It failed within the wait",
-    `Failed to ${verb} instance: model: no such file: '/models/llama-3-8b.gguf'`,
-  ),
-  503: shuttingDown,
-});
-
-const operations = {
-  start: createRoute({
-    operationId: "startInstance",
-    method: "post",
-    path: "/instances/{id}/start",
-    tags,
-    security,
-    summary: "Start an instance",
-    request: { params: idParam, query: wait },
-    responses: startAnswers("start", "started"),
-  }),
-  stop: createRoute({
-    operationId: "stopInstance",
-    method: "post",
-    path: "/instances/{id}/stop",
-    tags,
-    security,
-    summary: "Stop an instance",
-    description: "SIGTERM, then SIGKILL after STOP_TIMEOUT. A second stop sends SIGKILL at once.",
-    request: { params: idParam },
-    responses: {
-      200: jsonAnswer(instanceAnswer, "Nothing of it is left", exampleAnswer("stopped")),
-      ...guarded,
-      404: notFound,
-      500: errorAnswer(
-        "It outlives SIGKILL, or could not be saved",
-        "Failed to stop instance: process group 4242 is still there 5 s after SIGKILL",
-      ),
-      503: shuttingDown,
-    },
-  }),
-  restart: createRoute({
-    operationId: "restartInstance",
-    method: "post",
-    path: "/instances/{id}/restart",
-    tags,
-    security,
-    summary: "Stop and start an instance",
-    request: { params: idParam, query: wait },
-    responses: startAnswers("restart", "restarted"),
-  }),
-};
-
-/** @param defaultWaitMs how long start and restart wait for the model unless asked otherwise */
-export const addInstanceRoutes = (app: OpenAPIHono, supervisor: Supervisor, defaultWaitMs: number): void => {
-  const done = (id: string, what: string) => ({
-    instance: supervisor.get(id).view,
-    message: `Instance ${id} ${what} successfully`,
-  });
+export const addInstanceRoutes = (app: OpenAPIHono, supervisor: Supervisor): void => {
   const jsonText = (text: string) => new Response(text, { headers: { "content-type": "application/json" } });
-  const waitMs = (seconds: number | undefined): number => (seconds === undefined ? defaultWaitMs : seconds * 1000);
 
   app.openAPIRegistry.registerPath({ ...routes.create, request: { body } });
   app.openAPIRegistry.registerPath({ ...routes.update, request: { params: idParam, body } });
@@ -233,7 +158,8 @@ export const addInstanceRoutes = (app: OpenAPIHono, supervisor: Supervisor, defa
     if ("invalid" in read) return c.json({ detail: read.invalid }, 422);
     supervisor.refuseAtEnd();
     await target.update(read.config);
-    return c.json({ ...done(id, "updated"), ...warningsOf(read.warnings) }, 200);
+    const message = `Instance ${id} updated successfully`;
+    return c.json({ instance: target.view, message, ...warningsOf(read.warnings) }, 200);
   });
 
   app.openapi(routes.remove, async (c) => {
@@ -241,31 +167,6 @@ export const addInstanceRoutes = (app: OpenAPIHono, supervisor: Supervisor, defa
     supervisor.refuseAtEnd();
     const removed = await supervisor.delete(id);
     return c.json({ instance: removed, message: `Instance ${id} deleted successfully` }, 200);
-  });
-
-  app.openapi(operations.start, async (c) => {
-    const { id } = c.req.valid("param");
-    const target = supervisor.get(id);
-    supervisor.refuseAtEnd();
-    await target.start(waitMs(c.req.valid("query").wait));
-    return c.json(done(id, "started"), 200);
-  });
-
-  app.openapi(operations.stop, async (c) => {
-    const { id } = c.req.valid("param");
-    const target = supervisor.get(id);
-    // Of one that is left running for the next daemon, nobody could say any more that it was stopped.
-    supervisor.refuseAtEnd();
-    await target.stop();
-    return c.json(done(id, "stopped"), 200);
-  });
-
-  app.openapi(operations.restart, async (c) => {
-    const { id } = c.req.valid("param");
-    const target = supervisor.get(id);
-    supervisor.refuseAtEnd();
-    await target.restart(waitMs(c.req.valid("query").wait));
-    return c.json(done(id, "restarted"), 200);
   });
 };
 

@@ -1,12 +1,12 @@
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import { errorFrame, generationMetrics, logFrame, logLine, runtimeState, stateFrame } from "../../contract/index.ts";
 import { readPage } from "../../logs/cursor.ts";
+import { LogUnreadableError } from "../../logs/unreadable.ts";
 import { selectGeneration } from "../../supervisor/generations.ts";
 import type { Supervisor } from "../../supervisor/supervisor.ts";
 import { exampleGeneration, exampleLines, exampleLogFrames, exampleState, exampleStateFrames } from "../examples.ts";
 import { errorAnswer, guarded, invalid, jsonAnswer, notFound, security } from "./answers.ts";
-import { idParam } from "./instances.ts";
-import { timestamp, whole } from "./query.ts";
+import { idParam, timestamp, whole } from "./query.ts";
 
 const tags = ["Observation"];
 const MAX_LIMIT = 10_000;
@@ -24,7 +24,7 @@ const logsQuery = z.object({
   ...rangeShape,
   limit: whole(
     { min: 1, max: MAX_LIMIT },
-    `At most so many; ${DEFAULT_LIMIT} by default. Read on with after=<last seq>`,
+    `The first so many lines of those that are asked for; ${DEFAULT_LIMIT} by default. Read on with after=<last seq>`,
   ),
 });
 
@@ -32,6 +32,11 @@ const lastGenerationQuery = z.object({
   after: timestamp("Only one that finished at or after this time (UTC where it names no zone)"),
   within_s: whole({ min: 0 }, "Only one that finished in the last so many seconds"),
 });
+
+const unreadable = errorAnswer(
+  "The log is there but cannot be read now; nothing of it is lost",
+  "Cannot read the log: EMFILE: too many open files, open '/srv/solar-host/logs/llama-3_8b_1769860800.log'",
+);
 
 const logsRoute = createRoute({
   operationId: "listLogLines",
@@ -41,9 +46,13 @@ const logsRoute = createRoute({
   security,
   summary: "Lines of the log",
   description: [
-    "With neither `after` nor `tail`: the newest LOG_BUFFER_SIZE lines. Older ones come from the file.",
+    "It begins behind `after`, or `tail` lines before the end (with both, at the later of the two); with neither, where",
+    "the newest LOG_BUFFER_SIZE lines do. Lines that are older come from the file. One answer has the first `limit` of",
+    `the lines from there on, ${DEFAULT_LIMIT} where none is given, and fewer where they are very long: read on with the`,
+    "last `seq` as `after` until an answer is empty.",
     "",
-    "As a WebSocket (same path, `ws://`) it replays those lines and goes on with new ones as they come, a frame each.",
+    "As a WebSocket (same path, `ws://`) it takes no `limit`: it replays all of those lines and goes on with new ones as",
+    "they come, a frame each.",
     "With `after` or `tail`, a `gap` frame stands for lines whose file is no longer there.",
     "Authentication: the header, or the two subprotocols `solar-host` and `key.<base64url of the key>`.",
   ].join("\n"),
@@ -57,6 +66,7 @@ const logsRoute = createRoute({
     ...guarded,
     404: notFound,
     422: invalid,
+    503: unreadable,
   },
 });
 
@@ -67,8 +77,10 @@ const stateRoute = createRoute({
   tags,
   security,
   summary: "What the model server is doing",
-  description:
-    "As a WebSocket (same path, `ws://`) it sends the present state, then each change. Authentication as for the log.",
+  description: [
+    "As a WebSocket (same path, `ws://`) it sends the present state, then each change. Unlike that of a log line, `seq`",
+    "begins at 0 again with each daemon: it says nothing of frames before a connection. Authentication as for the log.",
+  ].join("\n"),
   request: { params: idParam },
   responses: {
     200: jsonAnswer(runtimeState, "Its state now", exampleState),
@@ -96,19 +108,30 @@ const lastGenerationRoute = createRoute({
     ...guarded,
     404: errorAnswer("No such instance, or no generation that fits", "No generation metrics available"),
     422: invalid,
+    503: unreadable,
   },
 });
+
+/** What is told of lines that are there but cannot be read now; other errors stay what they are. */
+const detailOf = (error: unknown): { detail: string } => {
+  if (error instanceof LogUnreadableError) return { detail: error.message };
+  throw error;
+};
 
 export const addObservationRoutes = (app: OpenAPIHono, supervisor: Supervisor): void => {
   app.openapi(logsRoute, async (c) => {
     const instance = supervisor.get(c.req.valid("param").id);
     const { after = null, tail = null, limit = DEFAULT_LIMIT } = c.req.valid("query");
-    await instance.openLog();
-    const page = readPage(instance.log, { after, tail }, limit);
-    return c.json(
-      page.map(({ seq, timestamp, line }) => ({ seq, timestamp, line })),
-      200,
-    );
+    try {
+      await instance.openLog();
+      const page = readPage(instance.log, { after, tail }, limit);
+      return c.json(
+        page.map(({ seq, timestamp, line }) => ({ seq, timestamp, line })),
+        200,
+      );
+    } catch (error) {
+      return c.json(detailOf(error), 503);
+    }
   });
 
   app.openapi(stateRoute, (c) => c.json(supervisor.get(c.req.valid("param").id).tracker.state, 200));
@@ -116,7 +139,11 @@ export const addObservationRoutes = (app: OpenAPIHono, supervisor: Supervisor): 
   app.openapi(lastGenerationRoute, async (c) => {
     const instance = supervisor.get(c.req.valid("param").id);
     const { after, within_s } = c.req.valid("query");
-    await instance.openLog();
+    try {
+      await instance.openLog();
+    } catch (error) {
+      return c.json(detailOf(error), 503);
+    }
     const filter = { after, withinS: within_s };
     const answer = selectGeneration(instance.tracker.generations, filter, Date.now());
     return answer.found ? c.json(answer.generation, 200) : c.json({ detail: answer.detail }, 404);

@@ -1,7 +1,12 @@
 import { z } from "@hono/zod-openapi";
 import { parseTimestamp } from "../../supervisor/generations.ts";
+import { exampleInstance } from "../examples.ts";
 
-/** Parameters of a query: text that stands for something else. */
+/** Parameters of a path or a query: text, also where it stands for something else. */
+
+export const idParam = z.object({
+  id: z.string().meta({ description: "Id of the instance", example: exampleInstance.id }),
+});
 
 interface Bounds {
   min: number;
@@ -11,9 +16,11 @@ interface Bounds {
 
 const rangeOf = ({ min, max }: Bounds): string => (max === undefined ? `of ${min} or more` : `from ${min} to ${max}`);
 
+/** Of a name that is there twice, neither value is taken for the one that was meant. */
+const once = () => z.string({ error: "Input should be given once" });
+
 const numeric = (kind: "integer" | "number", pattern: RegExp, bounds: Bounds, description: string) =>
-  z
-    .string()
+  once()
     .transform((text, context) => {
       const value = Number(text);
       const { min, max = Number.MAX_SAFE_INTEGER } = bounds;
@@ -37,8 +44,7 @@ export const decimal = (bounds: Bounds, description: string) =>
 
 /** Milliseconds since 1970. */
 export const timestamp = (description: string) =>
-  z
-    .string()
+  once()
     .transform((text, context) => {
       const time = parseTimestamp(text);
       if (time !== null) return time;

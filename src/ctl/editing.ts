@@ -1,0 +1,199 @@
+import {
+  type Instance,
+  type InstanceAnswer,
+  instanceAnswer,
+  instance as instanceSchema,
+} from "../contract/instance.ts";
+import type { ListedInstance } from "../contract/instance-facts.ts";
+import type { Answer, Api } from "./api.ts";
+import { instancePath, operate } from "./calls.ts";
+import type { Cli, OutputOptions } from "./cli.ts";
+import { changesBetween, changeText, rebased } from "./config-diff.ts";
+import { checked, withValues } from "./config-edit.ts";
+import type { RawConfig } from "./config-input.ts";
+import { deadlineIn } from "./deadline.ts";
+import { editByHand } from "./edit-by-hand.ts";
+import { CtlError, exitCodes } from "./errors.ts";
+import { asWord, nameOf } from "./names.ts";
+import { Progress } from "./progress.ts";
+import { type Patience, patienceOf, type StartOptions } from "./starting.ts";
+import { isAtRest } from "./status.ts";
+
+/** Edits of configs as the daemon has them: what ran before is stopped for it, and nobody else's change is undone. */
+
+/** Longer than a daemon that is well takes to begin a start. */
+const START_AGAIN_MS = 10_000;
+
+export interface EditOptions extends OutputOptions, StartOptions {
+  all?: true;
+  set?: string[];
+  file?: string;
+  restart?: true;
+}
+
+export interface Edited {
+  raw: unknown;
+  instance: ListedInstance;
+}
+
+/** What the user wants, out of which config, and whether the user saw what else is in it. */
+interface Wish {
+  before: RawConfig;
+  after: RawConfig;
+  byHand: boolean;
+}
+
+/** As the daemon has it: a newer one may have fields that this client does not know, and they are to stay. */
+const configIn = ({ value, raw }: Answer<Instance>): RawConfig => ({
+  ...value.config,
+  ...(raw as { config: RawConfig }).config,
+});
+
+export class Editing {
+  private readonly progress: Progress;
+  /** What is to be said of each that was stopped and is not started yet, should somebody interrupt. */
+  private readonly unfinished = new Map<string, string>();
+
+  constructor(
+    private readonly cli: Cli,
+    private readonly api: Api,
+    private readonly all: readonly ListedInstance[],
+    private readonly options: EditOptions,
+    /** The config of `-f`. */
+    private readonly given: RawConfig | null,
+    public patience: Patience,
+  ) {
+    this.progress = new Progress(cli.io, options.quiet === true || options.json === true);
+    cli.onInterrupt = () => {
+      this.progress.clear();
+      for (const text of this.unfinished.values()) cli.io.say(text);
+    };
+  }
+
+  /** Null where nothing was to be changed. */
+  async edit(listed: ListedInstance): Promise<Edited | null> {
+    const name = nameOf(listed, this.all);
+    this.refuseRunning(listed, name);
+    const before = configIn(await this.current(listed.id));
+    const done = await this.edited(listed, name, before);
+    if (done === null) this.say(`${name}: nothing to change`);
+    return done;
+  }
+
+  private async edited(listed: ListedInstance, name: string, before: RawConfig): Promise<Edited | null> {
+    const { set } = this.options;
+    if (set !== undefined) {
+      return await this.change(listed, name, {
+        before,
+        after: checked(withValues(before, set), before),
+        byHand: false,
+      });
+    }
+    if (this.given !== null) {
+      return await this.change(listed, name, { before, after: checked(this.given, before), byHand: false });
+    }
+    return await editByHand(this.cli, name, before, async (after) => {
+      // The time that a person takes is not the daemon's.
+      this.patience = patienceOf(this.options);
+      return await this.change(listed, name, { before, after, byHand: true });
+    });
+  }
+
+  private async change(listed: ListedInstance, name: string, wish: Wish): Promise<Edited | null> {
+    if (changesBetween(wish.before, wish.after).length === 0) return null;
+    // What would be refused is found before anything is stopped.
+    const now = await this.current(listed.id);
+    this.refuseRunning(now.value, name);
+    const config = configIn(now);
+    if (changesBetween(config, this.wanted(name, wish, config)).length === 0) return null;
+    const wasActive = !isAtRest(now.value.status);
+    if (wasActive) await this.stop(now.value, name);
+    const { answer, before } = wasActive
+      ? await this.orStartAgain(listed.id, name, () => this.apply(listed.id, name, wish))
+      : await this.apply(listed.id, name, wish);
+    for (const change of changesBetween(before, answer.value.instance.config))
+      this.say(`${name}: ${changeText(change)}`);
+    for (const warning of answer.value.warnings ?? []) this.say(`${name}: ${warning}`);
+    return { raw: answer.raw, instance: listed };
+  }
+
+  private current(id: string): Promise<Answer<Instance>> {
+    return this.api.request(instancePath(id), instanceSchema, { signal: this.patience.deadline.signal });
+  }
+
+  /** Others edit too: only what this user changed is put into what the daemon has by now. */
+  private async apply(
+    id: string,
+    name: string,
+    wish: Wish,
+  ): Promise<{ before: RawConfig; answer: Answer<InstanceAnswer> }> {
+    const before = configIn(await this.current(id));
+    const answer = await this.api.request(instancePath(id), instanceAnswer, {
+      method: "PUT",
+      body: { config: this.wanted(name, wish, before) },
+      signal: this.patience.deadline.signal,
+    });
+    return { before, answer };
+  }
+
+  /** @throws CtlError where somebody else gave a field that was edited by hand yet another value */
+  private wanted(name: string, { before, after, byHand }: Wish, now: RawConfig): RawConfig {
+    const { config, clashes } = rebased(before, after, now);
+    if (!byHand || clashes.length === 0) return config;
+    throw new CtlError(exitCodes.failure, `${name} was changed by somebody else meanwhile, and is left as it is now:`, [
+      ...clashes.map(changeText),
+    ]);
+  }
+
+  private async stop(instance: ListedInstance, name: string): Promise<void> {
+    const { progress, cli, unfinished } = this;
+    const start = `solar-host ctl start ${asWord(name)}`;
+    unfinished.set(name, `interrupted; ${name} is being stopped and was not changed: ${start}`);
+    if (cli.io.stderr.terminal) progress.show(name, { ...instance, status: "stopping" });
+    try {
+      await operate(this.api, instance.id, "stop", undefined, this.patience.deadline.signal);
+    } catch (error) {
+      unfinished.delete(name);
+      if (!(error instanceof CtlError) || error.exitCode !== exitCodes.timeout) throw error;
+      throw new CtlError(exitCodes.timeout, `${error.message}; ${name} is being stopped and was not changed`, [start]);
+    } finally {
+      progress.end(name, null);
+    }
+  }
+
+  /** A refusal must not leave stopped what ran before. */
+  private async orStartAgain<T>(id: string, name: string, apply: () => Promise<T>): Promise<T> {
+    const start = `solar-host ctl start ${asWord(name)}`;
+    try {
+      const done = await apply();
+      this.unfinished.set(name, `interrupted; ${name} is changed and not started yet: ${start}`);
+      return done;
+    } catch (error) {
+      const end = await operate(this.api, id, "start", 0, deadlineIn(START_AGAIN_MS).signal).then(
+        () => `${name} is started again as it was`,
+        () => `${name} is stopped: ${start}`,
+      );
+      this.unfinished.delete(name);
+      throw error instanceof CtlError ? new CtlError(error.exitCode, error.message, [...error.hints, end]) : error;
+    }
+  }
+
+  private refuseRunning({ status }: ListedInstance, name: string): void {
+    if (isAtRest(status) || this.options.restart) return;
+    throw new CtlError(exitCodes.failure, `${name} is ${status}, and a config is changed at rest`, [
+      `stop, change and start it in one: solar-host ctl edit ${asWord(name)}${this.asGiven()} --restart`,
+      `or stop it first: solar-host ctl stop ${asWord(name)}`,
+    ]);
+  }
+
+  /** What was to be changed, as it was written; a key is not shown. */
+  private asGiven(): string {
+    const { set = [], file } = this.options;
+    const changes = set.map((text) => ` --set ${/^api[-_]key=/.test(text) ? "api_key=…" : asWord(text)}`);
+    return `${changes.join("")}${file === undefined ? "" : ` -f ${asWord(file)}`}`;
+  }
+
+  private say(text: string): void {
+    if (!this.options.quiet && !this.options.json) this.cli.io.say(text);
+  }
+}

@@ -1,0 +1,136 @@
+import { statSync } from "node:fs";
+import { FileFollower } from "./follower.ts";
+import { type FilePosition, LineClock, type SegmentRecord } from "./segment.ts";
+import { LineSplitter } from "./splitter.ts";
+import type { TimeIndex } from "./time-index.ts";
+
+/** The file that lines come to: followed, cut into lines, and its index kept of when they were read. */
+
+/** The part of the newest file that is read again when a daemon comes back, to know what the server was doing. */
+const REPLAY_BYTES = 1024 * 1024;
+
+export interface LiveFileOwner {
+  /** Whole lines, in order. */
+  onLines(live: LiveFile, lines: string[]): void;
+  /** The file was made shorter, by somebody else. */
+  onTruncated(live: LiveFile): void;
+}
+
+/** Lines that were read at one time. */
+export interface StampedLines {
+  lines: readonly string[];
+  /** RFC 3339, UTC. */
+  timestamp: string;
+}
+
+export class LiveFile {
+  private readonly follower: FileFollower;
+  private splitter: LineSplitter;
+  /** Set while the lines are read that were there before this daemon; knows when earlier ones were read. */
+  private catchingUp: LineClock | null = null;
+
+  /** @throws where the file cannot be opened */
+  constructor(
+    public segment: SegmentRecord,
+    readonly index: TimeIndex,
+    offset: number,
+    private readonly owner: LiveFileOwner,
+  ) {
+    this.splitter = new LineSplitter(offset);
+    this.follower = new FileFollower(segment.file, offset, (chunk) => owner.onLines(this, this.splitter.push(chunk)), {
+      onTruncated: () => owner.onTruncated(this),
+    });
+  }
+
+  /** The open file: it can be read even when its name is gone. */
+  get descriptor(): number {
+    return this.follower.descriptor;
+  }
+
+  /** Where the first line begins that is not whole yet. */
+  get nextLineOffset(): number {
+    return this.splitter.nextLineOffset;
+  }
+
+  /** Lines that have begun and are not whole yet: one or none. */
+  get unfinishedLines(): number {
+    return this.splitter.unfinishedBytes > 0 ? 1 : 0;
+  }
+
+  follow(): void {
+    this.follower.start();
+  }
+
+  /** Reads what is there by now. */
+  drain(): Promise<void> {
+    return this.follower.drain();
+  }
+
+  /** Reads what was there before this daemon. */
+  async catchUp(): Promise<void> {
+    this.catchingUp = this.clock();
+    await this.drain();
+    this.catchingUp = null;
+  }
+
+  /** Gives out what stands behind the last line end. */
+  flush(): void {
+    this.owner.onLines(this, this.splitter.flush());
+  }
+
+  /** The file no longer holds the lines before `seq`: it is read as a new one that begins with that. */
+  beginAnew(seq: number): void {
+    this.segment = { ...this.segment, first_seq: seq, held_offset: 0, held_seq: seq };
+    this.splitter = new LineSplitter(0);
+    const time = Math.max(this.follower.modified.getTime(), this.index.last?.time ?? 0);
+    this.index.restart({ seq, offset: 0, time });
+  }
+
+  /** Tells of lines that end where it stands, the first of them line `seq`, when they were read, and notes it in the index. */
+  stamp(lines: readonly string[], seq: number): StampedLines[] {
+    if (lines.length === 0) return [];
+    const known = Math.min(lines.length, Math.max(0, (this.index.last?.seq ?? 0) - seq));
+    // A last line without an end, too, may have been read by an earlier daemon already.
+    const clock = this.catchingUp ?? (known === 0 ? null : this.clock());
+    const stamped: StampedLines[] =
+      clock === null
+        ? []
+        : lines.slice(0, known).map((line, n) => ({ lines: [line], timestamp: clock.timeOf(seq + n) }));
+    if (known === lines.length) return stamped;
+    // What came while no daemon read it: the file's own time tells best when.
+    const written = clock === null ? Date.now() : this.follower.modified.getTime();
+    const time = Math.max(written, this.index.last?.time ?? 0);
+    this.index.append({ seq: seq + lines.length, offset: this.nextLineOffset, time });
+    stamped.push({ lines: known === 0 ? lines : lines.slice(known), timestamp: new Date(time).toISOString() });
+    return stamped;
+  }
+
+  /** Lets go of the file; the index stays open. */
+  release(): void {
+    this.follower.close();
+  }
+
+  close(): void {
+    this.release();
+    this.index.close();
+  }
+
+  private clock(): LineClock {
+    return new LineClock(this.index, Date.parse(this.segment.started_at));
+  }
+}
+
+/** Seq behind the lines of a file that an earlier daemon read. */
+export const knownSeq = (segment: SegmentRecord, index: TimeIndex): number =>
+  Math.max(segment.held_seq, index.last?.seq ?? 0);
+
+/** Where to begin reading the newest file again; "gone" and "truncated" where it no longer holds what was read of it. */
+export const resumeAt = (segment: SegmentRecord, index: TimeIndex): FilePosition | "gone" | "truncated" => {
+  const size = statSync(segment.file, { throwIfNoEntry: false })?.size;
+  if (size === undefined) return "gone";
+  if (size < Math.max(segment.held_offset, index.last?.offset ?? 0)) return "truncated";
+  const entry = index.beforeOffset(Math.max(segment.held_offset, size - REPLAY_BYTES));
+  return entry === null || entry.offset < segment.held_offset || entry.seq < segment.held_seq
+    ? { segment, seq: segment.held_seq, offset: segment.held_offset }
+    : { segment, seq: entry.seq, offset: entry.offset };
+};

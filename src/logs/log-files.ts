@@ -1,0 +1,117 @@
+import { unlinkSync } from "node:fs";
+import type { LogOwner, LogSettings } from "./log-owner.ts";
+import { indexPath, type SegmentRecord } from "./segment.ts";
+import { isMissing } from "./unreadable.ts";
+
+/** The files of one instance's log, oldest first: which are kept, and for whom. */
+
+/** Whoever reads the log at their own pace; its position keeps the caps from overtaking it early. */
+export interface LogReaderPosition {
+  readonly seq: number;
+}
+
+export class LogFiles {
+  private segments: readonly SegmentRecord[];
+  private readonly readers = new Set<LogReaderPosition>();
+  /** A file that would be gone, if nobody had been reading it at the last start. */
+  private keptForReaders: SegmentRecord | null = null;
+
+  constructor(
+    segments: readonly SegmentRecord[],
+    private readonly settings: Pick<LogSettings, "indexDir" | "keepFiles">,
+    private readonly owner: Pick<LogOwner, "saveSegments" | "warn">,
+  ) {
+    this.segments = [...segments];
+  }
+
+  get oldest(): SegmentRecord | null {
+    return this.segments[0] ?? null;
+  }
+
+  get newest(): SegmentRecord | null {
+    return this.segments.at(-1) ?? null;
+  }
+
+  /** Seq of the next line of the reader that is furthest behind; infinite where there is none. */
+  get slowestReader(): number {
+    return Math.min(...[...this.readers].map((reader) => reader.seq));
+  }
+
+  indexOf(segment: SegmentRecord): string {
+    return indexPath(this.settings.indexDir, segment.file);
+  }
+
+  /** The file with line `seq`, and the first line of the one behind it. */
+  holding(seq: number): { segment: SegmentRecord; end: number | null } | null {
+    const at = this.segments.findLastIndex((segment) => segment.first_seq <= seq);
+    const segment = this.segments[at];
+    return segment === undefined ? null : { segment, end: this.segments[at + 1]?.first_seq ?? null };
+  }
+
+  /**
+   * Takes in the file of a new start and lets the oldest go: one start later where somebody reads it yet.
+   * @throws where that cannot be recorded; nothing is changed then
+   */
+  add(segment: SegmentRecord): void {
+    const segments = [...this.segments, segment];
+    const first = Math.max(0, segments.length - this.settings.keepFiles);
+    const surplus = segments[first - 1] ?? null;
+    const read = surplus !== null && this.slowestReader < (segments[first]?.first_seq ?? 0);
+    this.keepOnly(segments.slice(read ? first - 1 : first));
+    this.keptForReaders = read ? surplus : null;
+  }
+
+  /** The newest file has other lines now. */
+  replaceNewest(segment: SegmentRecord): void {
+    this.segments = [...this.segments.slice(0, -1), segment];
+    this.save();
+  }
+
+  /** @throws where it cannot be written */
+  save(): void {
+    this.owner.saveSegments(this.segments);
+  }
+
+  addReader(reader: LogReaderPosition): () => void {
+    this.readers.add(reader);
+    return () => {
+      this.readers.delete(reader);
+      this.dropPassed();
+    };
+  }
+
+  /** Lets the file go that was kept for readers, once they have passed it. */
+  dropPassed(): void {
+    const surplus = this.keptForReaders;
+    if (surplus === null) return;
+    const rest = this.segments.filter((segment) => segment !== surplus);
+    if (this.slowestReader < (rest[0]?.first_seq ?? 0)) return;
+    this.keptForReaders = null;
+    try {
+      this.keepOnly(rest);
+    } catch (error) {
+      // The next start drops it.
+      this.owner.warn(`cannot drop ${surplus.file}: ${String(error)}`);
+    }
+  }
+
+  /** Removes what is kept for this program; the files stay for people. */
+  forget(): void {
+    for (const segment of this.segments) this.delete(this.indexOf(segment));
+  }
+
+  private keepOnly(kept: readonly SegmentRecord[]): void {
+    const dropped = this.segments.filter((old) => !kept.includes(old));
+    this.owner.saveSegments(kept);
+    this.segments = kept;
+    for (const old of dropped) for (const path of [old.file, this.indexOf(old)]) this.delete(path);
+  }
+
+  private delete(path: string): void {
+    try {
+      unlinkSync(path);
+    } catch (error) {
+      if (!isMissing(error)) this.owner.warn(`cannot delete ${path}: ${String(error)}`);
+    }
+  }
+}

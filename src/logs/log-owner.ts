@@ -1,0 +1,22 @@
+import type { SegmentRecord } from "./segment.ts";
+
+/** What the log of an instance is told, and whom it tells. */
+
+export interface LogSettings {
+  dir: string;
+  indexDir: string;
+  /** Lines in memory, and lines of a replay. */
+  bufferSize: number;
+  maxBytes: number;
+  keepFiles: number;
+  /** Frees the first bytes of an open file; false where the system cannot. */
+  freeHead(fd: number, bytes: number): boolean;
+}
+
+export interface LogOwner {
+  /** Makes the record of the files durable. Throws where it cannot. */
+  saveSegments(segments: readonly SegmentRecord[]): void;
+  /** Lines as they are read, in order; they share one timestamp. */
+  onLines(lines: readonly string[], timestamp: string): void;
+  warn(message: string): void;
+}

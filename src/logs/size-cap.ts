@@ -1,0 +1,62 @@
+import { closeSync, openSync } from "node:fs";
+import type { LiveFile } from "./live-file.ts";
+import type { LogFiles } from "./log-files.ts";
+import type { LogOwner, LogSettings } from "./log-owner.ts";
+
+/** Keeps the newest file within its size while its writer goes on: the blocks of its head go back to the file system. */
+export class SizeCap {
+  private canFree = true;
+  /** That it cannot be done is said once, until it can. */
+  private told = false;
+
+  constructor(
+    private readonly settings: Pick<LogSettings, "maxBytes" | "freeHead">,
+    private readonly files: LogFiles,
+    private readonly owner: Pick<LogOwner, "warn">,
+  ) {}
+
+  enforce({ segment, index, nextLineOffset: end }: LiveFile): void {
+    const { maxBytes } = this.settings;
+    const held = end - segment.held_offset;
+    if (!this.canFree || held <= maxBytes + maxBytes / 4) return;
+    let entry = index.beforeOffset(end - maxBytes);
+    if (entry !== null && held < 2 * maxBytes) {
+      // Whoever is reading there gets some more room before the lines go.
+      const slowest = this.files.slowestReader;
+      if (slowest < entry.seq) entry = index.before(slowest);
+    }
+    if (entry === null || entry.offset <= segment.held_offset) return;
+    const { held_offset, held_seq } = segment;
+    let isFreed = false;
+    try {
+      // Recorded before it is done: a daemon that dies in between must not take a hole for lines.
+      Object.assign(segment, { held_offset: entry.offset, held_seq: entry.seq });
+      this.files.save();
+      isFreed = this.freeHead(segment.file, entry.offset);
+      this.canFree = isFreed;
+      if (isFreed) this.freeHead(this.files.indexOf(segment), index.bytesBefore(entry.seq));
+      else this.owner.warn(`${segment.file} grows over its cap: the file system cannot free its head`);
+      this.told = false;
+    } catch (error) {
+      if (!this.told) this.owner.warn(`cannot cap ${segment.file}: ${String(error)}`);
+      this.told = true;
+    }
+    if (isFreed) return;
+    // What was not freed is still held.
+    Object.assign(segment, { held_offset, held_seq });
+    try {
+      this.files.save();
+    } catch {
+      // The record says that some lines are gone which are there; the next one that can be written says otherwise.
+    }
+  }
+
+  private freeHead(path: string, bytes: number): boolean {
+    const fd = openSync(path, "r+");
+    try {
+      return this.settings.freeHead(fd, bytes);
+    } finally {
+      closeSync(fd);
+    }
+  }
+}

@@ -1,0 +1,70 @@
+import { readFileSync } from "node:fs";
+import { isIPv4 } from "node:net";
+import { type Settings, writeFirstKey } from "../store/settings.ts";
+import { BootError, type DaemonFlags } from "./boot.ts";
+
+/** Where the daemon's key comes from, and which one it will not go with. */
+
+/** A name may begin like an address, as 127.example.com does, and be anybody's. */
+export const isLoopback = (host: string): boolean =>
+  host === "localhost" || host === "::1" || (host.startsWith("127.") && isIPv4(host));
+
+const readKeyFile = (path: string): string => {
+  let key: string;
+  try {
+    key = readFileSync(path, "utf8").trim();
+  } catch (error) {
+    throw new BootError(`--api-key-file: cannot read '${path}': ${(error as Error).message}`, 2);
+  }
+  // Most likely one that was never filled: to go without a key takes saying so.
+  if (key === "") {
+    throw new BootError(`--api-key-file: '${path}' is empty. Write a key into it, or leave the flag out.`, 2);
+  }
+  return key;
+};
+
+/** Null: clients can send it. */
+const problemOf = (key: string): string | null => {
+  if (!/^[\x20-\x7e]*$/.test(key)) return "holds other characters than printable ASCII";
+  return key.trim() === key ? null : "begins or ends with a space";
+};
+
+const makeKey = (envPath: string): string => {
+  try {
+    return writeFirstKey(envPath);
+  } catch (error) {
+    throw new BootError(
+      `no API_KEY was set, and the one that was made could not be saved in ${envPath}: ${(error as Error).message}. Set API_KEY in the environment, or name a file that holds it with --api-key-file.`,
+    );
+  }
+};
+
+/**
+ * The key in force; makes one on the first run.
+ * @param tell told of a key that was made; it is told nowhere else
+ */
+export const obtainKey = (
+  settings: Pick<Settings, "API_KEY" | "HOST">,
+  { apiKeyFile }: Pick<DaemonFlags, "apiKeyFile">,
+  envPath: string,
+  tell: (made: string) => void,
+): string => {
+  const key = apiKeyFile === null ? settings.API_KEY : readKeyFile(apiKeyFile);
+  if (key === null) {
+    const made = makeKey(envPath);
+    tell(made);
+    return made;
+  }
+  const problem = problemOf(key);
+  if (problem !== null) {
+    const source = apiKeyFile === null ? "API_KEY" : `--api-key-file: the key in '${apiKeyFile}'`;
+    throw new BootError(`${source} ${problem}: no client could send it in an HTTP header. Set another one.`, 2);
+  }
+  if (key === "" && !isLoopback(settings.HOST)) {
+    throw new BootError(
+      `API_KEY is empty, which means no authentication; that is refused on HOST=${settings.HOST}. Set a key, or HOST=127.0.0.1.`,
+      2,
+    );
+  }
+  return key;
+};

@@ -1,0 +1,83 @@
+import { lookup } from "node:dns/promises";
+import { isIP } from "node:net";
+import type { Settings } from "../store/settings.ts";
+import type { Supervisor } from "../supervisor/supervisor.ts";
+import { createMemoryReader } from "../system/memory.ts";
+import { addressOf } from "./address.ts";
+import { createKeyCheck } from "./auth.ts";
+import { BootError } from "./boot.ts";
+import { answerFault } from "./fault.ts";
+import { createFront } from "./front.ts";
+import type { DaemonJournal } from "./journal.ts";
+import { lazyRoutes } from "./lazy-routes.ts";
+import { isOperation, withUrl } from "./request-url.ts";
+import { requestedSocket, type SocketData, SocketHub } from "./websockets.ts";
+
+/** Where the daemon listens: what each request meets first, and why there may be no listening. */
+
+/** Longer than any request waits by itself; those that wait for a model set their own. */
+const IDLE_SECONDS = 60;
+
+/** What to do, by the system's code. */
+const byCode: Record<string, string> = {
+  EADDRINUSE: "the address is already in use. Change PORT or HOST, or stop the other program.",
+  EADDRNOTAVAIL: "this machine does not have that address. Change HOST; 0.0.0.0 is all that it has.",
+  EACCES: "not permitted. Change PORT: those below 1024 are for root.",
+};
+
+const resolves = async (host: string): Promise<boolean> => {
+  if (isIP(host) !== 0) return true;
+  return await lookup(host).then(
+    () => true,
+    () => false,
+  );
+};
+
+/** Of a name that nobody knows, Bun's error has whatever code the last call left. */
+const listenProblem = async (host: string, port: number, error: NodeJS.ErrnoException): Promise<string> => {
+  const { code = "", message } = error;
+  const why = (await resolves(host))
+    ? (byCode[code] ?? `${message}. Change PORT or HOST.`)
+    : "no such host. Change HOST.";
+  return `cannot listen on ${addressOf(host, port)}: ${why}`;
+};
+
+/** @throws BootError where there is no listening there, with why and what to do */
+export const listen = async (settings: Settings, key: string, supervisor: Supervisor, journal: DaemonJournal) => {
+  const report = (error: Error): void => journal.error(`unexpected error: ${error.message}`, { stack: error.stack });
+  const routes = lazyRoutes({
+    supervisor,
+    readMemory: createMemoryReader(),
+    startWaitMs: settings.START_WAIT * 1000,
+    report,
+  });
+  const mayEnter = createKeyCheck(key);
+  const front = createFront(mayEnter, routes.answer);
+  const hub = new SocketHub(supervisor, mayEnter, report);
+  supervisor.onRemoved = (id) => hub.closeFor(id);
+  try {
+    const server = Bun.serve<SocketData>({
+      hostname: settings.HOST,
+      port: settings.PORT,
+      idleTimeout: IDLE_SECONDS,
+      development: false,
+      // Bun shares the port with any other program that wants it, unless told not to, where development is off.
+      reusePort: false,
+      // The routes have a limit of their own, which says so; what nobody reads stays with the client.
+      maxRequestBodySize: Number.MAX_SAFE_INTEGER,
+      fetch(request, self) {
+        const socket = requestedSocket(request);
+        if (socket !== null) return hub.upgrade(request, socket, self);
+        // Starts and stops wait as long as they need to; whoever sends a body does not.
+        if (request.method === "POST" && isOperation(request.url)) self.timeout(request, 0);
+        return front(withUrl(request));
+      },
+      error: (fault) => answerFault(fault, report),
+      websocket: hub.handler,
+    });
+    routes.loadSoon();
+    return { server, hub };
+  } catch (error) {
+    throw new BootError(await listenProblem(settings.HOST, settings.PORT, error as NodeJS.ErrnoException));
+  }
+};

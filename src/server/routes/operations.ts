@@ -1,0 +1,111 @@
+import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
+import { instanceAnswer } from "../../contract/index.ts";
+import type { Supervisor } from "../../supervisor/supervisor.ts";
+import { exampleAnswer } from "../examples.ts";
+import { errorAnswer, guarded, invalid, jsonAnswer, notFound, security, shuttingDown } from "./answers.ts";
+import { decimal, idParam } from "./query.ts";
+
+/** Routes that act on an instance: start, stop, restart. */
+
+const tags = ["Instances"];
+
+const wait = z.object({
+  wait: decimal(
+    { min: 0, max: 600 },
+    "Seconds to wait for the model to be ready; the setting START_WAIT (20) unless given",
+  ),
+});
+
+const startAnswers = (verb: "start" | "restart", past: string) => ({
+  200: jsonAnswer(
+    instanceAnswer,
+    "`running`, or `starting` where loading takes longer than the wait",
+    exampleAnswer(past),
+  ),
+  ...guarded,
+  404: notFound,
+  409: errorAnswer("A stop overtook it", `The ${verb} was overtaken by a stop`),
+  422: invalid,
+  500: errorAnswer(
+    "It failed within the wait",
+    `Failed to ${verb} instance: model: no such file: '/models/llama-3-8b.gguf'`,
+  ),
+  503: shuttingDown,
+});
+
+const operations = {
+  start: createRoute({
+    operationId: "startInstance",
+    method: "post",
+    path: "/instances/{id}/start",
+    tags,
+    security,
+    summary: "Start an instance",
+    request: { params: idParam, query: wait },
+    responses: startAnswers("start", "started"),
+  }),
+  stop: createRoute({
+    operationId: "stopInstance",
+    method: "post",
+    path: "/instances/{id}/stop",
+    tags,
+    security,
+    summary: "Stop an instance",
+    description: "SIGTERM, then SIGKILL after STOP_TIMEOUT. A second stop sends SIGKILL at once.",
+    request: { params: idParam },
+    responses: {
+      200: jsonAnswer(instanceAnswer, "Nothing of it is left", exampleAnswer("stopped")),
+      ...guarded,
+      404: notFound,
+      500: errorAnswer(
+        "It outlives SIGKILL, or could not be saved",
+        "Failed to stop instance: process group 4242 is still there 5 s after SIGKILL",
+      ),
+      503: shuttingDown,
+    },
+  }),
+  restart: createRoute({
+    operationId: "restartInstance",
+    method: "post",
+    path: "/instances/{id}/restart",
+    tags,
+    security,
+    summary: "Stop and start an instance",
+    request: { params: idParam, query: wait },
+    responses: startAnswers("restart", "restarted"),
+  }),
+};
+
+/** @param defaultWaitMs how long start and restart wait for the model unless asked otherwise */
+export const addOperationRoutes = (app: OpenAPIHono, supervisor: Supervisor, defaultWaitMs: number): void => {
+  const done = (id: string, what: string) => ({
+    instance: supervisor.get(id).view,
+    message: `Instance ${id} ${what} successfully`,
+  });
+  const waitMs = (seconds: number | undefined): number => (seconds === undefined ? defaultWaitMs : seconds * 1000);
+
+  app.openapi(operations.start, async (c) => {
+    const { id } = c.req.valid("param");
+    const target = supervisor.get(id);
+    supervisor.refuseAtEnd();
+    await target.start(waitMs(c.req.valid("query").wait));
+    return c.json(done(id, "started"), 200);
+  });
+
+  app.openapi(operations.stop, async (c) => {
+    const { id } = c.req.valid("param");
+    const target = supervisor.get(id);
+    // Of one that is left running for the next daemon, nobody could say any more that it was stopped.
+    supervisor.refuseAtEnd();
+    await target.stop();
+    return c.json(done(id, "stopped"), 200);
+  });
+
+  app.openapi(operations.restart, async (c) => {
+    const { id } = c.req.valid("param");
+    const target = supervisor.get(id);
+    supervisor.refuseAtEnd();
+    await target.restart(waitMs(c.req.valid("query").wait));
+    return c.json(done(id, "restarted"), 200);
+  });
+};

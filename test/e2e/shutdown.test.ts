@@ -1,0 +1,113 @@
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { TestDaemon } from "../support/daemon.ts";
+import { isAlive } from "../support/processes.ts";
+import { until } from "../support/until.ts";
+
+/** Ends that meet each other: a stop and the daemon's own end, a start behind a stop, a hang. */
+
+setDefaultTimeout(60_000);
+
+/** What a model server writes that was not killed. */
+const LEFT = "fake: left by itself";
+
+describe.concurrent("the daemon's end", () => {
+  test("is no second stop: a server that is being stopped keeps its grace time", async () => {
+    await using daemon = await TestDaemon.start({ env: { STOP_TIMEOUT: "20" } });
+    const { id } = await daemon.createFake({ sigtermDelayMs: 1500 });
+    const { instance } = (await daemon.start(id)).body;
+    const stopped = daemon.stop(id);
+    await daemon.whenStatus(id, "stopping");
+    expect(await daemon.end()).toBe(0);
+    expect(readFileSync(String(instance.log_file), "utf8")).toContain(LEFT);
+    await stopped.catch(() => undefined);
+  });
+
+  test("with its models left running is hurried by a second signal, whatever a stop still waits for", async () => {
+    await using daemon = await TestDaemon.start({ env: { STOP_TIMEOUT: "3600" }, args: ["--keep-instances"] });
+    const { id } = await daemon.createFake({ ignoreSigterm: true });
+    await daemon.start(id);
+    const stopped = daemon.stop(id);
+    await daemon.whenStatus(id, "stopping");
+    daemon.process.kill("SIGTERM");
+    await until("the first to be heard", () => daemon.stderr.includes("leaving the instances running"));
+    daemon.process.kill("SIGTERM");
+    expect(await daemon.process.exited).toBe(0);
+    await stopped.catch(() => undefined);
+  });
+});
+
+describe.skipIf(process.platform !== "linux")("a signal that comes while a daemon boots", () => {
+  test("ends it as one that comes later does, with what it was just taking over", async () => {
+    await using daemon = await TestDaemon.start();
+    const { id } = await daemon.createFake();
+    const { pid, port, log_file } = (await daemon.start(id)).body.instance;
+    await daemon.kill();
+    // So much to read that the next one is still at it when it is found to have opened the file.
+    await fetch(`http://127.0.0.1:${port}/write?lines=1000000&bytes=100`, {
+      method: "POST",
+      headers: { Authorization: "Bearer instance-key" },
+    });
+    const next = daemon.again().catch((error: Error) => error);
+    const booting = await until("the next daemon to read the log", () =>
+      readdirSync("/proc").find((process) => opens(process, "solar-host", String(log_file))),
+    );
+    process.kill(Number(booting), "SIGTERM");
+    await until("both to be gone", () => !isAlive(Number(booting)) && !isAlive(pid));
+    const outcome = await next;
+    if (!(outcome instanceof Error)) expect(await outcome.process.exited).toBe(0);
+    else expect(outcome.message).toContain("the daemon exited with 0");
+  });
+});
+
+/** Whether that process is a program of this name and has the file open. */
+const opens = (pid: string, name: string, path: string): boolean => {
+  try {
+    if (!/^\d+$/.test(pid) || readFileSync(`/proc/${pid}/comm`, "utf8").trim() !== name) return false;
+    return readdirSync(`/proc/${pid}/fd`).some((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`) === path);
+  } catch {
+    return false;
+  }
+};
+
+describe.concurrent("a server that is asked to end", () => {
+  test("keeps a start that comes meanwhile waiting no longer than that was told to", async () => {
+    await using daemon = await TestDaemon.start({ env: { STOP_TIMEOUT: "20" } });
+    const { id } = await daemon.createFake({ sigtermDelayMs: 2000 });
+    const { instance } = (await daemon.start(id)).body;
+    const stopped = daemon.stop(id);
+    await daemon.whenStatus(id, "stopping");
+    const early = await daemon.start(id, 0);
+    expect([early.status, early.body.instance.status]).toEqual([200, "stopping"]);
+    expect((await stopped).status).toBe(200);
+    const again = await daemon.whenStatus(id, "running");
+    expect(again.pid).not.toBe(instance.pid);
+  });
+
+  test("because it hangs has the whole grace time to do so", async () => {
+    await using daemon = await TestDaemon.start({ env: { STOP_TIMEOUT: "20", HEALTH_INTERVAL: "0.2" } });
+    const { id } = await daemon.createFake({ hangAfterReady: true, sigtermDelayMs: 2500 });
+    const { instance } = (await daemon.start(id)).body;
+    await until("another process", async () => {
+      const { pid } = await daemon.get(id);
+      return pid !== null && pid !== instance.pid;
+    });
+    expect(readFileSync(String(instance.log_file), "utf8")).toContain(LEFT);
+  });
+
+  test("does not leave its state busy by what it wrote last", async () => {
+    await using daemon = await TestDaemon.start();
+    const { id } = await daemon.createFake();
+    const { instance } = (await daemon.start(id)).body;
+    const last = "slot launch_slot_: id  0 | task 7 | processing task";
+    // So much that it is still to be read when the server has gone.
+    await fetch(`http://127.0.0.1:${instance.port}/write?lines=0`, {
+      method: "POST",
+      headers: { Authorization: "Bearer instance-key" },
+      body: `${`${"x".repeat(100)}\n`.repeat(200_000)}${last}\n`,
+    });
+    await daemon.stop(id);
+    expect(await daemon.state(id)).toMatchObject({ busy: false, phase: "idle", active_slots: 0 });
+    expect((await daemon.logs(id, "?tail=10")).map(({ line }) => line).join("\n")).toContain(last);
+  });
+});

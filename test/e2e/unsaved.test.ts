@@ -1,0 +1,76 @@
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { failAt } from "../support/crash.ts";
+import { TestDaemon } from "../support/daemon.ts";
+import { removeFoldersAfterEach, tinyDisk } from "../support/folder.ts";
+import { isAlive, modelServersOf } from "../support/processes.ts";
+import { until } from "../support/until.ts";
+
+/** What runs, or should run, does so though nothing can be saved. */
+
+setDefaultTimeout(120_000);
+removeFoldersAfterEach();
+
+const fill = (path: string): void => {
+  for (let size = 512 * 1024; size >= 1; size = Math.floor(size / 2)) {
+    try {
+      writeFileSync(path, Buffer.alloc(size), { flag: "a" });
+    } catch {
+      // So much does not fit any more.
+    }
+  }
+};
+
+const desiredOf = (daemon: TestDaemon, id: string): unknown =>
+  daemon.configFile().instances.find((instance) => instance.id === id)?.desired;
+
+describe.skipIf(process.platform !== "linux")("where nothing can be saved", () => {
+  test("a restart leaves nothing dead: what should run runs again", async () => {
+    await using daemon = await TestDaemon.start({ env: { STOP_TIMEOUT: "3" } });
+    const { id } = await daemon.createFake();
+    const { pid } = (await daemon.start(id)).body.instance;
+    const temporary = join(daemon.dir, `config.json.${daemon.process.pid}.tmp`);
+    const tracer = await failAt(daemon.process.pid, { name: "write", path: temporary }, "ENOSPC");
+    try {
+      const { status, body } = await daemon.request<{ instance: { status: string; pid: number } }>(
+        "POST",
+        `/instances/${id}/restart`,
+      );
+      expect([status, body.instance?.status]).toEqual([200, "running"]);
+      expect(body.instance.pid).not.toBe(pid as number);
+    } finally {
+      await tracer.detach();
+    }
+    expect(desiredOf(daemon, id)).toBe("running");
+  });
+
+  test("a boot does not forget what should run, and starts it as soon as it can", async () => {
+    const disk = tinyDisk(1024);
+    if (disk === null) return console.warn("not root: no full disk to be had");
+    const dir = join(disk, "daemon");
+    mkdirSync(dir);
+    await using daemon = await TestDaemon.start({ dir, env: { STOP_TIMEOUT: "3", MAX_RETRIES: "1" } });
+    const { id } = await daemon.createFake();
+    const { pid } = (await daemon.start(id)).body.instance;
+    await daemon.kill();
+    process.kill(pid ?? 2 ** 30, "SIGKILL");
+    await until("it to be gone", () => !isAlive(pid));
+    fill(join(dir, "filler"));
+    await using full = await daemon.again();
+    // It may be that a server cannot even write its log there.
+    const told = await until("the outcome", async () => {
+      const instance = await full.get(id);
+      return instance.status === "running" || instance.error_message !== null ? instance : null;
+    });
+    expect(told.status).not.toBe("stopped");
+    rmSync(join(dir, "filler"));
+    // What is saved now is not that it should not run.
+    await full.createFake({}, { alias: "other" });
+    expect(desiredOf(full, id)).toBe("running");
+    await full.kill();
+    for (const pid of modelServersOf(dir)) process.kill(pid, "SIGKILL");
+    await using next = await daemon.again();
+    await next.whenStatus(id, "running");
+  });
+});

@@ -1,0 +1,30 @@
+"""What the README says of the Python server is so."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from server_process import PACKAGE
+from solar_pyserver.__main__ import require_modules
+from solar_pyserver.errors import StartupError
+from solar_pyserver.loading import missing_module
+
+README = (PACKAGE.parent / "README.md").read_text()
+
+
+def test_the_packages_to_install_are_those_that_the_package_depends_on() -> None:
+    project = (PACKAGE / "pyproject.toml").read_text()
+    block = project.split("dependencies = [", 1)[1].split("\n]", 1)[0]
+    [line] = re.findall(r"python -m pip install (torch .*)", README)
+    assert line.split() == re.findall(r'"(\w+)>=', block)
+
+
+def test_the_line_for_a_missing_module_is_quoted_as_it_is() -> None:
+    [quoted] = re.findall(r"`(Python module .*?)`", README)
+    pattern = re.escape(quoted).replace("…", ".+")
+    with pytest.raises(StartupError) as caught:
+        require_modules(("no_such_module_as_this",))
+    assert re.fullmatch(pattern, str(caught.value))
+    assert re.fullmatch(pattern, str(missing_module(ModuleNotFoundError("x", name="sentencepiece"))))

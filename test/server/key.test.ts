@@ -1,0 +1,85 @@
+import { describe, expect, test } from "bun:test";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { BootError } from "../../src/server/boot.ts";
+import { isLoopback, obtainKey } from "../../src/server/key.ts";
+import { removeFoldersAfterEach, temporaryFolder } from "../support/folder.ts";
+
+removeFoldersAfterEach();
+
+interface Given {
+  key?: string | null;
+  host?: string;
+  file?: string | null;
+  envPath?: string;
+}
+
+/** The key, or why there is none. */
+const obtained = ({ key = null, host = "127.0.0.1", file = null, envPath = "/nowhere/.env" }: Given) => {
+  const told: string[] = [];
+  try {
+    const settings = { API_KEY: key, HOST: host };
+    return { key: obtainKey(settings, { apiKeyFile: file }, envPath, (made) => void told.push(made)), told };
+  } catch (error) {
+    if (!(error instanceof BootError)) throw error;
+    return { code: error.exitCode, message: error.message, told };
+  }
+};
+
+test("only addresses of this machine are loopback, and no name that looks like one", () => {
+  for (const host of ["localhost", "::1", "127.0.0.1", "127.0.1.1", "127.255.255.254"]) {
+    expect([host, isLoopback(host)]).toEqual([host, true]);
+  }
+  const others = ["127.evil.com", "127.0.0.1.evil.com", "127.0.0.256", "127.1", "127.", "0.0.0.0", "::", "1127.0.0.1"];
+  for (const host of others) expect([host, isLoopback(host)]).toEqual([host, false]);
+});
+
+describe("the key", () => {
+  test("may be empty on loopback, and nowhere else", () => {
+    expect(obtained({ key: "" })).toEqual({ key: "", told: [] });
+    for (const host of ["0.0.0.0", "127.evil.com"]) {
+      expect(obtained({ key: "", host })).toMatchObject({ code: 2, message: expect.stringContaining(`HOST=${host}`) });
+    }
+  });
+
+  test("of a file comes before the setting; one that is empty is refused, on loopback too", () => {
+    const file = join(temporaryFolder(), "key");
+    writeFileSync(file, " of the file\n");
+    expect(obtained({ key: "of the setting", file })).toEqual({ key: "of the file", told: [] });
+    for (const text of ["", "\n", " \n\n"]) {
+      writeFileSync(file, text);
+      expect(obtained({ key: "of the setting", file })).toMatchObject({
+        code: 2,
+        message: `--api-key-file: '${file}' is empty. Write a key into it, or leave the flag out.`,
+      });
+    }
+  });
+
+  test("is one that a header can carry, and is not repeated where it is not", () => {
+    const file = join(temporaryFolder(), "key");
+    for (const key of ["schlüssel-4711", "🔑-4711", "4711\n4711", "4711\t", " 4711", "4711 "]) {
+      const refused = obtained({ key });
+      expect([key, refused.code, refused.message]).toEqual([key, 2, expect.stringContaining("API_KEY ")]);
+      expect(refused.message).not.toContain("4711");
+    }
+    writeFileSync(file, "schlüssel");
+    expect(obtained({ file })).toMatchObject({ code: 2, message: expect.stringContaining(file) });
+    expect(obtained({ key: "a b~!" })).toEqual({ key: "a b~!", told: [] });
+  });
+
+  test("is made where there is none, and told once", () => {
+    const envPath = join(temporaryFolder(), ".env");
+    const { key = "", told } = obtained({ envPath });
+    expect(told).toEqual([key]);
+    expect(readFileSync(envPath, "utf8")).toBe(`API_KEY=${key}\n`);
+  });
+
+  test("that cannot be saved is none: the message says where, and what to do instead", () => {
+    const envPath = join(temporaryFolder(), "gone/.env");
+    writeFileSync(join(envPath, "../../gone"), "a file where a folder should be");
+    const { code, message, told } = obtained({ envPath });
+    expect([code, told, existsSync(envPath)]).toEqual([1, [], false]);
+    expect(message).toContain(`could not be saved in ${envPath}: `);
+    expect(message).toContain("Set API_KEY in the environment, or name a file that holds it with --api-key-file.");
+  });
+});
