@@ -81,7 +81,7 @@ def prepare_batching(model: Any, max_rows: int, budget_for: Any, context: int) -
             return None, f"its cache is not of plain layers ({type(cache).__name__}: {', '.join(kinds) or 'no layers'})"
         if not _accepts(model, "position_ids"):
             return None, "it takes no position_ids"
-        if _rotates_by_longest(model, context):
+        if rotates_by_longest(model, context):
             return None, "its rotary positions depend on the longest row"
         reason = ""
         for mask in mask_kinds(str(getattr(model.config, "_attn_implementation", "eager"))):
@@ -136,7 +136,7 @@ def _difference(model: Any, batch: BatchModel, device: torch.device) -> tuple[fl
     return float((logits - expected).abs().max()), scale * TOLERANCE.get(model.dtype, HALF_TOLERANCE)
 
 
-def _rotates_by_longest(model: Any, context: int) -> bool:
+def rotates_by_longest(model: Any, context: int) -> bool:
     """Whether a row's rotary positions are others beside one of `context` tokens, as with longrope and dynamic NTK.
 
     Only the rotary modules are run: a pass as long as the model was trained for would take minutes.

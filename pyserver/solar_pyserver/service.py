@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from .batch_model import bytes_per_token, prepare_batching, try_pass
+from .batch_model import bytes_per_token, prepare_batching, rotates_by_longest, try_pass
 from .choices import choose_activation, choose_kv_budget, choose_labels
 from .classification import ClassificationEngine, Scorer
 from .configuration import Settings
@@ -117,8 +117,10 @@ def build_classification(settings: Settings, loaded: Loaded, around: Surrounding
     if padded and getattr(loaded.model.config, "pad_token_id", None) is None:
         loaded.model.config.pad_token_id = tokenizer.pad_token_id
     scorer = Scorer(loaded.model, tokenizer, activation)
-    # Rows of unequal length need a padding token; without one they are taken singly.
-    max_rows = MAX_CLASSIFY_ROWS if padded else 1
+    # Rows of unequal length need a padding token, and positions that are the same beside any other row; else they
+    # are taken singly.
+    together = padded and not rotates_by_longest(loaded.model, loaded.context)
+    max_rows = MAX_CLASSIFY_ROWS if together else 1
     threads = warm_up(loaded, scorer, max_rows)
     engine = ClassificationEngine(
         scorer if threads == 1 else SideBySide(scorer, threads),

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from server_process import ServerProcess
-from tiny_models import make_bert, make_gpt2_classifier, make_roberta
+from tiny_models import make_bert, make_gpt2_classifier, make_longrope_classifier, make_roberta
 
 
 def classify(server: ServerProcess, **body: Any) -> Any:
@@ -102,6 +102,18 @@ def test_without_a_padding_token_texts_are_taken_singly(
     texts = ["good", "bad awful terrible poor sad bad", "fine day"]
     together = classify(server, input=texts)["choices"]
     assert server.metric("batches_total") == before + 3
+    assert [choice["score"] for choice in together] == [
+        pytest.approx(classify(server, input=text)["choices"][0]["score"], abs=1e-5) for text in texts
+    ]
+
+
+def test_texts_whose_positions_depend_on_their_company_are_taken_singly(
+    start_server: Callable[..., ServerProcess], tmp_path: Path
+) -> None:
+    server = start_server("classification", "--model", str(make_longrope_classifier(tmp_path / "longrope")))
+    server.wait_ready()
+    texts = ["good fine day bad " * 2, "bad awful terrible poor sad " * 4, "fine good day sad " * 2]
+    together = classify(server, input=texts)["choices"]
     assert [choice["score"] for choice in together] == [
         pytest.approx(classify(server, input=text)["choices"][0]["score"], abs=1e-5) for text in texts
     ]

@@ -13,6 +13,7 @@ from transformers import (
     GPT2ForSequenceClassification,
     LlamaConfig,
     LlamaForCausalLM,
+    LlamaForSequenceClassification,
     MistralConfig,
     MistralForCausalLM,
     PreTrainedTokenizerFast,
@@ -159,6 +160,34 @@ def make_gpt2_classifier(folder: Path) -> Path:
     torch.manual_seed(5)
     config = GPT2Config(vocab_size=len(tokenizer), n_embd=32, n_layer=1, n_head=2, num_labels=2, initializer_range=0.3)
     GPT2ForSequenceClassification(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def make_longrope_classifier(folder: Path) -> Path:
+    """A row's positions turn otherwise beside a row that is longer than 16 tokens."""
+    tokenizer = word_tokenizer()
+    torch.manual_seed(6)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=64,
+        max_position_embeddings=256,
+        rope_parameters={
+            "rope_theta": 10000.0,
+            "rope_type": "longrope",
+            "short_factor": [1.0] * 8,
+            "long_factor": [4.0] * 8,
+            "factor": 16.0,
+            "original_max_position_embeddings": 16,
+        },
+        pad_token_id=tokenizer.pad_token_id,
+        num_labels=2,
+        initializer_range=0.3,
+    )
+    LlamaForSequenceClassification(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
 
