@@ -11,14 +11,14 @@ import {
   OvertakenError,
 } from "./errors.ts";
 import type { Host, LaunchRecord } from "./host.ts";
+import { storedObserved, storedOf, viewOf } from "./instance-view.ts";
 import { isAtRest, nextStatus, type Transition } from "./machine.ts";
 import { judge, type Tally, type Verdict } from "./restart-policy.ts";
 import { type Observed, REASON_LINES, Run, type RunOwner } from "./run.ts";
 import { RuntimeTracker } from "./runtime-tracker.ts";
 import type { ServerProcess } from "./server-process.ts";
 import { StateKeeper } from "./state-record.ts";
-
-const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+import { isLate, Watchers } from "./waiting.ts";
 
 /** Beyond the grace time, for the system to clear away what was killed. */
 const STOP_SLACK_MS = 8000;
@@ -53,7 +53,7 @@ export class ManagedInstance implements RunOwner {
   /** What is to be made of a process that died while no daemon ran, at the start that follows. */
   private crash: Verdict | null = null;
   private json: string | null = null;
-  private readonly watchers = new Set<() => void>();
+  private readonly watchers = new Watchers();
 
   constructor(
     private readonly host: Host,
@@ -65,14 +65,7 @@ export class ManagedInstance implements RunOwner {
     this.config = stored.config;
     this.desired = stored.desired;
     this.status = stored.status === "failed" ? "failed" : "stopped";
-    this.observed = {
-      port: null,
-      pid: null,
-      started_at: null,
-      error_message: stored.status === "failed" ? stored.error_message : null,
-      retry_count: stored.status === "failed" ? stored.retry_count : 0,
-      loading: null,
-    };
+    this.observed = storedObserved(stored);
     const kept = host.states.read(this.id);
     this.keeper = new StateKeeper(
       kept,
@@ -100,20 +93,8 @@ export class ManagedInstance implements RunOwner {
   }
 
   get view(): Instance {
-    return {
-      id: this.id,
-      config: this.config,
-      status: this.status,
-      port: this.observed.port,
-      pid: this.observed.pid,
-      created_at: this.createdAt,
-      started_at: this.observed.started_at,
-      error_message: this.observed.error_message,
-      retry_count: this.observed.retry_count,
-      supported_endpoints: [...backendOf(this.config).supportedEndpoints],
-      loading: this.observed.loading,
-      log_file: this.log.newestFile,
-    };
+    const { id, config, status, observed, createdAt } = this;
+    return viewOf({ id, config, status, observed, createdAt, logFile: this.log.newestFile });
   }
 
   /** The view as JSON text, made once for each change. */
@@ -123,8 +104,7 @@ export class ManagedInstance implements RunOwner {
   }
 
   get stored(): StoredInstance {
-    const { loading: _, log_file: __, ...view } = this.view;
-    return { ...view, desired: this.desired };
+    return storedOf(this.view, this.desired);
   }
 
   /**
@@ -315,7 +295,7 @@ export class ManagedInstance implements RunOwner {
   private announce(): void {
     this.json = null;
     this.owner.changed(this);
-    for (const watcher of [...this.watchers]) watcher();
+    this.watchers.tell();
   }
 
   private beginRun(adopted: ServerProcess | null, tally?: Tally): void {
@@ -351,8 +331,7 @@ export class ManagedInstance implements RunOwner {
       await this.saveStart(verb, before);
     });
     // The time is the caller's: waiting for the end of what ran before counts as well.
-    const late = await Promise.race([begun.then(() => false), sleep(waitMs).then(() => !itsTurn)]);
-    if (late) return void begun.catch(() => undefined);
+    if ((await isLate(begun, waitMs)) && !itsTurn) return void begun.catch(() => undefined);
     await begun;
     await this.waitForOutcome(Math.max(0, waitMs - (performance.now() - began)), overtaken, verb);
   }
@@ -384,24 +363,12 @@ export class ManagedInstance implements RunOwner {
   }
 
   private waitForOutcome(waitMs: number, overtaken: () => boolean, verb: OperationVerb): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const settle = (outcome: () => void): void => {
-        clearTimeout(timer);
-        this.watchers.delete(look);
-        outcome();
-      };
-      const look = (): void => {
-        if (overtaken()) settle(() => reject(new OvertakenError(`The ${verb} was overtaken by a stop`)));
-        else if (this.status === "running") settle(resolve);
-        else if (this.status === "failed") {
-          const reason = this.observed.error_message ?? "unknown reason";
-          settle(() => reject(new OperationFailedError(verb, reason)));
-        }
-      };
-      const timer = setTimeout(() => settle(resolve), waitMs);
-      this.watchers.add(look);
-      look();
-    });
+    return this.watchers.until(() => {
+      if (overtaken()) throw new OvertakenError(`The ${verb} was overtaken by a stop`);
+      if (this.status === "failed")
+        throw new OperationFailedError(verb, this.observed.error_message ?? "unknown reason");
+      return this.status === "running";
+    }, waitMs);
   }
 
   /** @param again whether a stop that is already under way is hurried */
@@ -425,13 +392,7 @@ export class ManagedInstance implements RunOwner {
     const { run } = this;
     if (run === null) return;
     const limit = this.host.stopTimeout + STOP_SLACK_MS;
-    let timer: Timer | undefined;
-    const late = new Promise<true>((resolve) => {
-      timer = setTimeout(() => resolve(true), limit);
-    });
-    const timedOut = await Promise.race([run.done.then(() => false), late]);
-    clearTimeout(timer);
-    if (timedOut)
+    if (await isLate(run.done, limit))
       throw new OperationFailedError(verb, this.observed.error_message ?? `it has not ended within ${limit / 1000} s`);
   }
 
