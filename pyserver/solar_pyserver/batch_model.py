@@ -161,13 +161,16 @@ def _turns(rotary: Any, layer_type: str | None, context: int) -> bool:
 
     def angles(positions: list[int]) -> Tensor:
         ids = torch.tensor([positions], device=buffer.device)
-        return torch.stack([part[:, :3].clone() for part in rotary(states, position_ids=ids, **which)])
+        turned = rotary(states, position_ids=ids, **which)
+        parts = (turned,) if isinstance(turned, Tensor) else turned
+        return torch.stack([part[:, :3].clone() for part in parts])
 
     try:
         alone = angles([0, 1, 2])
         beside = angles([0, 1, 2, max(3, context - 1)])
         # The last one leaves the module as it was.
-        return not torch.equal(alone, beside) or not torch.equal(alone, angles([0, 1, 2]))
+        again = angles([0, 1, 2])
+        return not torch.equal(alone, beside) or not torch.equal(alone, again)
     except Exception:
         # One that takes its positions in another form is judged by what it says of itself.
         said = str(getattr(rotary, "rope_type", ""))

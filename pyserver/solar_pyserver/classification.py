@@ -199,15 +199,19 @@ class ClassificationEngine:
                 return
             for request in {item.request: None for item in batch if not item.request.cancelled}:
                 self._fail(request, error)
+            for request in {item.request: None for item in batch if item.request.cancelled}:
+                self._end(request, "cancelled")
             self._items = [item for item in self._items if not item.request.cancelled]
             return
         for item, values in zip(batch, scores, strict=True):
             request = item.request
             request.scores[item.index] = values
             request.missing -= 1
-            if request.missing == 0 and not request.cancelled:
-                self._end(request, "stop")
-                self._outbox.append((request, None))
+            if request.missing == 0:
+                # One whose client has left meanwhile is over all the same.
+                self._end(request, "cancelled" if request.cancelled else "stop")
+                if not request.cancelled:
+                    self._outbox.append((request, None))
 
     def _fail(self, request: ClassifyRequest, error: Exception) -> None:
         self._events.error(f"task {request.task}: {one_line(error)}")

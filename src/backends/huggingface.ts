@@ -10,9 +10,9 @@ type Config = HuggingFaceCausalConfig | HuggingFaceClassificationConfig;
 
 /**
  * Seconds in which the server lets running requests finish. It says good-bye to the rest and ends by
- * itself only if that is over before SIGKILL comes: two seconds before, or a fifth of a short time.
+ * itself only if that is over before SIGKILL comes: two seconds before, or half of a short time.
  */
-const shutdownSeconds = (stopTimeout: number): number => Math.max(stopTimeout - 2000, stopTimeout * 0.8) / 1000;
+const shutdownSeconds = (stopTimeout: number): number => Math.max(stopTimeout - 2000, stopTimeout / 2) / 1000;
 
 const commonFlags = (config: Config, context: LaunchContext): string[] => [
   ...["--model", config.model_id],

@@ -5,7 +5,7 @@ import {
   instance as instanceSchema,
 } from "../contract/instance.ts";
 import type { ListedInstance } from "../contract/instance-facts.ts";
-import type { Answer, Api } from "./api.ts";
+import { type Answer, type Api, RefusedError } from "./api.ts";
 import { instancePath, operate } from "./calls.ts";
 import type { Cli, OutputOptions } from "./cli.ts";
 import { changesBetween, changeText, rebased } from "./config-diff.ts";
@@ -170,7 +170,10 @@ export class Editing {
       return done;
     } catch (error) {
       const end = await operate(this.api, id, "start", 0, deadlineIn(START_AGAIN_MS).signal).then(
-        () => `${name} is started again as it was`,
+        () =>
+          error instanceof RefusedError
+            ? `${name} is started again as it was`
+            : `${name} is started again; whether it was changed, see: solar-host ctl get ${asWord(name)}`,
         () => `${name} is stopped: ${start}`,
       );
       this.unfinished.delete(name);

@@ -31,7 +31,13 @@ let slowCheck: Timer | null = null;
 const checkSlowly = (check: () => void): void => {
   slowlyChecked.add(check);
   slowCheck ??= setInterval(() => {
-    for (const each of [...slowlyChecked]) each();
+    for (const each of [...slowlyChecked]) {
+      try {
+        each();
+      } catch {
+        // One that cannot be read has said so at its own event, and is no reason to leave out the others.
+      }
+    }
   }, SLOW_CHECK_MS);
 };
 
@@ -54,6 +60,7 @@ export class FileFollower {
   private watcher: FSWatcher | null = null;
   private poll: Timer | null = null;
   private emptyPolls = 0;
+  private started = false;
   private inBurst = false;
   private readonly check = (): void => this.readTurn();
   private turn: NodeJS.Immediate | null = null;
@@ -94,8 +101,10 @@ export class FileFollower {
     return this.poll === null;
   }
 
-  /** Begins to follow; bytes already there come first. */
+  /** Begins to follow; bytes already there come first. Safe to call again. */
   start(): void {
+    if (this.started || this.closed) return;
+    this.started = true;
     if (this.options.slowCheck !== false) checkSlowly(this.check);
     this.armWatch();
     this.startPolling();
@@ -157,7 +166,14 @@ export class FileFollower {
 
   private pollOnce(): void {
     this.emptyPolls += 1;
-    this.readTurn();
+    try {
+      this.readTurn();
+    } catch (error) {
+      // What cannot be read now is tried again at the next event or slow check, not every few milliseconds.
+      this.inBurst = false;
+      this.stopPolling();
+      throw error;
+    }
     if (this.emptyPolls > EMPTY_POLLS && !this.inBurst) this.stopPolling();
   }
 

@@ -8,6 +8,8 @@ export class SizeCap {
   private canFree = true;
   /** That it cannot be done is said once, until it can. */
   private told = false;
+  /** Where it could not be done: not before the file has grown to that offset is it tried again. */
+  private failed: { file: string; again: number } | null = null;
 
   constructor(
     private readonly settings: Pick<LogSettings, "maxBytes" | "freeHead">,
@@ -18,7 +20,7 @@ export class SizeCap {
   enforce({ segment, index, nextLineOffset: end }: LiveFile): void {
     const { maxBytes } = this.settings;
     const held = end - segment.held_offset;
-    if (!this.canFree || held <= maxBytes + maxBytes / 4) return;
+    if (!this.canFree || held <= maxBytes + maxBytes / 4 || this.isTooSoon(segment.file, end)) return;
     let entry = index.beforeOffset(end - maxBytes);
     if (entry !== null && held < 2 * maxBytes) {
       // Whoever is reading there gets some more room before the lines go.
@@ -41,7 +43,10 @@ export class SizeCap {
       if (!this.told) this.owner.warn(`cannot cap ${segment.file}: ${String(error)}`);
       this.told = true;
     }
+    this.failed = null;
     if (isFreed) return;
+    // Not at each line that comes: what is in the way stays so for a while.
+    this.failed = { file: segment.file, again: end + maxBytes / 4 };
     // What was not freed is still held.
     Object.assign(segment, { held_offset, held_seq });
     try {
@@ -49,6 +54,10 @@ export class SizeCap {
     } catch {
       // The record says that some lines are gone which are there; the next one that can be written says otherwise.
     }
+  }
+
+  private isTooSoon(file: string, end: number): boolean {
+    return this.failed?.file === file && end < this.failed.again;
   }
 
   private freeHead(path: string, bytes: number): boolean {

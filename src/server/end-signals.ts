@@ -33,6 +33,9 @@ export const untilAskedToEnd = (
       }
       asked = true;
       journal.info(`${signal}: ${keepInstances ? "leaving the instances running" : "stopping every instance"}`);
-      void supervisor.shutDown(keepInstances).then(done);
+      supervisor.shutDown(keepInstances).then(done, (error: unknown) => {
+        journal.error(`unexpected error: ${String(error)}`);
+        done(false);
+      });
     });
   });

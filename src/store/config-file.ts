@@ -169,11 +169,13 @@ export class ConfigFile {
 
   /** Resolves when what is true now is on the disk. */
   save(): Promise<void> {
+    // It has not looked at what is true yet, and two writes never go on at once.
+    if (this.next !== null) return this.next;
     if (this.current === null) {
       this.current = this.write();
       return this.current;
     }
-    this.next ??= this.current
+    this.next = this.current
       // Whoever could not save takes back what was not saved before it is written all the same.
       .catch(() => new Promise<void>((resolve) => setImmediate(resolve)))
       .then(() => {

@@ -115,19 +115,18 @@ export class ManagedInstance implements RunOwner {
     this.desired = status !== "stopping" || restart ? "running" : "stopped";
   }
 
-  /** What had been running when the last daemon died, and has died since: a crash like any other. */
+  /**
+   * What had been running when the last daemon died, and has died since: a crash like any other, but that a boot
+   * starts what should run. It is the next crash then that may be one too many.
+   */
   async foundDead({ crashes, started_at }: Pick<LaunchRecord, "crashes" | "started_at">): Promise<void> {
     await this.openLog();
     const lines = backendOf(this.config).reasonLines(this.log.lastLines(REASON_LINES));
     const reason = ["the model server ended while no daemon ran", ...lines].join(": ");
     const last = this.log.read(this.log.nextSeq - 1, 1, null).entries.at(-1)?.timestamp ?? started_at;
     const ranFor = Math.max(0, Date.parse(last) - Date.parse(started_at));
-    this.crash = judge(
-      { ran: true, failedAttempts: 0, crashes },
-      { reason, final: false, ranFor },
-      this.host.policy,
-      0,
-    );
+    const tally = { ran: true, failedAttempts: 0, crashes: Math.min(crashes, this.host.policy.maxCrashes - 2) };
+    this.crash = judge(tally, { reason, final: false, ranFor }, this.host.policy, 0);
   }
 
   /** Takes over what an earlier daemon left running. */
@@ -158,6 +157,7 @@ export class ManagedInstance implements RunOwner {
   /** Resolves when nothing of it is left. A second call does not wait for the grace time. */
   async stop(): Promise<void> {
     this.stops += 1;
+    this.crash = null;
     this.desired = "stopped";
     // The signal goes out before the disk is waited for.
     this.requestStop(true);
@@ -169,7 +169,8 @@ export class ManagedInstance implements RunOwner {
     const { stops } = this;
     // It should run all the while: a daemon that dies in the middle leaves that to the next one. Where that cannot
     // be stored, what runs is left alone.
-    if (this.desired !== "running") await this.wishToRun();
+    if (this.desired !== "running") await this.wishToRun(stops);
+    if (this.stops !== stops) throw new OvertakenError("The restart was overtaken by a stop");
     this.requestStop(false);
     await this.whenStopped("restart");
     await this.startAfter(stops, waitMs, "restart");
@@ -200,6 +201,7 @@ export class ManagedInstance implements RunOwner {
       await this.atRest("delete");
       await remove();
       this.removed = true;
+      this.keeper.drop();
       this.log.forget();
     });
   }
@@ -251,19 +253,17 @@ export class ManagedInstance implements RunOwner {
   /** Makes what earlier daemons read of it known: lines, state and generations. */
   async openLog(): Promise<void> {
     await this.log.open();
-    if (this.run !== null) return;
+    if (this.run !== null) {
+      // One that was taken over while its log could not be read is followed from here on.
+      this.log.follow();
+      return;
+    }
     await this.log.finish();
     this.tracker.end();
   }
 
   /** Starts it at boot; how that ends shows in its status. */
   startAtBoot(): void {
-    const { crash } = this;
-    if (crash?.type === "give-up") {
-      const observed = { error_message: crash.message, retry_count: crash.count };
-      this.change("fail", crash.message, observed);
-      return;
-    }
     this.start(0).catch((error) =>
       this.host.journal.warn(`cannot start ${this.config.alias}: ${(error as Error).message}`, { instance: this.id }),
     );
@@ -336,12 +336,12 @@ export class ManagedInstance implements RunOwner {
     await this.waitForOutcome(Math.max(0, waitMs - (performance.now() - began)), overtaken, verb);
   }
 
-  private async wishToRun(): Promise<void> {
+  private async wishToRun(stops: number): Promise<void> {
     this.desired = "running";
     try {
       await this.save();
     } catch (error) {
-      this.desired = "stopped";
+      if (this.stops === stops) this.desired = "stopped";
       throw error;
     }
   }

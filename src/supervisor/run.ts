@@ -39,6 +39,7 @@ export interface RunOwner {
 export const REASON_LINES = 400;
 /** What a dead leader left behind is not asked for long. */
 const LEFTOVER_GRACE_MS = 2000;
+const TERMINATE_AGAIN_MS = 500;
 
 const signsOfWork = ({ tracker, log }: Pick<RunOwner, "tracker" | "log">): SignsOfWork => ({
   get busy() {
@@ -60,7 +61,7 @@ const IDLE_PROCESS: Partial<Observed> = { port: null, pid: null, started_at: nul
  */
 export class Run {
   readonly done: Promise<void>;
-  private readonly outlived = Promise.withResolvers<false>();
+  private outlived = Promise.withResolvers<false>();
   readonly hint = new ReadyHint();
   private readonly backend: Backend;
   private readonly ended = new AbortController();
@@ -309,16 +310,10 @@ export class Run {
     const server = this.process;
     if (server !== null) {
       // Its record stays until nothing of it is left, so that no daemon's death leaves an orphan.
-      await terminate(
-        targetOf(server),
-        graceMs,
-        () => this.escalated,
-        (message, outlived) => {
-          this.owner.change(null, message, { error_message: message });
-          if (outlived) this.outlived.resolve(false);
-        },
-      );
+      await this.terminate(server, graceMs);
       this.process = null;
+      // What outlived SIGKILL for a while has gone all the same.
+      this.outlived = Promise.withResolvers<false>();
     }
     try {
       await this.owner.log.finish();
@@ -333,6 +328,22 @@ export class Run {
     if (this.port !== null && !(again && this.owner.config.port === this.port)) {
       this.host.ports.release(this.port, this.owner.id);
       this.port = null;
+    }
+  }
+
+  /** Goes on until nothing of it is left, also where it cannot be looked for now: too many files may be open, say. */
+  private async terminate(server: ServerProcess, graceMs: number): Promise<void> {
+    const onStuck = (message: string, outlived: boolean): void => {
+      this.owner.change(null, message, { error_message: message });
+      if (outlived) this.outlived.resolve(false);
+    };
+    for (;;) {
+      try {
+        return await terminate(targetOf(server), graceMs, () => this.escalated, onStuck);
+      } catch (error) {
+        this.host.journal.warn(`cannot end process ${server.pid} yet: ${String(error)}`, { instance: this.owner.id });
+        await new Promise((resolve) => setTimeout(resolve, TERMINATE_AGAIN_MS));
+      }
     }
   }
 

@@ -67,6 +67,13 @@ export class StateKeeper {
     this.closed = true;
   }
 
+  /** Of one that is deleted nothing is kept. */
+  drop(): void {
+    if (this.timer !== null) clearTimeout(this.timer);
+    this.timer = null;
+    this.closed = true;
+  }
+
   private flush(): void {
     if (this.timer !== null) clearTimeout(this.timer);
     this.timer = null;

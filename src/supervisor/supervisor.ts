@@ -8,6 +8,8 @@ import { type InstanceOwner, ManagedInstance } from "./instance.ts";
 import { findProcess, type ServerProcess } from "./server-process.ts";
 import { killAll, killStragglers, strangersTo, targetOf, terminate } from "./termination.ts";
 
+const LOG_AGAIN_MS = 1000;
+
 /** All instances of the daemon: which there are, what happens to them at boot and at its end. */
 export class Supervisor implements InstanceOwner {
   private readonly instances = new Map<string, ManagedInstance>();
@@ -184,8 +186,17 @@ export class Supervisor implements InstanceOwner {
     } catch (error) {
       // It serves all the same, and whether it is watched must not depend on what can be read of its past.
       this.warnOfLog(instance, error);
+      this.followLater(instance);
     }
     instance.adopt(server);
+  }
+
+  /** The log of one that was taken over is tried until it can be read, or there is nothing to follow any more. */
+  private followLater(instance: ManagedInstance): void {
+    const again = (): void => {
+      instance.openLog().catch(() => setTimeout(again, LOG_AGAIN_MS).unref());
+    };
+    setTimeout(again, LOG_AGAIN_MS).unref();
   }
 
   private warnOfLog({ id, config }: ManagedInstance, error: unknown): void {
@@ -194,20 +205,31 @@ export class Supervisor implements InstanceOwner {
 
   /** What this folder's daemons started and no record tells of: the record was damaged, or removed. */
   private async endUnknown(): Promise<void> {
-    const known = this.host.launches.ids().flatMap((id) => this.host.launches.read(id)?.mark ?? []);
-    const unknown = strangersTo(known, this.host.folder);
+    // Looked up each time: one that is taken over may be started again meanwhile.
+    const find = (): number[] => {
+      const marks = this.host.launches.ids().flatMap((id) => this.host.launches.read(id)?.mark ?? []);
+      return strangersTo(marks, this.host.folder);
+    };
+    const unknown = find();
     if (unknown.length === 0) return;
     const pids = unknown.join(", ");
     this.host.journal.warn(`processes ${pids} were started from here and no record tells of them; they are ended`);
-    await killAll(() => strangersTo(known, this.host.folder));
+    await killAll(find);
   }
 
   /** A process of an instance that is no longer in the configuration. */
   private async endOrphan(id: string, server: ServerProcess): Promise<void> {
     this.host.journal.warn(`process ${server.pid} belongs to an instance that is gone; it is ended`, { instance: id });
-    const onStuck = (message: string): void => this.host.journal.warn(message, { instance: id });
-    await terminate(targetOf(server), this.host.stopTimeout, () => false, onStuck);
-    this.host.launches.remove(id);
+    const stuck = Promise.withResolvers<void>();
+    const onStuck = (message: string, outlived: boolean): void => {
+      this.host.journal.warn(message, { instance: id });
+      if (outlived) stuck.resolve();
+    };
+    const gone = terminate(targetOf(server), this.host.stopTimeout, () => this.ending, onStuck)
+      .then(() => this.host.launches.remove(id))
+      .catch((error: unknown) => this.host.journal.warn(`cannot end process ${server.pid}: ${String(error)}`));
+    // One that outlives SIGKILL keeps its record, and does not keep the daemon from booting.
+    await Promise.race([gone, stuck.promise]);
   }
 }
 

@@ -61,7 +61,7 @@ describe("starting the Python server", () => {
   test.each([
     [60_000, "58"],
     [10_000, "8"],
-    [1000, "0.8"],
+    [3000, "1.5"],
     [0, "0"],
   ])("with %d ms until SIGKILL leaves requests %s s to finish", (stopTimeout, seconds) => {
     const { argv } = huggingfaceClassification.launch(classification(), context({ stopTimeout }));

@@ -302,3 +302,23 @@ def test_a_multi_label_model_has_independent_scores(tmp_path: Path) -> None:
     for values, expected in zip(scores, one_by_one(model, tokenizer, "sigmoid")[:5], strict=True):
         assert values == pytest.approx(expected, abs=1e-5)
     assert any(abs(sum(values) - 1) > 0.01 for values in scores)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_request_whose_client_leaves_during_its_last_batch_is_over_all_the_same(
+    bench: Callable[..., Bench], fails: bool
+) -> None:
+    def score(batch: Sequence[Encoding]) -> list[list[float]]:
+        if fails:
+            raise RuntimeError("no scores")
+        return [[1.0] for _ in batch]
+
+    one = bench(score)
+    one.gate.clear()
+    left = one.ask([{"input_ids": [1, 2]}])
+    wait_for(lambda: left in one.engine._open, "the batch to begin")
+    one.engine.cancel(left)
+    one.gate.set()
+    wait_for(lambda: not one.engine._open, "nothing to be open")
+    assert b"request-end" in one.out.getvalue()
+    assert left not in one.told
