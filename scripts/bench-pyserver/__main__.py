@@ -29,8 +29,6 @@ from typing import Any
 # What /health may take at the 99th percentile while the model works, in milliseconds.
 HEALTH_AIM_MS = 100
 # What a thousand requests may leave in memory after the first ones, in MiB.
-# Requests until the allocator has seen the sizes that batches come in: it keeps what it once had, some 40 MiB.
-MEMORY_WARM_UP = 5500
 GROWTH_AIM_MIB = 10
 
 HERE = Path(__file__).resolve().parent
@@ -218,10 +216,10 @@ def memory(causal: Path, classifier: Path, options: Any) -> None:
         try:
             seen = []
             asked = 0.0
-            while asked < MEMORY_WARM_UP + 1500:
+            while asked < 1500:
                 asked += server.load(16, 1.0, requests)["answers"]
                 seen.append((int(asked), round(server.memory_mib(), 1)))
-            warm = [size for count, size in seen if count >= MEMORY_WARM_UP]
+            warm = [size for count, size in seen if count >= 400]
             shown = "  ".join(f"{count}: {size}" for count, size in (seen[0], seen[len(seen) // 2], seen[-1]))
             growth = warm[-1] - warm[0]
             text = f"MiB after requests  {shown}  growth after warm-up {growth:+.1f} MiB (under {GROWTH_AIM_MIB})"
