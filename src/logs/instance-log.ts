@@ -1,5 +1,6 @@
 import { closeSync, unlinkSync } from "node:fs";
 import { createLogFile } from "./file-name.ts";
+import type { StoredSegment } from "./file-place.ts";
 import { knownSeq, LiveFile, resumeAt } from "./live-file.ts";
 import { LogFiles, type LogReaderPosition } from "./log-files.ts";
 import type { LogOwner, LogSettings } from "./log-owner.ts";
@@ -34,7 +35,7 @@ export class InstanceLog {
   private opening: Promise<void> | null = null;
 
   constructor(
-    segments: readonly SegmentRecord[],
+    segments: readonly StoredSegment[],
     private readonly settings: LogSettings,
     private readonly owner: LogOwner,
   ) {

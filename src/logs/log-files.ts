@@ -1,4 +1,5 @@
 import { unlinkSync } from "node:fs";
+import { fromStored, isOurs, type StoredSegment, toStored } from "./file-place.ts";
 import type { LogOwner, LogSettings } from "./log-owner.ts";
 import { indexPath, type SegmentRecord } from "./segment.ts";
 import { isMissing } from "./unreadable.ts";
@@ -17,11 +18,11 @@ export class LogFiles {
   private keptForReaders: SegmentRecord | null = null;
 
   constructor(
-    segments: readonly SegmentRecord[],
-    private readonly settings: Pick<LogSettings, "indexDir" | "keepFiles">,
+    segments: readonly StoredSegment[],
+    private readonly settings: Pick<LogSettings, "dir" | "home" | "indexDir" | "keepFiles">,
     private readonly owner: Pick<LogOwner, "saveSegments" | "warn">,
   ) {
-    this.segments = [...segments];
+    this.segments = segments.map((segment) => fromStored(segment, settings));
   }
 
   get oldest(): SegmentRecord | null {
@@ -69,7 +70,7 @@ export class LogFiles {
 
   /** @throws where it cannot be written */
   save(): void {
-    this.owner.saveSegments(this.segments);
+    this.store(this.segments);
   }
 
   addReader(reader: LogReaderPosition): () => void {
@@ -102,9 +103,16 @@ export class LogFiles {
 
   private keepOnly(kept: readonly SegmentRecord[]): void {
     const dropped = this.segments.filter((old) => !kept.includes(old));
-    this.owner.saveSegments(kept);
+    this.store(kept);
     this.segments = kept;
-    for (const old of dropped) for (const path of [old.file, this.indexOf(old)]) this.delete(path);
+    for (const old of dropped) {
+      if (isOurs(old.file, this.settings)) this.delete(old.file);
+      this.delete(this.indexOf(old));
+    }
+  }
+
+  private store(segments: readonly SegmentRecord[]): void {
+    this.owner.saveSegments(segments.map((segment) => toStored(segment, this.settings)));
   }
 
   private delete(path: string): void {

@@ -1,9 +1,8 @@
-import type { SegmentRecord } from "./segment.ts";
+import type { LogPlaces, StoredSegment } from "./file-place.ts";
 
 /** What the log of an instance is told, and whom it tells. */
 
-export interface LogSettings {
-  dir: string;
+export interface LogSettings extends LogPlaces {
   indexDir: string;
   /** Lines in memory, and lines of a replay. */
   bufferSize: number;
@@ -15,7 +14,7 @@ export interface LogSettings {
 
 export interface LogOwner {
   /** Makes the record of the files durable. Throws where it cannot. */
-  saveSegments(segments: readonly SegmentRecord[]): void;
+  saveSegments(segments: readonly StoredSegment[]): void;
   /** Lines as they are read, in order; they share one timestamp. */
   onLines(lines: readonly string[], timestamp: string): void;
   warn(message: string): void;

@@ -1,11 +1,12 @@
 import { closeSync, openSync, readSync } from "node:fs";
 import { basename, join } from "node:path";
+import type { StoredSegment } from "./file-place.ts";
 import type { LogEntry } from "./ring.ts";
 import { LineSplitter } from "./splitter.ts";
 import { type IndexEntry, TimeIndex } from "./time-index.ts";
 
 /**
- * One log file of an instance, as it is recorded. Line n of the file has seq `first_seq` + n. One that
+ * One log file of an instance, by its absolute path. Line n of the file has seq `first_seq` + n. One that
  * somebody truncated has a new record: its lines are others then.
  */
 export interface SegmentRecord {
@@ -18,13 +19,14 @@ export interface SegmentRecord {
   held_seq: number;
 }
 
-const isSegment = (value: unknown): value is SegmentRecord => {
-  const { file, first_seq, started_at, held_offset, held_seq } = (value ?? {}) as Record<string, unknown>;
+const isSegment = (value: unknown): value is StoredSegment => {
+  const { file, dir, first_seq, started_at, held_offset, held_seq } = (value ?? {}) as Record<string, unknown>;
   const numbers = [first_seq, held_offset, held_seq].every((number) => Number.isSafeInteger(number));
-  return typeof file === "string" && typeof started_at === "string" && numbers;
+  const texts = typeof file === "string" && file !== "" && typeof started_at === "string";
+  return texts && numbers && (dir === undefined || typeof dir === "string");
 };
 
-export const areSegments = (value: unknown): value is SegmentRecord[] => Array.isArray(value) && value.every(isSegment);
+export const areSegments = (value: unknown): value is StoredSegment[] => Array.isArray(value) && value.every(isSegment);
 
 export const indexPath = (indexDir: string, file: string): string => join(indexDir, `${basename(file)}.idx`);
 

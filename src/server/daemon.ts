@@ -52,6 +52,7 @@ const createHost = (settings: Settings, stateDir: string, journal: DaemonJournal
     journal,
     logs: {
       dir: resolve(settings.LOG_DIR),
+      home: dirname(stateDir),
       indexDir: join(stateDir, "index"),
       bufferSize: settings.LOG_BUFFER_SIZE,
       maxBytes: settings.LOG_MAX_MB * MIB,

@@ -1,5 +1,5 @@
+import type { StoredSegment } from "../logs/file-place.ts";
 import type { LogSettings } from "../logs/instance-log.ts";
-import type { SegmentRecord } from "../logs/segment.ts";
 import type { ProcessIdentity } from "../process/identity.ts";
 import type { PortRegistry } from "../process/ports.ts";
 import type { RecordFolder } from "../store/records.ts";
@@ -50,7 +50,7 @@ export interface Host {
   readonly policy: RestartPolicy;
   readonly journal: Journal;
   readonly logs: LogSettings;
-  readonly segments: RecordFolder<SegmentRecord[]>;
+  readonly segments: RecordFolder<StoredSegment[]>;
   readonly launches: RecordFolder<LaunchRecord>;
   readonly states: RecordFolder<StateRecord>;
   /** The environment that the daemon was started with: what children inherit. */

@@ -46,6 +46,7 @@ class Bench {
   constructor(settings: Partial<LogSettings> = {}, dir = temporaryFolder()) {
     this.settings = {
       dir: join(dir, "logs"),
+      home: dir,
       indexDir: join(dir, "index"),
       bufferSize: 10,
       maxBytes: 1024 * 1024,
@@ -270,7 +271,7 @@ describe("the lines of an instance", () => {
       await bench.start();
       await bench.writeLines(numbered(start * 10, 10));
     }
-    const middle = bench.saved[1]?.file ?? "";
+    const middle = join(bench.settings.dir, bench.saved[1]?.file ?? "");
     unlinkSync(middle);
     const cursor = new LogCursor(bench.log, 0);
     const gaps: unknown[] = [];
@@ -293,7 +294,7 @@ describe("the lines of an instance", () => {
         await bench.writeLines(numbered(start * 10, 10));
       }
       const before = timed(bench.all());
-      const file = bench.saved[0]?.file ?? "";
+      const file = join(bench.settings.dir, bench.saved[0]?.file ?? "");
       const path = what === "log" ? file : indexPath(bench.settings.indexDir, file);
       const cursor = new LogCursor(bench.log, 3);
       const restore = makeUnreadable(path);
