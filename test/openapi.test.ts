@@ -97,6 +97,7 @@ test("every route of the wire contract is described", () => {
     "POST /instances/{id}/restart",
     "POST /instances/{id}/start",
     "POST /instances/{id}/stop",
+    "POST /logs/prune",
     "PUT /instances/{id}",
   ]);
 });

@@ -101,7 +101,7 @@ const positional = async (
   typed: readonly string[],
   begun: string,
 ): Promise<Completion> => {
-  if (NAMED_VERBS.includes(verb)) return await instanceNames(io, typed, begun);
+  if (NAMED_VERBS.includes(verb) && command.name() === verb) return await instanceNames(io, typed, begun);
   if (verb === "completion") return words(SHELLS);
   if (verb === "context" && command.name() === "use") return contextNames(io);
   if (verb === "context" && command.name() === "rm")

@@ -64,6 +64,10 @@ export class InstanceLog {
     return this.files.newest?.file ?? null;
   }
 
+  get fileNames(): string[] {
+    return this.files.names;
+  }
+
   /** The newest `count` lines, oldest first. */
   lastLines(count: number): string[] {
     const from = Math.max(this.ring.firstSeq, this.nextSeq - count);
@@ -134,10 +138,10 @@ export class InstanceLog {
     this.listeners.clear();
   }
 
-  /** For an instance that is deleted: the log files stay for people, what was kept of them for this program goes. */
-  forget(): void {
+  /** Removes its files, for an instance that is deleted together with its log. */
+  remove(): void {
     this.close();
-    this.files.forget();
+    this.files.remove();
   }
 
   /** Calls `listener` after new lines came; returns how to end that. */

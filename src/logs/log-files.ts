@@ -1,4 +1,5 @@
 import { unlinkSync } from "node:fs";
+import { basename } from "node:path";
 import { fromStored, isOurs, type StoredSegment, toStored } from "./file-place.ts";
 import type { LogOwner, LogSettings } from "./log-owner.ts";
 import { indexPath, type SegmentRecord } from "./segment.ts";
@@ -96,23 +97,31 @@ export class LogFiles {
     }
   }
 
-  /** Removes what is kept for this program; the files stay for people. */
-  forget(): void {
-    for (const segment of this.segments) this.delete(this.indexOf(segment));
+  /** Names of the files. */
+  get names(): string[] {
+    return this.segments.map(({ file }) => basename(file));
+  }
+
+  /** Removes all of it. */
+  remove(): void {
+    for (const segment of this.segments) this.removeFile(segment);
+    this.segments = [];
   }
 
   private keepOnly(kept: readonly SegmentRecord[]): void {
     const dropped = this.segments.filter((old) => !kept.includes(old));
     this.store(kept);
     this.segments = kept;
-    for (const old of dropped) {
-      if (isOurs(old.file, this.settings)) this.delete(old.file);
-      this.delete(this.indexOf(old));
-    }
+    for (const old of dropped) this.removeFile(old);
   }
 
   private store(segments: readonly SegmentRecord[]): void {
     this.owner.saveSegments(segments.map((segment) => toStored(segment, this.settings)));
+  }
+
+  private removeFile(segment: SegmentRecord): void {
+    if (isOurs(segment.file, this.settings)) this.delete(segment.file);
+    this.delete(this.indexOf(segment));
   }
 
   private delete(path: string): void {

@@ -5,6 +5,7 @@ import type { Supervisor } from "../supervisor/supervisor.ts";
 import { addDocs } from "./docs.ts";
 import { answerError, answerInvalid } from "./errors.ts";
 import { addInstanceRoutes } from "./routes/instances.ts";
+import { addLogRoutes } from "./routes/logs.ts";
 import { addObservationRoutes } from "./routes/observation.ts";
 import { addOperationRoutes } from "./routes/operations.ts";
 import { addSystemRoutes } from "./routes/system.ts";
@@ -38,6 +39,7 @@ export const createApp = ({ supervisor, readMemory, startWaitMs, report }: AppOp
   addInstanceRoutes(app, supervisor);
   addOperationRoutes(app, supervisor, startWaitMs);
   addObservationRoutes(app, supervisor);
+  addLogRoutes(app, supervisor);
   addDocs(app);
   return app;
 };

@@ -5,6 +5,7 @@ import { type FieldError, toFieldError } from "../contract/index.ts";
 import {
   InstanceActiveError,
   InstanceNotFoundError,
+  NotPrunedError,
   NotSavedError,
   OperationFailedError,
   OvertakenError,
@@ -17,7 +18,8 @@ const statusOf = (error: unknown): ContentfulStatusCode | null => {
   if (error instanceof InstanceNotFoundError) return 404;
   if (error instanceof InstanceActiveError) return 400;
   if (error instanceof OvertakenError) return 409;
-  if (error instanceof OperationFailedError || error instanceof NotSavedError) return 500;
+  if (error instanceof OperationFailedError || error instanceof NotSavedError || error instanceof NotPrunedError)
+    return 500;
   if (error instanceof ShuttingDownError) return 503;
   if (error instanceof HTTPException) return error.status as ContentfulStatusCode;
   return null;

@@ -67,6 +67,8 @@ export const exampleInstance = {
   log_file: "/srv/solar-host/logs/llama-3_8b_1769860800.log",
 };
 
+export const examplePrunedLogs = { removed: ["llama-3_8b_1769860800.log"], freed_bytes: 1_048_576 };
+
 export const exampleAnswer = (done: string) => ({
   instance: exampleInstance,
   message: `Instance ${id} ${done} successfully`,

@@ -35,6 +35,13 @@ export class NotSavedError extends Error {
   }
 }
 
+/** Log files of deleted instances could not be removed, or not be told from others. */
+export class NotPrunedError extends Error {
+  constructor(cause: unknown) {
+    super(`Cannot prune the logs: ${cause instanceof Error ? cause.message : String(cause)}`);
+  }
+}
+
 /** The daemon is ending. */
 export class ShuttingDownError extends Error {
   constructor() {

@@ -194,15 +194,20 @@ export class ManagedInstance implements RunOwner {
     });
   }
 
-  /** Runs `remove` with nothing else going on. @throws InstanceActiveError */
-  remove(remove: () => Promise<void>): Promise<void> {
+  /**
+   * Runs `remove` with nothing else going on.
+   * @param withLogs whether its log files go too
+   * @throws InstanceActiveError
+   */
+  remove(remove: () => Promise<void>, withLogs: boolean): Promise<void> {
     return this.enqueue(async () => {
       this.refuseRemoved();
       await this.atRest("delete");
       await remove();
       this.removed = true;
       this.keeper.drop();
-      this.log.forget();
+      if (withLogs) this.log.remove();
+      else this.log.close();
     });
   }
 

@@ -1,8 +1,10 @@
 import { randomUUID } from "node:crypto";
-import type { Instance, InstanceConfig } from "../contract/index.ts";
+import { basename } from "node:path";
+import type { Instance, InstanceConfig, PrunedLogs } from "../contract/index.ts";
+import { pruneLogs } from "../logs/leftover.ts";
 import { bootId } from "../process/identity.ts";
 import { type ConfigFile, idsOf, type LoadedConfig, type StoredInstance } from "../store/config-file.ts";
-import { InstanceNotFoundError, NotSavedError, ShuttingDownError } from "./errors.ts";
+import { InstanceNotFoundError, NotPrunedError, NotSavedError, ShuttingDownError } from "./errors.ts";
 import type { Host, LaunchRecord } from "./host.ts";
 import { type InstanceOwner, ManagedInstance } from "./instance.ts";
 import { findProcess, type ServerProcess } from "./server-process.ts";
@@ -94,7 +96,8 @@ export class Supervisor implements InstanceOwner {
     return instance.view;
   }
 
-  async delete(id: string): Promise<Instance> {
+  /** @param withLogs whether its log files go too */
+  async delete(id: string, withLogs = false): Promise<Instance> {
     const instance = this.get(id);
     await instance.remove(async () => {
       this.leaving.add(id);
@@ -108,10 +111,38 @@ export class Supervisor implements InstanceOwner {
       this.instances.delete(id);
       this.listing = null;
       this.forget(id);
-    });
+    }, withLogs);
     this.onRemoved(id);
-    this.host.journal.info(`${instance.config.alias}: deleted`, { instance: id });
+    const { alias } = instance.config;
+    const logs = withLogs ? ", with its logs" : "";
+    this.host.journal.info(`${alias}: deleted${logs}`, { instance: id });
     return instance.view;
+  }
+
+  /**
+   * Removes the log files of instances that were deleted.
+   * @throws NotPrunedError where the files of an instance are not known, or one cannot be removed
+   */
+  pruneLogs(dryRun: boolean): PrunedLogs {
+    try {
+      const pruned = pruneLogs(this.host.logs, this.heldLogs(), dryRun);
+      const { removed, freed_bytes } = pruned;
+      if (!dryRun) this.host.journal.info(`${removed.length} log files of deleted instances removed`, { freed_bytes });
+      return pruned;
+    } catch (error) {
+      throw new NotPrunedError(error);
+    }
+  }
+
+  /** Names of the log files that belong to an instance, one whose entry cannot be read included. */
+  private heldLogs(): Set<string> {
+    const others = this.host.segments.ids().filter((id) => !this.instances.has(id));
+    const recorded = others.flatMap((id) => {
+      const segments = this.host.segments.read(id);
+      if (segments === null) throw new Error(`the record of the log files of ${id} is damaged`);
+      return segments.map(({ file }) => basename(file));
+    });
+    return new Set([...recorded, ...this.list().flatMap(({ log }) => log.fileNames)]);
   }
 
   /**

@@ -16,6 +16,7 @@ import { join } from "node:path";
 import { firstSeqFor, LogCursor, readPage } from "../../src/logs/cursor.ts";
 import { FileFollower } from "../../src/logs/follower.ts";
 import { InstanceLog, type LogSettings } from "../../src/logs/instance-log.ts";
+import { pruneLogs } from "../../src/logs/leftover.ts";
 import type { LogEntry } from "../../src/logs/ring.ts";
 import { indexPath, type SegmentRecord } from "../../src/logs/segment.ts";
 import { LogUnreadableError } from "../../src/logs/unreadable.ts";
@@ -460,17 +461,35 @@ describe("somebody who writes faster than lines are read", () => {
 });
 
 describe("the log of a deleted instance", () => {
-  test("stays on the disk for people; what was kept of it for this program goes", async () => {
-    const bench = new Bench();
-    for (let start = 0; start < 2; start++) {
-      await bench.start();
-      await bench.writeLines(["a"]);
+  const held = ({ settings }: Bench): number[] =>
+    [settings.dir, settings.indexDir].map((dir) => readdirSync(dir).length);
+
+  test("stays on the disk with its index, until it is removed or pruned", async () => {
+    for (const end of ["remove", "prune"]) {
+      const bench = new Bench();
+      for (let start = 0; start < 2; start++) {
+        await bench.start();
+        await bench.writeLines(["a"]);
+      }
+      expect(pruneLogs(bench.settings, new Set(bench.log.fileNames), false).removed).toEqual([]);
+      bench.log.close();
+      expect(held(bench)).toEqual([2, 2]);
+      if (end === "remove") bench.log.remove();
+      else expect(pruneLogs(bench.settings, new Set(), false).removed).toHaveLength(2);
+      expect(held(bench)).toEqual([0, 0]);
+      expect(bench.warnings).toEqual([]);
     }
-    expect(readdirSync(bench.settings.indexDir)).toHaveLength(2);
-    bench.log.forget();
-    expect(readdirSync(bench.settings.indexDir)).toEqual([]);
-    expect(readdirSync(bench.settings.dir)).toHaveLength(2);
-    expect(bench.warnings).toEqual([]);
+  });
+
+  test("stays known where LOG_DIR is away for a while, an unmounted disk say", async () => {
+    const bench = new Bench();
+    await bench.start();
+    await bench.writeLines(["a"]);
+    bench.log.close();
+    renameSync(bench.settings.dir, `${bench.settings.dir}-away`);
+    expect(pruneLogs(bench.settings, new Set(), false).removed).toEqual([]);
+    renameSync(`${bench.settings.dir}-away`, bench.settings.dir);
+    expect(pruneLogs(bench.settings, new Set(), false).removed).toHaveLength(1);
   });
 });
 

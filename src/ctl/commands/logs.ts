@@ -10,6 +10,7 @@ import { type LogPiece, type LogStart, newestSeq, readLog, seqBefore } from "../
 import { LogPrinter } from "../log-printer.ts";
 import { nameOf } from "../names.ts";
 import { parseMoment } from "../time.ts";
+import { addPrune } from "./logs-prune.ts";
 
 interface LogsOptions {
   all?: true;
@@ -202,4 +203,5 @@ Examples:
   $ solar-host ctl logs -f --tail 0 --json llama | jq -r .line`,
     )
     .action(cli.action((names: string[], options: LogsOptions) => run(cli, command, names, options)));
+  addPrune(command, cli);
 };

@@ -11,6 +11,7 @@ import { isAtRest } from "../status.ts";
 interface RmOptions extends OutputOptions {
   all?: true;
   force?: true;
+  logs?: true;
   yes?: true;
 }
 
@@ -23,26 +24,29 @@ const stillRuns = ({ status }: ListedInstance, name: string): CtlError =>
 const mayDelete = async (cli: Cli, names: readonly string[], options: RmOptions): Promise<boolean> => {
   if (options.yes || options.force || !cli.io.stdin.terminal || names.length === 0) return true;
   const { confirm } = await import("../prompt.ts");
-  return await confirm(cli.io, `Delete ${names.join(", ")}? Log files stay.`);
+  const logs = options.logs ? "Their log files go too." : "Log files stay.";
+  return await confirm(cli.io, `Delete ${names.join(", ")}? ${logs}`);
 };
 
-const remove = async (api: Api, instance: ListedInstance) => {
+const remove = async (api: Api, instance: ListedInstance, withLogs: boolean) => {
   if (!isAtRest(instance.status)) await operate(api, instance.id, "stop");
-  return await deleteInstance(api, instance.id);
+  return await deleteInstance(api, instance.id, withLogs);
 };
 
 export const define = (command: Command, cli: Cli): void => {
   addConnection(addQuiet(addJson(addNames(command), "what the API answers, an array for several")))
     .option("-f, --force", "a running one too: it is stopped first. Asks nothing")
+    .option("--logs", "its log files too")
     .option("-y, --yes", "ask nothing")
     .addHelpText(
       "after",
       `
-Log files stay. It asks on a terminal only.
+Log files stay without --logs; 'solar-host ctl logs prune' removes them later. It asks on a terminal only.
 
 Examples:
   $ solar-host ctl rm llama
-  $ solar-host ctl rm --force llama mistral`,
+  $ solar-host ctl rm --force llama mistral
+  $ solar-host ctl rm --logs llama`,
     )
     .action(
       cli.action(async (names: string[], options: RmOptions) => {
@@ -67,9 +71,12 @@ Examples:
         }
         const removed = new Map<string, { raw: unknown; instance: ListedInstance }>();
         const end = await cli.each(doable, async (instance) => {
-          const { raw, value } = await remove(api, instance);
+          const { raw, value } = await remove(api, instance, options.logs === true);
           removed.set(instance.id, { raw, instance: value.instance });
-          if (!options.quiet && !options.json) io.say(`${nameOf(instance, all)} is deleted`);
+          if (!options.quiet && !options.json)
+            io.say(
+              `${nameOf(instance, all)} is deleted${options.logs ? ", with its log files" : "; its log files stay"}`,
+            );
           return exitCodes.ok;
         });
         const answers = doable.flatMap(({ id }) => removed.get(id) ?? []);

@@ -21,7 +21,7 @@ import {
   shuttingDown,
   tooLarge,
 } from "./answers.ts";
-import { idParam } from "./query.ts";
+import { idParam, yesNo } from "./query.ts";
 
 /** Routes of the instances as they are stored: create, list, edit, delete. */
 
@@ -50,6 +50,8 @@ const body = {
     },
   },
 };
+
+const removeQuery = z.object({ logs: yesNo("Its log files go too") });
 
 const active = (verb: string) =>
   errorAnswer("It is neither stopped nor failed", `Cannot ${verb} running instance. Stop it first.`);
@@ -120,13 +122,14 @@ const routes = {
     tags,
     security,
     summary: "Delete an instance",
-    description: "Its log files stay.",
-    request: { params: idParam },
+    description: "Its log files stay, unless `logs` is true; `POST /logs/prune` removes them later.",
+    request: { params: idParam, query: removeQuery },
     responses: {
       200: jsonAnswer(instanceAnswer, "The instance as it was", exampleAnswer("deleted")),
       400: active("delete"),
       ...guarded,
       404: notFound,
+      422: invalid,
       500: notSaved,
       503: shuttingDown,
     },
@@ -165,7 +168,7 @@ export const addInstanceRoutes = (app: OpenAPIHono, supervisor: Supervisor): voi
   app.openapi(routes.remove, async (c) => {
     const { id } = c.req.valid("param");
     supervisor.refuseAtEnd();
-    const removed = await supervisor.delete(id);
+    const removed = await supervisor.delete(id, c.req.valid("query").logs === true);
     return c.json({ instance: removed, message: `Instance ${id} deleted successfully` }, 200);
   });
 };

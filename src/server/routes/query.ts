@@ -42,6 +42,18 @@ export const whole = (bounds: Bounds, description: string) => numeric("integer",
 export const decimal = (bounds: Bounds, description: string) =>
   numeric("number", /^-?\d+(\.\d+)?$/, bounds, description);
 
+/** Yes or no; absent is no. */
+export const yesNo = (description: string) =>
+  once()
+    .transform((text, context) => {
+      if (text === "true" || text === "1") return true;
+      if (text === "false" || text === "0") return false;
+      context.addIssue({ code: "custom", message: "Input should be true or false" });
+      return z.NEVER;
+    })
+    .optional()
+    .openapi({ type: "boolean", description });
+
 /** Milliseconds since 1970. */
 export const timestamp = (description: string) =>
   once()
