@@ -1,5 +1,5 @@
 import { afterEach } from "bun:test";
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -15,15 +15,40 @@ export const temporaryFolder = (): string => {
   return dir;
 };
 
-/** A file system of its own, with so many KiB; null where nobody may make one. */
-export const tinyDisk = (kib = 64): string | null => {
-  if (process.platform !== "linux" || !isRoot) return null;
+const mountTmpfs = (dir: string, kib: number): boolean =>
+  Bun.spawnSync(["mount", "-t", "tmpfs", "-o", `size=${kib}k`, "tmpfs", dir], { stderr: "ignore" }).exitCode === 0;
+
+let mountable: boolean | null = null;
+
+/** Whether this user may mount a file system: root may, but not in every container. A test that needs it says skipIf. */
+export const canMount = (): boolean => {
+  if (process.platform !== "linux" || !isRoot) return false;
+  if (mountable !== null) return mountable;
+  const dir = mkdtempSync(join(tmpdir(), "solar-host-test-"));
+  mountable = mountTmpfs(dir, 4);
+  if (mountable) Bun.spawnSync(["umount", "--lazy", dir]);
+  rmSync(dir, { recursive: true });
+  return mountable;
+};
+
+/** A file system of its own, with so many KiB. Only where {@link canMount}. */
+export const tinyDisk = (kib = 64): string => {
   const dir = join(temporaryFolder(), "disk");
   mkdirSync(dir);
-  const mount = Bun.spawnSync(["mount", "-t", "tmpfs", "-o", `size=${kib}k`, "tmpfs", dir], { stderr: "ignore" });
-  if (mount.exitCode !== 0) return null;
+  if (!mountTmpfs(dir, kib)) throw new Error(`cannot mount a tmpfs at ${dir}`);
   mounted.push(dir);
   return dir;
+};
+
+/** Writes a file until its disk is full. */
+export const fillDisk = (path: string): void => {
+  for (let size = 512 * 1024; size >= 1; size = Math.floor(size / 2)) {
+    try {
+      writeFileSync(path, Buffer.alloc(size), { flag: "a" });
+    } catch {
+      // So much does not fit any more.
+    }
+  }
 };
 
 /** To be called by each test file: a hook that a shared module sets counts for the first file only that loads it. */
