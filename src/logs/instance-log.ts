@@ -2,6 +2,7 @@ import { closeSync, unlinkSync } from "node:fs";
 import { createLogFile } from "./file-name.ts";
 import type { StoredSegment } from "./file-place.ts";
 import { knownSeq, LiveFile, resumeAt } from "./live-file.ts";
+import { addNote } from "./log-disk.ts";
 import { LogFiles, type LogReaderPosition } from "./log-files.ts";
 import type { LogOwner, LogSettings } from "./log-owner.ts";
 import { type LogEntry, LogRing } from "./ring.ts";
@@ -113,6 +114,11 @@ export class InstanceLog {
   /** Follows the newest file from where it was read to. */
   follow(): void {
     this.live?.follow();
+  }
+
+  /** Leaves a line of the daemon's in the file that the server writes to. @throws where it cannot be written */
+  note(text: string): void {
+    if (this.live !== null) addNote(this.live.segment.file, text);
   }
 
   /** Reads what the newest file holds by now. */

@@ -1,5 +1,6 @@
 import { realpathSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
+import { LogDisk } from "../logs/log-disk.ts";
 import { areSegments } from "../logs/segment.ts";
 import { PortRegistry } from "../process/ports.ts";
 import { punchHead } from "../process/punch.ts";
@@ -59,6 +60,7 @@ const createHost = (settings: Settings, stateDir: string, journal: DaemonJournal
       keepFiles: settings.LOG_KEEP_FILES,
       freeHead: punchHead,
     },
+    logDisk: new LogDisk(resolve(settings.LOG_DIR)),
     segments: new RecordFolder(join(stateDir, "instances"), ".log.json", true, areSegments, warn),
     launches: new RecordFolder(join(stateDir, "instances"), ".launch.json", false, isLaunchRecord, warn),
     states: new RecordFolder(join(stateDir, "states"), ".json", false, isStateRecord, warn),
@@ -118,6 +120,7 @@ const serve = async (flags: DaemonFlags): Promise<number> => {
     journal.warn(problem),
   );
   journal.info(`solar-host ${version} listens on http://${addressOf(settings.HOST, port)} (docs at /docs)`);
+  supervisor.watchLogDisk();
   supervisor.startWanted();
   setTimeout(releaseBootCode, BOOT_OVER_MS).unref();
 

@@ -1,5 +1,6 @@
 import type { StoredSegment } from "../logs/file-place.ts";
 import type { LogSettings } from "../logs/instance-log.ts";
+import type { LogDisk } from "../logs/log-disk.ts";
 import type { ProcessIdentity } from "../process/identity.ts";
 import type { PortRegistry } from "../process/ports.ts";
 import type { RecordFolder } from "../store/records.ts";
@@ -50,6 +51,7 @@ export interface Host {
   readonly policy: RestartPolicy;
   readonly journal: Journal;
   readonly logs: LogSettings;
+  readonly logDisk: LogDisk;
   readonly segments: RecordFolder<StoredSegment[]>;
   readonly launches: RecordFolder<LaunchRecord>;
   readonly states: RecordFolder<StateRecord>;

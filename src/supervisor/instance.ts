@@ -93,7 +93,9 @@ export class ManagedInstance implements RunOwner {
   }
 
   get view(): Instance {
-    const { id, config, status, observed, createdAt } = this;
+    const { id, config, status, createdAt } = this;
+    const logProblem = isAtRest(status) ? null : this.host.logDisk.problem;
+    const observed = { ...this.observed, error_message: this.observed.error_message ?? logProblem };
     return viewOf({ id, config, status, observed, createdAt, logFile: this.log.newestFile });
   }
 
@@ -272,6 +274,18 @@ export class ManagedInstance implements RunOwner {
     this.start(0).catch((error) =>
       this.host.journal.warn(`cannot start ${this.config.alias}: ${(error as Error).message}`, { instance: this.id }),
     );
+  }
+
+  /** The disk under its log is full now, or is not any more. */
+  logDiskChanged(note: string | null): void {
+    try {
+      if (note !== null && !isAtRest(this.status)) this.log.note(note);
+    } catch (error) {
+      this.host.journal.warn(
+        `${this.config.alias}: lines of its log are missing, which cannot be noted there: ${String(error)}`,
+      );
+    }
+    this.announce();
   }
 
   saved(): Promise<unknown> {

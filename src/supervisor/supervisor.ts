@@ -11,6 +11,7 @@ import { findProcess, type ServerProcess } from "./server-process.ts";
 import { killAll, killStragglers, strangersTo, targetOf, terminate } from "./termination.ts";
 
 const LOG_AGAIN_MS = 1000;
+const LOG_DISK_MS = 5000;
 
 /** All instances of the daemon: which there are, what happens to them at boot and at its end. */
 export class Supervisor implements InstanceOwner {
@@ -48,6 +49,24 @@ export class Supervisor implements InstanceOwner {
       ({ shouldRun, currentStatus }) => shouldRun && currentStatus !== "starting" && currentStatus !== "running",
     );
     for (const instance of wanted.sort((a, b) => b.config.priority - a.config.priority)) instance.startAtBoot();
+  }
+
+  /** Tells of a full disk under the logs, and of its end, for as long as the daemon runs. */
+  watchLogDisk(): void {
+    const timer = setInterval(() => void this.lookAtLogDisk(), LOG_DISK_MS);
+    timer.unref();
+  }
+
+  private async lookAtLogDisk(): Promise<void> {
+    const { logDisk, journal } = this.host;
+    const change = await logDisk.look();
+    if (change === null) return;
+    const { isFull, since } = change;
+    if (isFull) journal.warn(logDisk.problem ?? "");
+    else journal.info("there is room again on the disk of the logs");
+    const span = `from ${since.toISOString()} to ${new Date().toISOString()}`;
+    const note = isFull ? null : `solar-host: the disk of the logs was full ${span}: lines are missing here`;
+    for (const instance of this.list()) instance.logDiskChanged(note);
   }
 
   list(): ManagedInstance[] {
