@@ -4,7 +4,7 @@
 export const until = async <T>(
   what: string,
   look: () => T | Promise<T>,
-  limitMs = 30_000,
+  limitMs = 55_000,
 ): Promise<Exclude<T, undefined | null | false>> => {
   const began = performance.now();
   let problem: unknown;
