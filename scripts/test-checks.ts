@@ -1,4 +1,4 @@
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { run } from "./test-process.ts";
 import type { Report } from "./test-report.ts";
@@ -26,7 +26,7 @@ export interface Check {
 }
 
 /** After this a check hangs, and is ended. */
-const LIMIT_MS = 20 * 60_000;
+const LIMIT_MS = process.env.SOLAR_TEST_LONG === undefined ? 20 * 60_000 : 4 * 60 * 60_000;
 /** Tests wait for conditions of real processes; after this one is called broken. */
 const TEST_LIMIT_MS = 60_000;
 
@@ -74,6 +74,12 @@ const filesUnder = (folder: string, pattern: RegExp): string[] =>
         .map((name) => join(folder, name))
         .sort()
     : [];
+
+/** Test files that take longer with SOLAR_TEST_LONG. */
+export const longTests = (): string[] =>
+  filesUnder("test", /\.test\.ts$/).filter((path) =>
+    readFileSync(join(root, path), "utf8").includes("process.env.SOLAR_TEST_LONG"),
+  );
 
 const bashScripts = (): string[] =>
   [...new Bun.Glob("scripts/*").scanSync({ cwd: root }), ".ci/run"]

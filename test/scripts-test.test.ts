@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { findChecks } from "../scripts/test-checks.ts";
+import { findChecks, longTests } from "../scripts/test-checks.ts";
 import { run } from "../scripts/test-process.ts";
 import { parseJunit } from "../scripts/test-report.ts";
 import { root } from "./support/paths.ts";
@@ -56,6 +56,13 @@ describe("patterns", () => {
     expect(names("test_text")).toEqual(["pytest"]);
     expect(names("no such thing")).toEqual([]);
   });
+});
+
+test("soak is the tests that have a long form, and nothing else", () => {
+  const files = longTests();
+  expect(files).toContain("test/e2e/chaos.test.ts");
+  expect(files).not.toContain("test/rooms.test.ts");
+  for (const file of files) expect(readFileSync(join(root, file), "utf8")).toMatch(/process\.env\.SOLAR_TEST_LONG/);
 });
 
 describe("a command", () => {
