@@ -5,7 +5,7 @@ import { knownSeq, LiveFile, resumeAt } from "./live-file.ts";
 import { addNote } from "./log-disk.ts";
 import { LogFiles, type LogReaderPosition } from "./log-files.ts";
 import type { LogOwner, LogSettings } from "./log-owner.ts";
-import { type LogEntry, LogRing } from "./ring.ts";
+import { type LogBatch, type LogEntry, LogRing } from "./ring.ts";
 import { type FilePosition, readPast, type SegmentRecord } from "./segment.ts";
 import { SizeCap } from "./size-cap.ts";
 import { TimeIndex } from "./time-index.ts";
@@ -102,7 +102,7 @@ export class InstanceLog {
     };
     try {
       this.files.add(segment);
-      this.live = this.openLive(segment, TimeIndex.open(this.files.indexOf(segment)), 0);
+      this.live = this.openLive(segment, TimeIndex.open(this.files.indexOf(segment)), { seq: this.nextSeq, offset: 0 });
     } catch (error) {
       closeSync(file.fd);
       unlinkSync(file.path);
@@ -214,7 +214,7 @@ export class InstanceLog {
     }
     if (start === "truncated") return this.readAnew(segment, index, known);
     this.ring.restart(start.seq);
-    const live = this.openLive(segment, index, start.offset);
+    const live = this.openLive(segment, index, start);
     this.live = live;
     await live.catchUp();
     if (this.live !== live || this.nextSeq + live.unfinishedLines >= known) return;
@@ -225,15 +225,15 @@ export class InstanceLog {
 
   /** For a file that was truncated while no daemon was there. */
   private async readAnew(segment: SegmentRecord, index: TimeIndex, seq: number): Promise<void> {
-    this.live = this.openLive(segment, index, 0);
+    this.live = this.openLive(segment, index, { seq, offset: 0 });
     this.beginAnew(this.live, seq);
     await this.live.catchUp();
   }
 
-  private openLive(segment: SegmentRecord, index: TimeIndex, offset: number): LiveFile {
-    return new LiveFile(segment, index, offset, {
-      onLines: (live, lines) => {
-        this.take(live, lines);
+  private openLive(segment: SegmentRecord, index: TimeIndex, from: { seq: number; offset: number }): LiveFile {
+    return new LiveFile(segment, index, from.offset, from.seq, {
+      onBatch: (live, batch) => {
+        this.publish(batch);
         this.cap.enforce(live);
       },
       onTruncated: (live) => {
@@ -257,14 +257,9 @@ export class InstanceLog {
     }
   }
 
-  /** Numbers and publishes lines. */
-  private take(live: LiveFile, lines: readonly string[]): void {
-    for (const stamped of live.stamp(lines, this.nextSeq)) this.publish(stamped.lines, stamped.timestamp);
-  }
-
-  private publish(lines: readonly string[], timestamp: string): void {
-    this.ring.append(lines, timestamp);
-    this.owner.onLines(lines, timestamp);
+  private publish(batch: LogBatch): void {
+    this.ring.append(batch);
+    this.owner.onBatch(batch);
     for (const listener of this.listeners) listener();
   }
 }

@@ -1,5 +1,6 @@
 import { statSync } from "node:fs";
 import { FileFollower } from "./follower.ts";
+import type { LogBatch } from "./ring.ts";
 import { type FilePosition, LineClock, type SegmentRecord } from "./segment.ts";
 import { LineSplitter } from "./splitter.ts";
 import type { TimeIndex } from "./time-index.ts";
@@ -11,16 +12,9 @@ const REPLAY_BYTES = 1024 * 1024;
 
 export interface LiveFileOwner {
   /** Whole lines, in order. */
-  onLines(live: LiveFile, lines: string[]): void;
+  onBatch(live: LiveFile, batch: LogBatch): void;
   /** The file was made shorter, by somebody else. */
   onTruncated(live: LiveFile): void;
-}
-
-/** Lines that were read at one time. */
-export interface StampedLines {
-  lines: readonly string[];
-  /** RFC 3339, UTC. */
-  timestamp: string;
 }
 
 export class LiveFile {
@@ -29,15 +23,20 @@ export class LiveFile {
   /** Set while the lines are read that were there before this daemon; knows when earlier ones were read. */
   private catchingUp: LineClock | null = null;
 
-  /** @throws where the file cannot be opened */
+  /**
+   * @param offset where line `seq` begins
+   * @throws where the file cannot be opened
+   */
   constructor(
     public segment: SegmentRecord,
     readonly index: TimeIndex,
     offset: number,
+    /** Number of the next line. */
+    private seq: number,
     private readonly owner: LiveFileOwner,
   ) {
     this.splitter = new LineSplitter(offset);
-    this.follower = new FileFollower(segment.file, offset, (chunk) => owner.onLines(this, this.splitter.push(chunk)), {
+    this.follower = new FileFollower(segment.file, offset, (chunk) => this.emit(this.splitter.push(chunk)), {
       onTruncated: () => owner.onTruncated(this),
     });
   }
@@ -75,33 +74,41 @@ export class LiveFile {
 
   /** Gives out what stands behind the last line end. */
   flush(): void {
-    this.owner.onLines(this, this.splitter.flush());
+    this.emit(this.splitter.flush());
   }
 
   /** The file no longer holds the lines before `seq`: it is read as a new one that begins with that. */
   beginAnew(seq: number): void {
     this.segment = { ...this.segment, first_seq: seq, held_offset: 0, held_seq: seq };
     this.splitter = new LineSplitter(0);
+    this.seq = seq;
     const time = Math.max(this.follower.modified.getTime(), this.index.last?.time ?? 0);
     this.index.restart({ seq, offset: 0, time });
   }
 
-  /** Tells of lines that end where it stands, the first of them line `seq`, when they were read, and notes it in the index. */
-  stamp(lines: readonly string[], seq: number): StampedLines[] {
+  private emit(lines: readonly string[]): void {
+    for (const batch of this.stamp(lines)) this.owner.onBatch(this, batch);
+  }
+
+  /** Numbers lines that end where it stands, tells when they were read, and notes it in the index. */
+  private stamp(lines: readonly string[]): LogBatch[] {
     if (lines.length === 0) return [];
+    const { seq } = this;
+    this.seq += lines.length;
     const known = Math.min(lines.length, Math.max(0, (this.index.last?.seq ?? 0) - seq));
     // A last line without an end, too, may have been read by an earlier daemon already.
     const clock = this.catchingUp ?? (known === 0 ? null : this.clock());
-    const stamped: StampedLines[] =
+    const stamped: LogBatch[] =
       clock === null
         ? []
-        : lines.slice(0, known).map((line, n) => ({ lines: [line], timestamp: clock.timeOf(seq + n) }));
+        : lines.slice(0, known).map((line, n) => ({ seq: seq + n, lines: [line], timestamp: clock.timeOf(seq + n) }));
     if (known === lines.length) return stamped;
     // What came while no daemon read it: the file's own time tells best when.
     const written = clock === null ? Date.now() : this.follower.modified.getTime();
     const time = Math.max(written, this.index.last?.time ?? 0);
     this.index.append({ seq: seq + lines.length, offset: this.nextLineOffset, time });
-    stamped.push({ lines: known === 0 ? lines : lines.slice(known), timestamp: new Date(time).toISOString() });
+    const timestamp = new Date(time).toISOString();
+    stamped.push({ seq: seq + known, lines: known === 0 ? lines : lines.slice(known), timestamp });
     return stamped;
   }
 

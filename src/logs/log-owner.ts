@@ -1,4 +1,5 @@
 import type { LogPlaces, StoredSegment } from "./file-place.ts";
+import type { LogBatch } from "./ring.ts";
 
 /** What the log of an instance is told, and whom it tells. */
 
@@ -15,7 +16,7 @@ export interface LogSettings extends LogPlaces {
 export interface LogOwner {
   /** Makes the record of the files durable. Throws where it cannot. */
   saveSegments(segments: readonly StoredSegment[]): void;
-  /** Lines as they are read, in order; they share one timestamp. */
-  onLines(lines: readonly string[], timestamp: string): void;
+  /** Lines as they are read, in order. */
+  onBatch(batch: LogBatch): void;
   warn(message: string): void;
 }

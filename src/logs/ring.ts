@@ -3,6 +3,15 @@
 /** Long lines must not turn a thousand of them into gigabytes. In UTF-16 units, about bytes. */
 const MAX_UNITS = 32 * 1024 * 1024;
 
+/** Lines that were read at one time, as they go from the file to the ring and to everyone who takes lines. */
+export interface LogBatch {
+  /** Number of the first line; the others count on from it. */
+  seq: number;
+  lines: readonly string[];
+  /** RFC 3339, UTC. */
+  timestamp: string;
+}
+
 export interface LogEntry {
   seq: number;
   /** RFC 3339, UTC. */
@@ -45,9 +54,10 @@ export class LogRing {
     this.units = 0;
   }
 
-  append(lines: readonly string[], timestamp: string): void {
+  /** @param batch goes on where the last one ended */
+  append({ seq, lines, timestamp }: LogBatch): void {
     const skipped = Math.max(0, lines.length - this.capacity);
-    if (skipped > 0) this.restart(this.next + skipped);
+    if (skipped > 0) this.restart(seq + skipped);
     for (const line of skipped > 0 ? lines.slice(skipped) : lines) {
       if (this.next - this.first === this.capacity) this.dropOldest();
       this.slots[this.next % this.capacity] = { seq: this.next, timestamp, line };

@@ -79,7 +79,7 @@ export class ManagedInstance implements RunOwner {
     host.ports.keepFor(this.id, this.config.port);
     this.log = new InstanceLog(host.segments.read(this.id) ?? [], host.logs, {
       saveSegments: (segments) => host.segments.write(this.id, [...segments]),
-      onLines: (lines, timestamp) => this.tracker.readLines(lines, timestamp, this.log.nextSeq - lines.length),
+      onBatch: ({ lines, timestamp, seq }) => this.tracker.readLines(lines, timestamp, seq),
       warn: (message) => host.journal.warn(message, { instance: this.id }),
     });
   }

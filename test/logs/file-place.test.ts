@@ -43,7 +43,7 @@ const logIn = ({ home, logDir = "logs", keepFiles = 10 }: Place): InstanceLog =>
     },
     {
       saveSegments: (segments) => writeFileSync(record, JSON.stringify(segments)),
-      onLines: () => undefined,
+      onBatch: () => undefined,
       warn: () => undefined,
     },
   );

@@ -66,7 +66,7 @@ class Bench {
         if (this.cannotSave) throw new Error("no space left");
         this.saved = structuredClone(segments);
       },
-      onLines: () => undefined,
+      onBatch: () => undefined,
       warn: (message) => this.warnings.push(message),
     });
   }
