@@ -21,37 +21,16 @@ export interface LogStart {
   after: number;
   /** Of those, only the last so many; null is all. */
   tail: number | null;
+  /** Only lines that were read then or later; RFC 3339. */
+  since: string | null;
 }
 
 const readPage = async (
   api: Api,
   id: string,
-  query: Record<string, number | undefined>,
+  query: Record<string, string | number | undefined>,
   signal?: AbortSignal,
 ): Promise<LogLine[]> => (await api.request(instancePath(id, "/logs"), page, { query, signal })).value;
-
-/**
- * Seq after which the lines begin that came at `moment` or later. Times never run back in a log, so halving
- * finds it: some twenty short requests for a million lines.
- * @param moment ms since 1970
- */
-export const seqBefore = async (api: Api, id: string, moment: number): Promise<number> => {
-  const [[first], [last]] = await Promise.all([
-    readPage(api, id, { after: -1, limit: 1 }),
-    readPage(api, id, { tail: 1, limit: 1 }),
-  ]);
-  if (first === undefined || last === undefined || Date.parse(first.timestamp) >= moment) return -1;
-  let before = first.seq;
-  let after = last.seq + 1;
-  // Line `before` is too early, and line `after` is late enough or not there.
-  while (after - before > 1) {
-    const middle = Math.floor((before + after) / 2);
-    const [line] = await readPage(api, id, { after: middle - 1, limit: 1 });
-    if (line !== undefined && line.seq < after && Date.parse(line.timestamp) < moment) before = line.seq;
-    else after = middle;
-  }
-  return before;
-};
 
 /** Seq of the newest line; -1 where there is none. */
 export const newestSeq = async (api: Api, id: string, signal?: AbortSignal): Promise<number> =>
@@ -64,22 +43,33 @@ export const newestSeq = async (api: Api, id: string, signal?: AbortSignal): Pro
 export async function* readLog(
   api: Api,
   id: string,
-  { after, tail }: LogStart,
+  { after, tail, since }: LogStart,
   onSeq: (seq: number) => void,
 ): AsyncGenerator<LogPiece> {
   let last = after;
   onSeq(last);
-  let range: Record<string, number | undefined> = { after, tail: tail ?? undefined };
+  // Where no line is late enough, what comes behind the newest one is.
+  const newest = since === null ? after : await newestSeq(api, id);
+  let range: Record<string, string | number | undefined> = {
+    after,
+    tail: tail ?? undefined,
+    since: since ?? undefined,
+  };
+  let isChosen = tail !== null || since !== null;
   for (;;) {
     const lines = await readPage(api, id, { ...range, limit: PAGE });
     const first = lines[0];
-    if (first === undefined) return;
-    // The beginning of a tail is where it is; that of everything else is what was asked for.
-    if (range.tail === undefined && first.seq > last + 1) yield { gap: { from: last + 1, to: first.seq - 1 } };
+    if (first === undefined) {
+      onSeq(Math.max(last, newest));
+      return;
+    }
+    // The beginning of a tail, or of a time, is where it is; that of everything else is what was asked for.
+    if (!isChosen && first.seq > last + 1) yield { gap: { from: last + 1, to: first.seq - 1 } };
     last = lines.at(-1)?.seq ?? last;
     onSeq(last);
     yield { lines };
     if (lines.length < PAGE) return;
     range = { after: last };
+    isChosen = false;
   }
 }

@@ -17,6 +17,26 @@ export const firstSeqFor = (log: Pick<InstanceLog, "nextSeq" | "replaySeq" | "fi
   return range.tail === null ? resumed : Math.max(resumed, log.nextSeq - range.tail, 0);
 };
 
+/** A range that may have bounds in time too, in milliseconds since 1970. */
+export interface LogSpan extends LogRange {
+  /** Only lines that were read then or later. */
+  since?: number | null;
+  /** Only lines that were read before that. */
+  until?: number | null;
+}
+
+/** First line of a span, and the line behind its last. @throws LogUnreadableError */
+const boundsOf = (
+  log: InstanceLog,
+  { after, tail, since = null, until = null }: LogSpan,
+): { from: number; end: number } => {
+  if (since === null && until === null)
+    return { from: firstSeqFor(log, { after, tail }), end: Number.POSITIVE_INFINITY };
+  const from = Math.max(after === null ? log.firstSeq : after + 1, since === null ? 0 : log.seqAt(since));
+  const end = until === null ? log.nextSeq : log.seqAt(until);
+  return { from: tail === null ? from : Math.max(from, end - tail), end };
+};
+
 export interface LogRead {
   /** Lines that should stand before the entries, or before those to come, but are no longer held; both ends included. */
   gap: { from: number; to: number } | null;
@@ -54,15 +74,16 @@ const MAX_PAGE_UNITS = 32 * 1024 * 1024;
  * One page of a log for a reader that comes once: at most `limit` lines, fewer where they are very long.
  * @throws LogUnreadableError where they cannot be read now
  */
-export const readPage = (log: InstanceLog, range: LogRange, limit: number): LogEntry[] => {
-  const cursor = new LogCursor(log, firstSeqFor(log, range));
+export const readPage = (log: InstanceLog, span: LogSpan, limit: number): LogEntry[] => {
+  const { from, end } = boundsOf(log, span);
+  const cursor = new LogCursor(log, from);
   const page: LogEntry[] = [];
   let units = 0;
-  while (page.length < limit && units < MAX_PAGE_UNITS) {
+  while (page.length < limit && units < MAX_PAGE_UNITS && cursor.seq < end) {
     const { entries } = cursor.next(limit - page.length);
     if (entries.length === 0) break;
     for (const entry of entries.slice(0, limit - page.length)) {
-      if (units >= MAX_PAGE_UNITS) break;
+      if (units >= MAX_PAGE_UNITS || entry.seq >= end) return page;
       page.push(entry);
       units += entry.line.length;
     }

@@ -61,6 +61,19 @@ export class InstanceLog {
     return Math.max(this.firstSeq, this.nextSeq - this.settings.bufferSize);
   }
 
+  /**
+   * Seq of the first line that was read at `time` or later; the next line's where there is none.
+   * @param time milliseconds since 1970
+   * @throws LogUnreadableError where that cannot be told now
+   */
+  seqAt(time: number): number {
+    try {
+      return this.files.firstSeqAt(time) ?? this.nextSeq;
+    } catch (error) {
+      throw new LogUnreadableError(error);
+    }
+  }
+
   get newestFile(): string | null {
     return this.files.newest?.file ?? null;
   }

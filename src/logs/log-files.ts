@@ -2,7 +2,7 @@ import { unlinkSync } from "node:fs";
 import { basename } from "node:path";
 import { fromStored, isOurs, type StoredSegment, toStored } from "./file-place.ts";
 import type { LogOwner, LogSettings } from "./log-owner.ts";
-import { indexPath, type SegmentRecord } from "./segment.ts";
+import { firstSeqAt, indexPath, type SegmentRecord } from "./segment.ts";
 import { isMissing } from "./unreadable.ts";
 
 /** The files of one instance's log, oldest first: which are kept, and for whom. */
@@ -48,6 +48,15 @@ export class LogFiles {
     const at = this.segments.findLastIndex((segment) => segment.first_seq <= seq);
     const segment = this.segments[at];
     return segment === undefined ? null : { segment, end: this.segments[at + 1]?.first_seq ?? null };
+  }
+
+  /** Seq of the first line that was read at `time` or later; null where there is none. @throws where an index cannot be read */
+  firstSeqAt(time: number): number | null {
+    for (const segment of this.segments) {
+      const seq = firstSeqAt(segment, this.indexOf(segment), time);
+      if (seq !== null) return seq;
+    }
+    return null;
   }
 
   /**

@@ -76,6 +76,18 @@ export class LineClock {
   }
 }
 
+/** Seq of the first line of a file that was read at `time` or later; null where all its lines are earlier. */
+export const firstSeqAt = (segment: SegmentRecord, indexFile: string, time: number): number | null => {
+  const index = TimeIndex.openExisting(indexFile);
+  try {
+    // Without an index, all its lines have the time of its start.
+    const seq = index === null ? (Date.parse(segment.started_at) < time ? null : 0) : index.firstSeqAt(time);
+    return seq === null ? null : Math.max(seq, segment.held_seq);
+  } finally {
+    index?.close();
+  }
+};
+
 /** Where to begin reading so as to reach line `seq`. */
 const positionFor = (segment: SegmentRecord, index: TimeIndex | null, seq: number): FilePosition => {
   const entry = index?.before(seq) ?? null;

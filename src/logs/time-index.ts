@@ -107,6 +107,13 @@ export class TimeIndex {
     return Array.from({ length: Math.floor(read / RECORD_BYTES) }, (_, i) => decode(bytes, i * RECORD_BYTES));
   }
 
+  /** The first line that was read at `time` or later, by entries alone: null where all are earlier, 0 where all are later. */
+  firstSeqAt(time: number): number | null {
+    const earlier = this.countWhere((entry) => entry.time < time);
+    if (earlier === this.count) return null;
+    return earlier === 0 ? 0 : this.at(earlier - 1).seq;
+  }
+
   /** Bytes of the records that end before line `seq`. */
   bytesBefore(seq: number): number {
     return this.countWhere((entry) => entry.seq < seq) * RECORD_BYTES;

@@ -6,7 +6,7 @@ import { addConnection, addNames, type Cli } from "../cli.ts";
 import { CtlError, exitCodes, usageError, worst } from "../errors.ts";
 import { reportError } from "../io.ts";
 import { gapMessage, LogFollower } from "../log-follow.ts";
-import { type LogPiece, type LogStart, newestSeq, readLog, seqBefore } from "../log-pages.ts";
+import { type LogPiece, type LogStart, newestSeq, readLog } from "../log-pages.ts";
 import { LogPrinter } from "../log-printer.ts";
 import { nameOf } from "../names.ts";
 import { parseMoment } from "../time.ts";
@@ -46,8 +46,8 @@ const patternOf = ({ grep, ignoreCase }: LogsOptions): RegExp | null => {
 };
 
 const startOf = async (api: Api, id: string, tail: number | null, moment: number | null): Promise<LogStart> => {
-  const after = moment === null ? -1 : await seqBefore(api, id, moment);
-  return tail === 0 ? { after: await newestSeq(api, id), tail: null } : { after, tail };
+  if (tail === 0) return { after: await newestSeq(api, id), tail: null, since: null };
+  return { after: -1, tail, since: moment === null ? null : new Date(moment).toISOString() };
 };
 
 interface Backlog {
@@ -155,7 +155,8 @@ const run = async (cli: Cli, command: Command, names: string[], options: LogsOpt
     (log, error) => {
       // Following goes on where this ended, as soon as the daemon is there again.
       const isAway = error instanceof CtlError && error.exitCode === exitCodes.unreachable;
-      if (options.follow && isAway && (log.start.tail === null || log.last > log.start.after)) return;
+      const isChosen = log.start.tail !== null || log.start.since !== null;
+      if (options.follow && isAway && (!isChosen || log.last > log.start.after)) return;
       broken.add(log);
       failures = worst([failures, reportError(io, error)]);
     },

@@ -22,6 +22,8 @@ export const rangeQuery = z.object(rangeShape);
 
 const logsQuery = z.object({
   ...rangeShape,
+  since: timestamp("Only lines that were read then or later (UTC where it names no zone)"),
+  until: timestamp("Only lines that were read before that (UTC where it names no zone)"),
   limit: whole(
     { min: 1, max: MAX_LIMIT },
     `The first so many lines of those that are asked for; ${DEFAULT_LIMIT} by default. Read on with after=<last seq>`,
@@ -49,9 +51,9 @@ const logsRoute = createRoute({
     "It begins behind `after`, or `tail` lines before the end (with both, at the later of the two); with neither, where",
     "the newest LOG_BUFFER_SIZE lines do. Lines that are older come from the file. One answer has the first `limit` of",
     `the lines from there on, ${DEFAULT_LIMIT} where none is given, and fewer where they are very long: read on with the`,
-    "last `seq` as `after` until an answer is empty.",
+    "last `seq` as `after` until an answer is empty. With `since` or `until`, `tail` counts from the end of that time.",
     "",
-    "As a WebSocket (same path, `ws://`) it takes no `limit`: it replays all of those lines and goes on with new ones as",
+    "As a WebSocket (same path, `ws://`) it takes no `limit`, `since` and `until`: it replays all of those lines and goes on with new ones as",
     "they come, a frame each.",
     "With `after` or `tail`, a `gap` frame stands for lines whose file is no longer there.",
     "Authentication: the header, or the two subprotocols `solar-host` and `key.<base64url of the key>`.",
@@ -121,10 +123,10 @@ const detailOf = (error: unknown): { detail: string } => {
 export const addObservationRoutes = (app: OpenAPIHono, supervisor: Supervisor): void => {
   app.openapi(logsRoute, async (c) => {
     const instance = supervisor.get(c.req.valid("param").id);
-    const { after = null, tail = null, limit = DEFAULT_LIMIT } = c.req.valid("query");
+    const { after = null, tail = null, since = null, until = null, limit = DEFAULT_LIMIT } = c.req.valid("query");
     try {
       await instance.openLog();
-      const page = readPage(instance.log, { after, tail }, limit);
+      const page = readPage(instance.log, { after, tail, since, until }, limit);
       return c.json(
         page.map(({ seq, timestamp, line }) => ({ seq, timestamp, line })),
         200,
