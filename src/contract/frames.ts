@@ -12,6 +12,19 @@ export const logLine = z
   .meta({ id: "LogLine" });
 export type LogLine = z.output<typeof logLine>;
 
+export const logStart = z
+  .object({
+    first: z.int().min(0).meta({ description: "Number of its first line that is still held" }),
+    last: z.int().min(-1).meta({ description: "Number of its last line; lower than first where there is none" }),
+    started_at: z.string().meta({ description: "RFC 3339, UTC" }),
+    ended_at: z
+      .string()
+      .nullable()
+      .meta({ description: "When its last line was read; null while lines still come to it" }),
+  })
+  .meta({ id: "LogStart", description: "The part of a log that one start of the model server wrote" });
+export type LogStart = z.output<typeof logStart>;
+
 export const gapFrame = z
   .object({ type: z.literal("gap"), from: z.int(), to: z.int() })
   .meta({ id: "GapFrame", description: "Lines from..to, both included, whose file is no longer there" });

@@ -1,4 +1,5 @@
 import { closeSync, unlinkSync } from "node:fs";
+import type { LogStart } from "../contract/frames.ts";
 import { createLogFile } from "./file-name.ts";
 import type { StoredSegment } from "./file-place.ts";
 import { knownSeq, LiveFile, resumeAt } from "./live-file.ts";
@@ -69,6 +70,15 @@ export class InstanceLog {
   seqAt(time: number): number {
     try {
       return this.files.firstSeqAt(time) ?? this.nextSeq;
+    } catch (error) {
+      throw new LogUnreadableError(error);
+    }
+  }
+
+  /** What each start wrote, oldest first. @throws LogUnreadableError where that cannot be told now */
+  get starts(): LogStart[] {
+    try {
+      return this.files.starts(this.nextSeq, this.live !== null);
     } catch (error) {
       throw new LogUnreadableError(error);
     }

@@ -1,8 +1,9 @@
 import { unlinkSync } from "node:fs";
 import { basename } from "node:path";
+import type { LogStart } from "../contract/frames.ts";
 import { fromStored, isOurs, type StoredSegment, toStored } from "./file-place.ts";
 import type { LogOwner, LogSettings } from "./log-owner.ts";
-import { firstSeqAt, indexPath, type SegmentRecord } from "./segment.ts";
+import { firstSeqAt, indexPath, lastTimeOf, type SegmentRecord } from "./segment.ts";
 import { isMissing } from "./unreadable.ts";
 
 /** The files of one instance's log, oldest first: which are kept, and for whom. */
@@ -48,6 +49,22 @@ export class LogFiles {
     const at = this.segments.findLastIndex((segment) => segment.first_seq <= seq);
     const segment = this.segments[at];
     return segment === undefined ? null : { segment, end: this.segments[at + 1]?.first_seq ?? null };
+  }
+
+  /**
+   * What each start wrote, oldest first.
+   * @param nextSeq of the whole log
+   * @param isLive whether lines still come to the newest
+   * @throws where an index cannot be read
+   */
+  starts(nextSeq: number, isLive: boolean): LogStart[] {
+    return this.segments.map((segment, at) => {
+      const next = this.segments[at + 1];
+      const isOpen = next === undefined && isLive;
+      const { held_seq: first, started_at } = segment;
+      const ended_at = isOpen ? null : lastTimeOf(segment, this.indexOf(segment));
+      return { first, last: (next?.first_seq ?? nextSeq) - 1, started_at, ended_at };
+    });
   }
 
   /** Seq of the first line that was read at `time` or later; null where there is none. @throws where an index cannot be read */

@@ -88,6 +88,17 @@ export const firstSeqAt = (segment: SegmentRecord, indexFile: string, time: numb
   }
 };
 
+/** When the last line of a file was read, RFC 3339; the time of its start where that is not known. */
+export const lastTimeOf = (segment: SegmentRecord, indexFile: string): string => {
+  const index = TimeIndex.openExisting(indexFile);
+  try {
+    const time = index?.newestTime ?? null;
+    return time === null ? segment.started_at : new Date(time).toISOString();
+  } finally {
+    index?.close();
+  }
+};
+
 /** Where to begin reading so as to reach line `seq`. */
 const positionFor = (segment: SegmentRecord, index: TimeIndex | null, seq: number): FilePosition => {
   const entry = index?.before(seq) ?? null;

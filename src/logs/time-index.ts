@@ -114,6 +114,11 @@ export class TimeIndex {
     return earlier === 0 ? 0 : this.at(earlier - 1).seq;
   }
 
+  /** When lines were read last, milliseconds since 1970; null where none were. */
+  get newestTime(): number | null {
+    return this.count === 0 ? null : this.at(this.count - 1).time;
+  }
+
   /** Bytes of the records that end before line `seq`. */
   bytesBefore(seq: number): number {
     return this.countWhere((entry) => entry.seq < seq) * RECORD_BYTES;

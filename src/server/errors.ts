@@ -2,6 +2,7 @@ import type { Context } from "hono";
 import { HTTPException } from "hono/http-exception";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
 import { type FieldError, toFieldError } from "../contract/index.ts";
+import { LogUnreadableError } from "../logs/unreadable.ts";
 import {
   InstanceActiveError,
   InstanceNotFoundError,
@@ -20,7 +21,7 @@ const statusOf = (error: unknown): ContentfulStatusCode | null => {
   if (error instanceof OvertakenError) return 409;
   if (error instanceof OperationFailedError || error instanceof NotSavedError || error instanceof NotPrunedError)
     return 500;
-  if (error instanceof ShuttingDownError) return 503;
+  if (error instanceof ShuttingDownError || error instanceof LogUnreadableError) return 503;
   if (error instanceof HTTPException) return error.status as ContentfulStatusCode;
   return null;
 };

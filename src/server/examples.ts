@@ -67,6 +67,11 @@ export const exampleInstance = {
   log_file: "/srv/solar-host/logs/llama-3_8b_1769860800.log",
 };
 
+export const exampleLogStarts = [
+  { first: 0, last: 411, started_at: time, ended_at: time },
+  { first: 412, last: 530, started_at: time, ended_at: null },
+];
+
 export const examplePrunedLogs = { removed: ["llama-3_8b_1769860800.log"], freed_bytes: 1_048_576 };
 
 export const exampleAnswer = (done: string) => ({

@@ -332,6 +332,8 @@ describe.concurrent("the figures of the last generation", () => {
           finished_at: expect.any(String),
         } as never,
       ]);
+      const all = await daemon.request<GenerationMetrics[]>("GET", `/instances/${instance.id}/generations`);
+      expect(all.body[0]).toEqual(figures);
       const times = [
         before,
         Date.parse(figures.started_at ?? ""),

@@ -27,6 +27,11 @@ export const notSaved = errorAnswer(
 
 export const shuttingDown = errorAnswer("The daemon is ending", "The daemon is shutting down");
 
+export const unreadable = errorAnswer(
+  "The log is there but cannot be read now; nothing of it is lost",
+  "Cannot read the log: EMFILE: too many open files, open '/srv/solar-host/logs/llama-3_8b_1769860800.log'",
+);
+
 export const tooLarge = errorAnswer("The body is larger than 1 MiB", "Request body is larger than 1 MiB");
 
 export const security = [{ ApiKey: [] }, { Bearer: [] }];

@@ -1,11 +1,11 @@
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
-import { prunedLogs } from "../../contract/index.ts";
+import { logStart, prunedLogs } from "../../contract/index.ts";
 import type { Supervisor } from "../../supervisor/supervisor.ts";
-import { examplePrunedLogs } from "../examples.ts";
-import { errorAnswer, guarded, invalid, jsonAnswer, security, shuttingDown } from "./answers.ts";
-import { yesNo } from "./query.ts";
+import { exampleLogStarts, examplePrunedLogs } from "../examples.ts";
+import { errorAnswer, guarded, invalid, jsonAnswer, notFound, security, shuttingDown, unreadable } from "./answers.ts";
+import { idParam, yesNo } from "./query.ts";
 
-/** The log files of all instances together. */
+/** Log files: of all instances together, and the parts of one log. */
 
 const pruneRoute = createRoute({
   operationId: "pruneLogs",
@@ -27,9 +27,31 @@ const pruneRoute = createRoute({
   },
 });
 
+const startsRoute = createRoute({
+  operationId: "listLogStarts",
+  method: "get",
+  path: "/instances/{id}/logs/starts",
+  tags: ["Observation"],
+  security,
+  summary: "The parts of a log that each start wrote",
+  request: { params: idParam },
+  responses: {
+    200: jsonAnswer(z.array(logStart), "Oldest first; those whose file is still there", exampleLogStarts),
+    ...guarded,
+    404: notFound,
+    503: unreadable,
+  },
+});
+
 export const addLogRoutes = (app: OpenAPIHono, supervisor: Supervisor): void => {
   app.openapi(pruneRoute, (c) => {
     supervisor.refuseAtEnd();
     return c.json(supervisor.pruneLogs(c.req.valid("query").dry_run === true), 200);
+  });
+
+  app.openapi(startsRoute, async (c) => {
+    const instance = supervisor.get(c.req.valid("param").id);
+    await instance.openLog();
+    return c.json(instance.log.starts, 200);
   });
 };

@@ -1,16 +1,17 @@
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import { errorFrame, generationMetrics, logFrame, logLine, runtimeState, stateFrame } from "../../contract/index.ts";
 import { readPage } from "../../logs/cursor.ts";
-import { LogUnreadableError } from "../../logs/unreadable.ts";
 import { selectGeneration } from "../../supervisor/generations.ts";
 import type { Supervisor } from "../../supervisor/supervisor.ts";
 import { exampleGeneration, exampleLines, exampleLogFrames, exampleState, exampleStateFrames } from "../examples.ts";
-import { errorAnswer, guarded, invalid, jsonAnswer, notFound, security } from "./answers.ts";
+import { errorAnswer, guarded, invalid, jsonAnswer, notFound, security, unreadable } from "./answers.ts";
 import { idParam, timestamp, whole } from "./query.ts";
 
 const tags = ["Observation"];
 const MAX_LIMIT = 10_000;
 const DEFAULT_LIMIT = 1000;
+const MAX_GENERATIONS = 100;
+const DEFAULT_GENERATIONS = 20;
 
 const rangeShape = {
   after: whole({ min: -1 }, "Only lines with a higher seq; -1 is all there are"),
@@ -35,10 +36,9 @@ const lastGenerationQuery = z.object({
   within_s: whole({ min: 0 }, "Only one that finished in the last so many seconds"),
 });
 
-const unreadable = errorAnswer(
-  "The log is there but cannot be read now; nothing of it is lost",
-  "Cannot read the log: EMFILE: too many open files, open '/srv/solar-host/logs/llama-3_8b_1769860800.log'",
-);
+const generationsQuery = z.object({
+  limit: whole({ min: 1, max: MAX_GENERATIONS }, `At most so many; ${DEFAULT_GENERATIONS} by default`),
+});
 
 const logsRoute = createRoute({
   operationId: "listLogLines",
@@ -97,6 +97,23 @@ const stateRoute = createRoute({
   },
 });
 
+const generationsRoute = createRoute({
+  operationId: "listGenerations",
+  method: "get",
+  path: "/instances/{id}/generations",
+  tags,
+  security,
+  summary: "Figures of the finished generations",
+  request: { params: idParam, query: generationsQuery },
+  responses: {
+    200: jsonAnswer(z.array(generationMetrics), "Newest first; the last 100 are kept", [exampleGeneration]),
+    ...guarded,
+    404: notFound,
+    422: invalid,
+    503: unreadable,
+  },
+});
+
 const lastGenerationRoute = createRoute({
   operationId: "getLastGeneration",
   method: "get",
@@ -114,38 +131,31 @@ const lastGenerationRoute = createRoute({
   },
 });
 
-/** What is told of lines that are there but cannot be read now; other errors stay what they are. */
-const detailOf = (error: unknown): { detail: string } => {
-  if (error instanceof LogUnreadableError) return { detail: error.message };
-  throw error;
-};
-
 export const addObservationRoutes = (app: OpenAPIHono, supervisor: Supervisor): void => {
   app.openapi(logsRoute, async (c) => {
     const instance = supervisor.get(c.req.valid("param").id);
     const { after = null, tail = null, since = null, until = null, limit = DEFAULT_LIMIT } = c.req.valid("query");
-    try {
-      await instance.openLog();
-      const page = readPage(instance.log, { after, tail, since, until }, limit);
-      return c.json(
-        page.map(({ seq, timestamp, line }) => ({ seq, timestamp, line })),
-        200,
-      );
-    } catch (error) {
-      return c.json(detailOf(error), 503);
-    }
+    await instance.openLog();
+    const page = readPage(instance.log, { after, tail, since, until }, limit);
+    return c.json(
+      page.map(({ seq, timestamp, line }) => ({ seq, timestamp, line })),
+      200,
+    );
   });
 
   app.openapi(stateRoute, (c) => c.json(supervisor.get(c.req.valid("param").id).tracker.state, 200));
 
+  app.openapi(generationsRoute, async (c) => {
+    const instance = supervisor.get(c.req.valid("param").id);
+    await instance.openLog();
+    const { limit = DEFAULT_GENERATIONS } = c.req.valid("query");
+    return c.json(instance.tracker.generations.slice(-limit).reverse(), 200);
+  });
+
   app.openapi(lastGenerationRoute, async (c) => {
     const instance = supervisor.get(c.req.valid("param").id);
     const { after, within_s } = c.req.valid("query");
-    try {
-      await instance.openLog();
-    } catch (error) {
-      return c.json(detailOf(error), 503);
-    }
+    await instance.openLog();
     const filter = { after, withinS: within_s };
     const answer = selectGeneration(instance.tracker.generations, filter, Date.now());
     return answer.found ? c.json(answer.generation, 200) : c.json({ detail: answer.detail }, 404);
