@@ -82,6 +82,8 @@ export interface Backend<C extends InstanceConfig = InstanceConfig> {
   /** Files that the config names and that must be there. */
   requiredFiles(config: C): RequiredFile[];
   launch(config: C, context: LaunchContext): Launch;
+  /** Whether a variable of the daemon's environment would change what the daemon depends on: it is not inherited. */
+  isWithheld(variable: string): boolean;
   /** Why a server with this config could never be used, though each field by itself is right; null where it can. */
   obstacle(config: C): string | null;
   /** Path of the health check; it needs no key and answers 200 once the model can answer. */

@@ -35,6 +35,20 @@ const COLOUR = /\u001b\[[0-9;]*m/g;
 export const withoutColours = (line: string): string =>
   line.charCodeAt(0) === ESCAPE ? line.replace(COLOUR, "") : line;
 
+const JSON_LINE = '{"type":"log"';
+
+/** The lines of a `--log-jsonl` line's message; any other line as it is. */
+export const messagesOf = (line: string): readonly string[] => {
+  if (!line.startsWith(JSON_LINE)) return [line];
+  try {
+    const { msg } = JSON.parse(line) as { msg?: unknown };
+    return typeof msg === "string" ? msg.trimEnd().split("\n") : [];
+  } catch {
+    // A line that was cut.
+    return [];
+  }
+};
+
 /** The first two letters from `at` on, as one number: cheaper to look at than a string is to compare. */
 export const pairAt = (line: string, at: number): number => line.charCodeAt(at) * 256 + line.charCodeAt(at + 1);
 

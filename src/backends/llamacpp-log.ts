@@ -1,6 +1,7 @@
 import type { BackendEvent, FinishedGeneration, LogReader, SlotProgress } from "./backend.ts";
 import {
   bodyStart,
+  messagesOf,
   pairAt,
   pairOf,
   parseSlotLine,
@@ -119,6 +120,7 @@ const STAGES: readonly (readonly [words: string, stage: string])[] = [
 const LOADERS: ReadonlySet<number> = new Set(["srv", "main", "cmn", "load_tensors", "llama", "common"].map(pairOf));
 const SLOT = pairOf("slot");
 const SERVER = pairOf("srv");
+const BRACE = "{".charCodeAt(0);
 
 /** Loading lines are short; a long one is somebody's output. */
 const MAX_LOADING_LINE = 1000;
@@ -133,7 +135,11 @@ class LlamaLogReader implements LogReader {
   private ready = false;
 
   read(raw: string): readonly BackendEvent[] {
-    const line = withoutColours(raw);
+    if (raw.charCodeAt(0) === BRACE) return messagesOf(raw).flatMap((line) => this.readLine(line));
+    return this.readLine(withoutColours(raw));
+  }
+
+  private readLine(line: string): readonly BackendEvent[] {
     const start = bodyStart(line);
     const head = pairAt(line, start);
     if (head === SLOT) {

@@ -1,5 +1,6 @@
 import type { LlamaCppConfig } from "../contract/index.ts";
 import type { Backend, Launch, LaunchContext, RequiredFile } from "./backend.ts";
+import { isWithheld } from "./llamacpp-env.ts";
 import { createLlamaLogReader } from "./llamacpp-log.ts";
 import { llamaReasonLines } from "./llamacpp-reason.ts";
 import { slotsProbe } from "./llamacpp-slots.ts";
@@ -52,6 +53,7 @@ export const llamacpp: Backend<LlamaCppConfig> = {
   supportedEndpoints: ["/v1/chat/completions", "/v1/completions", "/v1/models"],
   requiredFiles,
   launch,
+  isWithheld,
   obstacle,
   // It exits with 1 whatever the reason.
   isFinalExit: () => false,

@@ -69,7 +69,7 @@ export class ManagedInstance implements RunOwner {
     const kept = host.states.read(this.id);
     this.keeper = new StateKeeper(
       kept,
-      () => ({ seq: this.log.nextSeq, slots: this.tracker.slots, generations: this.tracker.generations }),
+      () => this.tracker.recordAt(this.log.nextSeq),
       (record) => host.states.write(this.id, record),
     );
     const onChanged = (): void => this.keeper.changed();

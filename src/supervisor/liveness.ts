@@ -18,7 +18,7 @@ export type LivenessVerdict =
 
 /** What tells of a server that it is at work, though it does not answer. */
 export interface SignsOfWork {
-  /** Whether a slot is at work. */
+  /** Whether a slot is at work, as far as anything tells. */
   readonly busy: boolean;
   /** Grows with each line of its log. */
   readonly lines: number;

@@ -43,7 +43,7 @@ const TERMINATE_AGAIN_MS = 500;
 
 const signsOfWork = ({ tracker, log }: Pick<RunOwner, "tracker" | "log">): SignsOfWork => ({
   get busy() {
-    return tracker.busy;
+    return tracker.mayBeBusy;
   },
   get lines() {
     return log.nextSeq;

@@ -163,9 +163,27 @@ export const applyEvent = (runtime: Runtime, event: BackendEvent, time: number):
 /**
  * What a poll saw at `time`. The log decides which slots are at work; a poll refines those, and
  * frees one that it finds idle twice in a row.
+ * @param logTells false where nothing of the log can be read: then the poll decides
  */
-export const applyObservation = (runtime: Runtime, observations: readonly SlotObservation[], time: number): Runtime =>
-  observations.reduce((before, observation) => observeSlot(before, observation, time), runtime);
+export const applyObservation = (
+  runtime: Runtime,
+  observations: readonly SlotObservation[],
+  time: number,
+  logTells = true,
+): Runtime => {
+  const observe = logTells ? observeSlot : decideSlot;
+  return observations.reduce((before, observation) => observe(before, observation, time), runtime);
+};
+
+/** What a poll says of a slot of which no line tells. What was generated is not known to be all, so it is not reported. */
+const decideSlot = (runtime: Runtime, observation: SlotObservation, time: number): Runtime => {
+  const { slot, task, busy } = observation;
+  const current = slotOf(runtime, slot);
+  if (!busy) return current === undefined ? runtime : withoutSlot(runtime, current, false, time);
+  const isKnown = current !== undefined && sameTask(current.state.task_id, task);
+  const begun = isKnown ? runtime : start(runtime, { type: "slot-started", slot, task, progress: {} }, time);
+  return observeSlot(begun, observation, time);
+};
 
 const observeSlot = (runtime: Runtime, observation: SlotObservation, time: number): Runtime => {
   const current = slotOf(runtime, observation.slot);

@@ -12,12 +12,16 @@ import {
   restoredRuntime,
   toRuntimeState,
 } from "./runtime-state.ts";
-import type { SlotRuntime } from "./slot-runtime.ts";
 import type { StateRecord } from "./state-record.ts";
 
-/** What an instance is doing, kept up to date from its log, and from `/slots` while its log says that it is busy. */
+/**
+ * What an instance is doing, kept up to date from its log, and from `/slots` while its log says that it is busy, or
+ * where its log says nothing at all.
+ */
 
 const POLL_MS = 200;
+/** A server of whose log nothing can be read is asked all the time. */
+const BLIND_POLL_MS = 1500;
 /** `/slots` can stall while a long prompt is read. */
 const POLL_TIMEOUT_MS = 1000;
 
@@ -52,6 +56,10 @@ export class RuntimeTracker {
   private movedAt = 0;
   /** Whether the server itself has said since that a slot is at work. */
   private confirmed = false;
+  /** Whether anything of the process's log could be read. */
+  private logTells: boolean;
+  /** Whether `/slots` was refused: with a log that cannot be read either, nothing tells of its work. */
+  private slotsRefused = false;
 
   constructor(
     instanceId: string,
@@ -60,6 +68,7 @@ export class RuntimeTracker {
     kept: StateRecord | null = null,
   ) {
     this.knownSeq = kept?.seq ?? 0;
+    this.logTells = kept?.log_tells ?? false;
     this.runtime =
       kept === null ? initialRuntime(instanceId, Date.now()) : restoredRuntime(instanceId, kept, Date.now());
     this.reader = backendOf(config).createLogReader();
@@ -73,14 +82,20 @@ export class RuntimeTracker {
     return isBusy(this.runtime);
   }
 
+  /** Whether a slot is at work, or nothing says that none is. */
+  get mayBeBusy(): boolean {
+    return this.busy || (!this.logTells && this.slotsRefused);
+  }
+
   /** Milliseconds for which a slot has been at work, by the server's own word, and nothing has moved. */
   get stuckFor(): number {
     return this.busy && this.confirmed ? performance.now() - this.movedAt : 0;
   }
 
-  /** What is at work, as it is kept for the next daemon. */
-  get slots(): readonly SlotRuntime[] {
-    return this.runtime.slots;
+  /** As it is kept for the next daemon. @param seq of the first line that was not taken in */
+  recordAt(seq: number): StateRecord {
+    const { logTells, runtime, generations } = this;
+    return { seq, log_tells: logTells, slots: runtime.slots, generations };
   }
 
   get generations(): readonly GenerationMetrics[] {
@@ -96,13 +111,16 @@ export class RuntimeTracker {
   begin(backend: Backend): void {
     this.reader = backend.createLogReader();
     this.knownSeq = 0;
+    this.logTells = false;
     this.set(reset(this.runtime, Date.now()));
+    this.owner.onChanged();
   }
 
   /** The server listens there, and may be asked what its log does not say. */
   attach(backend: Backend, { host, port }: Endpoint, config: InstanceConfig): void {
     const slots = backend.slotsProbe(config);
     this.probe = slots === null ? null : { slots, url: `http://${reachableHost(host)}:${port}${slots.path}` };
+    this.slotsRefused = false;
     this.schedulePoll();
   }
 
@@ -122,6 +140,7 @@ export class RuntimeTracker {
     const known = this.knownSeq - seq;
     for (const [at, line] of lines.entries()) {
       const events = this.reader.read(line);
+      if (events.length > 0) this.told();
       if (at < known) continue;
       for (const event of events) {
         if (event.type === "ready") this.owner.onReadyHint();
@@ -145,24 +164,37 @@ export class RuntimeTracker {
     for (const listener of this.listeners) listener(change);
   }
 
+  private told(): void {
+    if (this.logTells) return;
+    this.logTells = true;
+    this.owner.onChanged();
+  }
+
   private moved(): void {
     this.movedAt = performance.now();
     this.confirmed = false;
   }
 
   private schedulePoll(): void {
-    if (this.probe === null || this.timer !== null || !this.busy) return;
-    this.timer = setTimeout(() => void this.poll(), POLL_MS);
+    if (this.probe === null || this.timer !== null || !this.mustAsk) return;
+    this.timer = setTimeout(() => void this.poll(), this.logTells ? POLL_MS : BLIND_POLL_MS);
+  }
+
+  private get mustAsk(): boolean {
+    return this.busy || !this.logTells;
   }
 
   private async poll(): Promise<void> {
     const { probe, timer } = this;
-    if (probe !== null && this.busy) {
-      const body = await askSlots(probe.url, probe.slots.headers);
+    if (probe !== null && this.mustAsk) {
+      const answer = await askSlots(probe.url, probe.slots.headers);
       // The process may have changed while the answer was on its way.
-      if (body !== null && this.probe === probe) {
-        this.set(applyObservation(this.runtime, probe.slots.parse(body), Date.now()));
-        this.confirmed = this.busy;
+      if (answer !== null && this.probe === probe) {
+        this.slotsRefused = answer.status !== 200;
+        if (!this.slotsRefused) {
+          this.set(applyObservation(this.runtime, probe.slots.parse(answer.body), Date.now(), this.logTells));
+          this.confirmed = this.busy;
+        }
       }
     }
     // It may have been detached meanwhile, and attached again with a timer of its own.
@@ -172,11 +204,15 @@ export class RuntimeTracker {
   }
 }
 
-const askSlots = async (url: string, headers: Record<string, string>): Promise<unknown> => {
+/** Null where no answer came that can be read. */
+const askSlots = async (
+  url: string,
+  headers: Record<string, string>,
+): Promise<{ status: number; body: unknown } | null> => {
   try {
     const answer = await fetch(url, { headers, signal: AbortSignal.timeout(POLL_TIMEOUT_MS), redirect: "manual" });
     const body = await answer.text();
-    return answer.status === 200 ? JSON.parse(body) : null;
+    return { status: answer.status, body: answer.status === 200 ? JSON.parse(body) : null };
   } catch {
     return null;
   }

@@ -86,7 +86,8 @@ export const startProcess = async (
   };
   try {
     host.launches.write(id, record);
-    const child = spawnDetached(record.command, host.env, env, { launch: record.mark, folder: host.folder }, file.fd);
+    const inherited = Object.fromEntries(Object.entries(host.env).filter(([name]) => !backend.isWithheld(name)));
+    const child = spawnDetached(record.command, inherited, env, { launch: record.mark, folder: host.folder }, file.fd);
     record.process = identify(child.pid);
     try {
       host.launches.write(id, record);

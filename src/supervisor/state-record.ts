@@ -9,6 +9,8 @@ import type { SlotRuntime } from "./slot-runtime.ts";
 export interface StateRecord {
   /** The lines before this one are taken in. */
   seq: number;
+  /** Whether the log has told anything of the server. Absent in records of older versions. */
+  log_tells?: boolean;
   /** Slots that were at work then. */
   slots: readonly SlotRuntime[];
   /** Finished generations, newest last. */
@@ -38,7 +40,7 @@ export class StateKeeper {
   private timer: Timer | null = null;
   private closed = false;
   private savedAt = Number.NEGATIVE_INFINITY;
-  private saved: Pick<StateRecord, "slots" | "generations">;
+  private saved: Omit<StateRecord, "seq">;
 
   /**
    * @param present what the record should be now
@@ -79,7 +81,8 @@ export class StateKeeper {
     this.timer = null;
     const record = this.present();
     const isIdle = record.slots.length === 0 && this.saved.slots.length === 0;
-    if (isIdle && record.generations.at(-1) === this.saved.generations.at(-1)) return;
+    const isKept = record.log_tells === this.saved.log_tells;
+    if (isIdle && isKept && record.generations.at(-1) === this.saved.generations.at(-1)) return;
     this.savedAt = performance.now();
     try {
       this.save(record);

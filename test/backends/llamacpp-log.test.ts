@@ -18,6 +18,21 @@ describe("a recorded session of build 11669", () => {
     ]);
   });
 
+  test("as JSON lines tells the same", async () => {
+    const plain = await recorded("session.log");
+    const json = plain.map((line, time) =>
+      JSON.stringify({ type: "log", time, level: "info", msg: `${line.replace(/^[\d.]+ [A-Z] /, "")}\n` }),
+    );
+    expect(json[0]).toStartWith('{"type":"log","time":0,');
+    expect(replay(createLlamaLogReader(), json)).toEqual(replay(createLlamaLogReader(), plain));
+    expect(
+      replay(
+        createLlamaLogReader(),
+        json.map((line) => line.slice(0, -3)),
+      ),
+    ).toEqual([]);
+  });
+
   test("gives each generation the speed of decoding, not that of reading the prompt", async () => {
     const [first] = generations(replay(createLlamaLogReader(), await recorded("session.log")));
     expect([first?.decode_tps, first?.decode_ms_per_token]).toEqual([90.16, 11.09]);

@@ -210,6 +210,44 @@ describe("generations", () => {
   });
 });
 
+describe("a poll of a server whose log tells nothing", () => {
+  const polls = (from: Runtime, ...each: [ms: number, slots: SlotObservation[]][]): Runtime =>
+    each.reduce((runtime, [ms, slots]) => applyObservation(runtime, slots, T0 + ms, false), from);
+
+  test("says which slots are at work, and how far they are", () => {
+    const runtime = polls(fresh(), [0, [seen(0, { task: 3, generatedTokens: 0 }), seen(1, { busy: false })]]);
+    expect(toRuntimeState(runtime)).toMatchObject({
+      busy: true,
+      phase: "prefill",
+      active_slots: 1,
+      slot_id: 0,
+      task_id: 3,
+    });
+    const later = polls(
+      runtime,
+      [1000, [seen(0, { task: 3, generatedTokens: 10 })]],
+      [2000, [seen(0, { task: 3, generatedTokens: 30 }), seen(1, { task: 5 })]],
+    );
+    expect(toRuntimeState(later)).toMatchObject({ active_slots: 2, slot_id: 1 });
+    expect(toRuntimeState(later).slots[0]).toMatchObject({ phase: "generating", generated_tokens: 30, decode_tps: 20 });
+  });
+
+  test("frees a slot that is idle, and begins anew where it has another task", () => {
+    const runtime = polls(
+      fresh(),
+      [0, [seen(0, { task: 3, generatedTokens: 40 })]],
+      [1, [seen(0, { task: 4, generatedTokens: 2 })]],
+    );
+    expect(toRuntimeState(runtime)).toMatchObject({ task_id: 4, generated_tokens: 2 });
+    const idle = polls(runtime, [2, [seen(0, { busy: false })]]);
+    expect([isBusy(idle), finished(idle)]).toEqual([false, []]);
+  });
+
+  test("decides nothing where the log tells", () => {
+    expect(isBusy(applyObservation(fresh(), [seen(0, { task: 3 })], T0))).toBe(false);
+  });
+});
+
 describe("a poll", () => {
   const prefilling = () => play([started(0, 7, { phase: "prefill", prefill_prompt_tokens: 100 })]);
   const polls = (from: Runtime, ...each: [ms: number, slot: SlotObservation][]): Runtime =>
