@@ -48,7 +48,10 @@ const alias = custom(
 const host = custom(
   z
     .string({ error: "Input should be a string" })
-    .regex(/^(?!-)[A-Za-z0-9._:%-]{1,253}$/, "Input should be an IP address or a host name")
+    // No URL can name a zone, so neither a client nor the health check would reach it.
+    .regex(/^(?!-)[A-Za-z0-9._:-]{1,253}$/, "Input should be an IP address, without a zone, or a host name")
+    // llama-server would listen on a Unix socket of that name.
+    .refine((value) => !/\.sock$/i.test(value), "Input should not end with '.sock': that names a Unix socket")
     .meta({ description: "Address to bind to" }),
 );
 

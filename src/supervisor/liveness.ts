@@ -4,10 +4,13 @@ import { askHealth, type Endpoint } from "./readiness.ts";
 /**
  * Whether a running model server still answers. A server that is at work may be too busy to answer,
  * so it is only reported while its log or its slots move, and for a limited time. One that says that it is well while
- * nothing of its work moves any more is given the same time.
+ * nothing of its work moves any more is given the same time, as is one that loads its model again. Any other error for
+ * ever is the answer of a server that is not well.
  */
 
 const MISSED_IN_A_ROW = 3;
+/** What a server answers that loads its model: one that slept, say. */
+const LOADING = 503;
 const ANSWER_MS = 5000;
 
 export type LivenessVerdict =
@@ -27,11 +30,13 @@ export interface SignsOfWork {
 }
 
 export interface LivenessFacts {
-  /** Health checks without an answer, in a row. */
+  /** Health checks that were answered neither by 200 nor by a server that loads, in a row. */
   missed: number;
+  /** What the last one was answered by; null where no answer came. */
+  status: number | null;
   /** Whether a slot is at work, or its log has grown of late. */
   busy: boolean;
-  /** Milliseconds since the last answer. */
+  /** Milliseconds since the last 200. */
   silentFor: number;
   /** As of {@link SignsOfWork}. */
   stuckFor: number;
@@ -39,26 +44,53 @@ export interface LivenessFacts {
 }
 
 /** Pure: what missed answers mean. */
-export const judgeLiveness = ({ missed, busy, silentFor, stuckFor, hangTimeout }: LivenessFacts): LivenessVerdict => {
+export const judgeLiveness = ({
+  missed,
+  status,
+  busy,
+  silentFor,
+  stuckFor,
+  hangTimeout,
+}: LivenessFacts): LivenessVerdict => {
   if (stuckFor >= hangTimeout) {
     const message = `the model server answers its health check, but has not got on with its work for ${Math.round(stuckFor / 1000)} s`;
     return { type: "hung", message };
   }
+  if (status === LOADING && silentFor >= hangTimeout) return judgeFaulty(missed, status, true, silentFor, hangTimeout);
   if (missed === 0) return { type: "well" };
   if (missed < MISSED_IN_A_ROW) return { type: "missed" };
-  const seconds = Math.round(silentFor / 1000);
-  if (!busy)
-    return {
-      type: "hung",
-      message: `the model server does not answer any more: ${missed} health checks in a row missed`,
-    };
-  if (silentFor >= hangTimeout) {
-    return { type: "hung", message: `the model server has been at work without an answer for ${seconds} s` };
+  return status === null
+    ? judgeSilent(missed, busy, silentFor, hangTimeout)
+    : judgeFaulty(missed, status, busy, silentFor, hangTimeout);
+};
+
+const inSeconds = (ms: number): string => `${Math.round(ms / 1000)} s`;
+
+const judgeSilent = (missed: number, busy: boolean, silentFor: number, hangTimeout: number): LivenessVerdict => {
+  if (!busy) {
+    const message = `the model server does not answer any more: ${missed} health checks in a row missed`;
+    return { type: "hung", message };
   }
-  return {
-    type: "silent-at-work",
-    message: `the model server has not answered ${missed} health checks in a row, but is at work; it is left alone for at most ${Math.round(hangTimeout / 1000)} s`,
-  };
+  if (silentFor >= hangTimeout) {
+    const message = `the model server has been at work without an answer for ${inSeconds(silentFor)}`;
+    return { type: "hung", message };
+  }
+  const message = `the model server has not answered ${missed} health checks in a row, but is at work; it is left alone for at most ${inSeconds(hangTimeout)}`;
+  return { type: "silent-at-work", message };
+};
+
+const judgeFaulty = (
+  missed: number,
+  status: number,
+  busy: boolean,
+  silentFor: number,
+  hangTimeout: number,
+): LivenessVerdict => {
+  const fault = `the model server is not well: its health check answers ${status}`;
+  if (!busy) return { type: "hung", message: `${fault}, ${missed} times in a row` };
+  if (silentFor >= hangTimeout) return { type: "hung", message: `${fault}, for ${inSeconds(silentFor)}` };
+  const message = `${fault}, but it is at work; it is left alone for at most ${inSeconds(hangTimeout)}`;
+  return { type: "silent-at-work", message };
 };
 
 /**
@@ -83,13 +115,14 @@ export const watchLiveness = (
   const check = async (): Promise<void> => {
     const status = await askHealth(endpoint, Math.min(ANSWER_MS, host.healthInterval));
     if (ended) return;
-    missed = status === null ? missed + 1 : 0;
-    if (status !== null) lastAnswer = performance.now();
+    missed = status === 200 || status === LOADING ? 0 : missed + 1;
+    if (status === 200) lastAnswer = performance.now();
     const busy = signs.busy || signs.lines !== lines[0];
     lines.push(signs.lines);
     if (lines.length > MISSED_IN_A_ROW) lines.shift();
     const verdict = judgeLiveness({
       missed,
+      status,
       busy,
       silentFor: performance.now() - lastAnswer,
       stuckFor: signs.stuckFor,

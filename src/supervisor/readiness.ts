@@ -18,11 +18,16 @@ export interface Endpoint {
   healthPath: string;
 }
 
+const urlOf = ({ host, port, healthPath }: Endpoint): string => `http://${reachableHost(host)}:${port}${healthPath}`;
+
 /** Status of the health check's answer; null where none came. */
 export const askHealth = async (endpoint: Endpoint, timeoutMs: number = ANSWER_MS): Promise<number | null> => {
   try {
-    const url = `http://${reachableHost(endpoint.host)}:${endpoint.port}${endpoint.healthPath}`;
-    const answer = await fetch(url, { signal: AbortSignal.timeout(timeoutMs), keepalive: false, redirect: "manual" });
+    const answer = await fetch(urlOf(endpoint), {
+      signal: AbortSignal.timeout(timeoutMs),
+      keepalive: false,
+      redirect: "manual",
+    });
     await answer.arrayBuffer();
     return answer.status;
   } catch {
@@ -56,19 +61,60 @@ export class ReadyHint {
   }
 }
 
+/** How long a server may take from the line that says it listens to its health check's 200. */
+const LISTENING_GRACE_MS = 1000;
+/** After which a server is said not to be ready, though its log tells of no fault. */
+const PATIENCE_MS = 30_000;
+
+/** What goes on while a server is waited for. */
+export interface Waiting {
+  ended(): boolean;
+  /** Whether its log says that it listens. */
+  listens(): boolean;
+  /** What keeps it from being ready, in words for a person. */
+  report(problem: string): void;
+}
+
+/** Pure: what to say of a health check's answer (null: none) that is not 200. Times are milliseconds. */
+export const unreadyProblem = (
+  endpoint: Endpoint,
+  status: number | null,
+  waited: number,
+  listeningFor: number,
+  patience = PATIENCE_MS,
+): string | null => {
+  const url = urlOf(endpoint);
+  if (listeningFor >= LISTENING_GRACE_MS) {
+    return status === null
+      ? `its log says that it listens, but its health check ${url} gets no answer: it may listen at another address, or want TLS`
+      : `its log says that it listens, but its health check ${url} answers ${status}`;
+  }
+  if (waited < patience) return null;
+  const seconds = Math.round(patience / 1000);
+  return status === null
+    ? `not ready after ${seconds} s: its health check ${url} gets no answer yet`
+    : `not ready after ${seconds} s: its health check ${url} answers ${status}`;
+};
+
 /**
  * Waits until the server can answer. There is no time limit: large models take minutes. Ends with
- * null once `ended` says that nobody waits any more.
+ * null once `waiting` says that nobody waits any more.
  */
 export const waitUntilReady = async (
   endpoint: Endpoint,
   pgid: number,
   hint: ReadyHint,
-  ended: () => boolean,
+  { ended, listens, report }: Waiting,
+  patience?: number,
 ): Promise<Readiness | null> => {
   const began = performance.now();
+  let listening: number | null = null;
+  let reported: string | null = null;
   while (!ended()) {
-    if ((await askHealth(endpoint)) === 200) {
+    const now = performance.now();
+    if (listens()) listening ??= now;
+    const status = await askHealth(endpoint);
+    if (status === 200) {
       if (ended()) return null;
       const holders = await listenersOn(endpoint.port, endpoint.host, groupMembers(pgid));
       if (ended()) return null;
@@ -80,6 +126,9 @@ export const waitUntilReady = async (
       if (holders.unknown) return { ready: true };
     }
     if (ended()) return null;
+    const problem = unreadyProblem(endpoint, status, now - began, listening === null ? 0 : now - listening, patience);
+    if (problem !== null && problem !== reported && status !== 200) report(problem);
+    reported = problem ?? reported;
     await hint.pause(pauseAfter(performance.now() - began));
   }
   return null;

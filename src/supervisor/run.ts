@@ -217,7 +217,12 @@ export class Run {
       exited = true;
       this.hint.give();
     });
-    const readiness = waitUntilReady(this.endpointOf(server), server.pid, this.hint, () => exited || this.over);
+    const { owner } = this;
+    const readiness = waitUntilReady(this.endpointOf(server), server.pid, this.hint, {
+      ended: () => exited || this.over,
+      listens: () => owner.tracker.listens,
+      report: (problem) => owner.change(null, problem, { error_message: problem }),
+    });
     const first = await Promise.race([exit, readiness]);
     if (first !== null && "code" in first) return this.over ? null : this.deathOf(first.code, null);
     if (first === null) return this.over ? null : this.deathOf((await exit).code, null);

@@ -58,6 +58,8 @@ export class RuntimeTracker {
   private confirmed = false;
   /** Whether anything of the process's log could be read. */
   private logTells: boolean;
+  /** Whether the log said that the server can answer. */
+  private saysReady = false;
   /** Whether `/slots` was refused: with a log that cannot be read either, nothing tells of its work. */
   private slotsRefused = false;
 
@@ -80,6 +82,11 @@ export class RuntimeTracker {
 
   get busy(): boolean {
     return isBusy(this.runtime);
+  }
+
+  /** Whether the log of this process has said that it can answer. */
+  get listens(): boolean {
+    return this.saysReady;
   }
 
   /** Whether a slot is at work, or nothing says that none is. */
@@ -112,6 +119,7 @@ export class RuntimeTracker {
     this.reader = backend.createLogReader();
     this.knownSeq = 0;
     this.logTells = false;
+    this.saysReady = false;
     this.set(reset(this.runtime, Date.now()));
     this.owner.onChanged();
   }
@@ -141,6 +149,7 @@ export class RuntimeTracker {
     for (const [at, line] of lines.entries()) {
       const events = this.reader.read(line);
       if (events.length > 0) this.told();
+      if (events.some(({ type }) => type === "ready")) this.saysReady = true;
       if (at < known) continue;
       for (const event of events) {
         if (event.type === "ready") this.owner.onReadyHint();

@@ -152,11 +152,19 @@ describe("a config", () => {
     for (const host of ["-h", "a b", "x;y", "http://x", "a/b"]) {
       expect([host, refused(withField("host", host))]).toEqual([host, ["host"]]);
     }
-    for (const host of ["::1", "::", "127.0.0.1", "my-host.lan", "fe80::1%eth0"]) {
+    for (const host of ["::1", "::", "127.0.0.1", "my-host.lan", "my.sock.lan", "fe80::1"]) {
       expect([host, refused(withField("host", host))]).toEqual([host, []]);
     }
     expect(refused(withField("api_key", "naïve"))).toEqual(["api_key"]);
     expect(refused(withField("api_key", "two\nlines"))).toEqual(["api_key"]);
+  });
+
+  test("a host at which a server would listen and never be reached is refused: a zone, a Unix socket", () => {
+    for (const host of ["fe80::1%eth0", "%", "127.0.0.1%lo", "x.sock", "model.SOCK"]) {
+      expect([host, refused(withField("host", host))]).toEqual([host, ["host"]]);
+      const huggingface = { backend_type: "huggingface_causal", model_id: "m", alias: "a", api_key: "k", host };
+      expect([host, refused(huggingface)]).toEqual([host, ["host"]]);
+    }
   });
 
   test("names every field that is wrong at once, and those that are missing", () => {

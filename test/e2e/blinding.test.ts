@@ -1,5 +1,6 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { chmodSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdtempSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Instance } from "../../src/contract/index.ts";
 import { TestDaemon } from "../support/daemon.ts";
@@ -48,6 +49,41 @@ const isSeenAtWork = async (daemon: TestDaemon, instance: Instance): Promise<voi
   await until("it to be idle", async () => !(await daemon.state(instance.id)).busy);
 };
 
+/** In the folder of a daemon: a llama-server that adds flags of its own. */
+const withFlags = (dir: string, flags: string): string => {
+  const script = join(dir, "llama-server");
+  writeFileSync(script, `#!/bin/sh\nexec '${realServer()}' "$@" ${flags}\n`);
+  chmodSync(script, 0o755);
+  return script;
+};
+
+const startWith = async (flags: string): Promise<TestDaemon> => {
+  const dir = mkdtempSync(join(tmpdir(), "solar-host-test-"));
+  return TestDaemon.start({ dir, llamaServer: withFlags(dir, flags) });
+};
+
+describe.concurrent("a llama-server that listens and is not reached says so while it is starting", () => {
+  const cases: [flags: string, told: RegExp][] = [
+    ["--api-prefix /x", /its log says that it listens, but its health check http:\S+\/health answers 404/],
+    ["--host 127.0.0.2", /its log says that it listens, but its health check http:\S+\/health gets no answer/],
+    ["--host ./model.sock", /its log says that it listens, but its health check http:\S+\/health gets no answer/],
+  ];
+  for (const [flags, told] of cases) {
+    test(`with ${flags}`, async () => {
+      await using daemon = await startWith(flags);
+      const { id } = await daemon.create(config);
+      const { status, body } = await daemon.start(id, 0);
+      expect([status, body.instance.status]).toEqual([200, "starting"]);
+      const instance = await until("it to be told", async () => {
+        const seen = await daemon.get(id);
+        return seen.error_message === null ? null : seen;
+      });
+      expect([instance.status, instance.error_message]).toEqual(["starting", expect.stringMatching(told)]);
+      expect((await daemon.stop(id)).body.instance).toMatchObject({ status: "stopped", error_message: null });
+    });
+  }
+});
+
 describe.concurrent("a llama-server at work is seen to be", () => {
   const environments: Record<string, Record<string, string>> = {
     "writes JSON lines": { LLAMA_ARG_LOG_JSONL: "1" },
@@ -82,16 +118,11 @@ describe.concurrent("a llama-server at work is seen to be", () => {
 
   for (const flags of ["--log-disable", "--log-verbosity 0", "--log-jsonl"]) {
     test(`where LLAMA_SERVER is a script that adds ${flags}`, async () => {
-      await using daemon = await TestDaemon.start();
-      const script = join(daemon.dir, "llama-server");
-      writeFileSync(script, `#!/bin/sh\nexec '${realServer()}' "$@" ${flags}\n`);
-      chmodSync(script, 0o755);
-      await daemon.end();
-      await using next = await daemon.again({ llamaServer: script });
-      const { id } = await next.create(config);
-      const { body } = await next.start(id);
+      await using daemon = await startWith(flags);
+      const { id } = await daemon.create(config);
+      const { body } = await daemon.start(id);
       expect([body.detail, body.instance?.status]).toEqual([undefined as never, "running"]);
-      await isSeenAtWork(next, body.instance);
+      await isSeenAtWork(daemon, body.instance);
     });
   }
 });

@@ -353,6 +353,22 @@ describe.concurrent("a server that hangs", () => {
     expect(isAlive(first.pid ?? 0)).toBe(false);
   });
 
+  for (const sickStatus of [500, 404]) {
+    test(`is no worse than one that answers ${sickStatus} for ever: that is restarted too`, async () => {
+      await using daemon = await start({ ...env, STOP_TIMEOUT: "1" });
+      const { id } = await daemon.createFake({ sickStatus });
+      const first = (await daemon.start(id)).body.instance;
+      await nextTime(first, {});
+      const { error_message } = await whenTold(daemon, id);
+      expect(error_message).toContain(`the model server is not well: its health check answers ${sickStatus}`);
+      const second = await until("another process", async () => {
+        const instance = await daemon.get(id);
+        return instance.status === "running" && instance.pid !== first.pid ? instance : null;
+      });
+      expect([second.pid === first.pid, isAlive(first.pid ?? 0)]).toEqual([false, false]);
+    });
+  }
+
   test("while it is at work is told of, and left alone", async () => {
     await using daemon = await start(env);
     const { id } = await daemon.createFake({ tokens: 1000, tokenMs: 50 });

@@ -6,6 +6,7 @@ setDefaultTimeout(60_000);
 
 const facts = (changes: Partial<LivenessFacts>): LivenessFacts => ({
   missed: 0,
+  status: null,
   busy: false,
   silentFor: 0,
   stuckFor: 0,
@@ -106,7 +107,34 @@ describe("the watch over a model server", () => {
     expect(await until("the verdict", hung)).toContain("3 health checks in a row missed");
   });
 
-  test("does not mind an answer that is not 200: something lives there", async () => {
+  for (const status of [500, 404, 401, 302]) {
+    test(`does not take ${status} for well: told while it is at work, else it is to be restarted`, async () => {
+      const { behaviour, endpoint } = serve();
+      const idle = watch(endpoint, { busy: false });
+      const atWork = watch(endpoint, { busy: true });
+      await until("some answers", () => behaviour.asked > 3);
+      expect([idle.hung(), atWork.reports]).toEqual([null, []]);
+      behaviour.status = status;
+      expect(await until("the verdict", idle.hung)).toBe(
+        `the model server is not well: its health check answers ${status}, 3 times in a row`,
+      );
+      const told = await until("the report", () => atWork.reports[0]);
+      expect(told).toStartWith(`the model server is not well: its health check answers ${status}, but it is at work`);
+      behaviour.status = 200;
+      await until("the report to be taken back", () => atWork.reports[1] === null);
+      expect(atWork.hung()).toBeNull();
+    });
+  }
+
+  test("gives one that loads again the time of one at work", () => {
+    expect(verdicts({ status: 503, silentFor: 599_999 })).toBe("well");
+    expect(judgeLiveness(facts({ status: 503, silentFor: 600_000 }))).toEqual({
+      type: "hung",
+      message: "the model server is not well: its health check answers 503, for 600 s",
+    });
+  });
+
+  test("does not mind a 503 at once: it is the answer of a server that loads", async () => {
     const { behaviour, endpoint } = serve();
     behaviour.status = 503;
     const { hung, reports } = watch(endpoint, { busy: false });
