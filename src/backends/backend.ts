@@ -22,8 +22,10 @@ export interface Launch {
   argv: string[];
   /** Added to the inherited environment. */
   env: Record<string, string>;
-  /** What to tell a person when the program does not exist. */
-  notFound: string;
+  /** What the program is called where it is not there, or cannot run. */
+  programName: string;
+  /** How a person names another program: told beside what is wrong with this one. */
+  remedy: string;
 }
 
 /** A file that must exist before a start, so that the error names the field and not a log line. */

@@ -3,6 +3,7 @@ import type { Backend, Launch, LaunchContext } from "./backend.ts";
 import { createPyserverLogReader } from "./huggingface-log.ts";
 import { pyserverReasonLines } from "./huggingface-reason.ts";
 import { choosePython } from "./python.ts";
+import { whereToSet } from "./where-to-set.ts";
 
 /** Both HuggingFace backends: our own Python server, one process for one model. */
 
@@ -48,12 +49,19 @@ const launchPyserver = (kind: string, flags: string[], config: Config, context: 
   return {
     argv: [python, "-m", "solar_pyserver", kind, ...commonFlags(config, context), ...flags],
     env: environment(config, context),
-    notFound: `python not found: looked for ${python} (PYTHON, the active environment, or python3 on PATH)`,
+    programName: "python",
+    remedy:
+      context.python === ""
+        ? `set PYTHON to the Python to use ${whereToSet("PYTHON")}; without it the active environment's is taken, else python3 on PATH`
+        : `PYTHON names it ${whereToSet("PYTHON")}`,
   };
 };
 
-/** Of the Python server's exit codes: a bad setting, a missing module, labels that do not fit, no model's folder. */
-const FINAL_EXITS = [2, 3, 6, 7];
+/**
+ * Of the Python server's exit codes: a bad setting, a missing module, labels that do not fit, no model's folder; and
+ * those of the shell and the loader for what cannot run.
+ */
+const FINAL_EXITS = [2, 3, 6, 7, 126, 127];
 
 const shared = {
   // A model may be an id on the Hub as well as a folder, so nothing must be there before a start.

@@ -4,6 +4,7 @@ import { isWithheld } from "./llamacpp-env.ts";
 import { createLlamaLogReader } from "./llamacpp-log.ts";
 import { llamaReasonLines } from "./llamacpp-reason.ts";
 import { slotsProbe } from "./llamacpp-slots.ts";
+import { whereToSet } from "./where-to-set.ts";
 
 /**
  * llama.cpp's llama-server. Every field that the config has is passed, defaults too: the defaults of
@@ -35,7 +36,11 @@ const launch = (config: LlamaCppConfig, context: LaunchContext): Launch => {
     argv,
     // Anyone's `ps` shows argv; the environment is the owner's alone.
     env: { LLAMA_API_KEY: config.api_key },
-    notFound: `llama-server not found: looked for ${argv[0]} (PATH or LLAMA_SERVER)`,
+    programName: "llama-server",
+    remedy:
+      context.llamaServer === ""
+        ? `put llama-server on the daemon's PATH, or set LLAMA_SERVER to its full path ${whereToSet("LLAMA_SERVER")}`
+        : `LLAMA_SERVER names it ${whereToSet("LLAMA_SERVER")}`,
   };
 };
 
@@ -55,8 +60,8 @@ export const llamacpp: Backend<LlamaCppConfig> = {
   launch,
   isWithheld,
   obstacle,
-  // It exits with 1 whatever the reason.
-  isFinalExit: () => false,
+  // Its own code is 1 whatever the reason; these two are the shell's and the loader's for what cannot run.
+  isFinalExit: (code) => code === 126 || code === 127,
   healthPath: "/health",
   createLogReader: createLlamaLogReader,
   slotsProbe: (config) => slotsProbe(config.api_key),

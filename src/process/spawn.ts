@@ -22,10 +22,6 @@ export interface Child {
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-/** Where a program is, as an absolute path; null where it does not exist or may not be run. */
-export const findProgram = (program: string, env: Environment): string | null =>
-  Bun.which(program, { PATH: env.PATH ?? "/usr/local/bin:/usr/bin:/bin" });
-
 const nameOfSignal = (number: number): NodeJS.Signals | null =>
   (Object.entries(constants.signals).find(([, value]) => value === number)?.[0] as NodeJS.Signals | undefined) ?? null;
 

@@ -11,6 +11,7 @@ import { unpackPyserver } from "../store/pyserver-package.ts";
 import { RecordFolder } from "../store/records.ts";
 import { readEnvFile, resolveSettings, type Settings, SettingsError } from "../store/settings.ts";
 import { type Host, isLaunchRecord } from "../supervisor/host.ts";
+import { launchWarnings } from "../supervisor/launch-warnings.ts";
 import { defaultPolicy } from "../supervisor/restart-policy.ts";
 import { StartGate } from "../supervisor/start-gate.ts";
 import { isStateRecord } from "../supervisor/state-record.ts";
@@ -107,6 +108,7 @@ const serve = async (flags: DaemonFlags): Promise<number> => {
   for (const problem of loaded.problems) journal.warn(problem);
 
   const host = createHost(settings, stateDir, journal);
+  for (const warning of launchWarnings(host)) journal.warn(warning);
   const supervisor = new Supervisor(
     host,
     loaded,

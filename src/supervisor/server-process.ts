@@ -1,12 +1,15 @@
 import { randomUUID } from "node:crypto";
-import { accessSync, closeSync, constants, statSync } from "node:fs";
+import { accessSync, closeSync, constants } from "node:fs";
 import { resolve } from "node:path";
-import type { Backend, RequiredFile } from "../backends/index.ts";
+import type { Backend, Launch, RequiredFile } from "../backends/index.ts";
 import type { InstanceConfig } from "../contract/index.ts";
 import type { InstanceLog } from "../logs/instance-log.ts";
+import { findProgram, spawnProblem } from "../process/executable.ts";
 import { groupMembers, processesWithEnv } from "../process/group.ts";
 import { bootId, identify, isSame, type ProcessIdentity } from "../process/identity.ts";
-import { type ChildExit, findProgram, LAUNCH_MARK, spawnDetached } from "../process/spawn.ts";
+import { pathProblem } from "../process/path-problem.ts";
+import { errorCode } from "../process/proc.ts";
+import { type Child, type ChildExit, LAUNCH_MARK, spawnDetached } from "../process/spawn.ts";
 import type { Host, LaunchRecord } from "./host.ts";
 
 /** The process of an instance: started by this daemon, or found as an earlier one had left it. */
@@ -28,13 +31,41 @@ export class UnstartableError extends Error {}
 
 const checkFile = ({ field, path }: RequiredFile): void => {
   const absolute = resolve(path);
-  const stat = statSync(absolute, { throwIfNoEntry: false });
-  if (stat === undefined) throw new UnstartableError(`${field}: no such file: '${absolute}'`);
-  if (!stat.isFile()) throw new UnstartableError(`${field}: not a file: '${absolute}'`);
+  const problem = pathProblem(absolute);
+  if (problem !== null) throw new UnstartableError(`${field}: ${problem.text}`);
   try {
     accessSync(absolute, constants.R_OK);
   } catch {
     throw new UnstartableError(`${field}: may not be read: '${absolute}'`);
+  }
+};
+
+/** The system had no room for a process now: it may have later. */
+class SpawnError extends Error {
+  constructor(
+    message: string,
+    readonly code: string | undefined,
+  ) {
+    super(message);
+  }
+}
+
+const locate = ({ argv, programName, remedy }: Launch, env: Host["env"]): string => {
+  const found = findProgram(argv[0] ?? "", env);
+  if ("path" in found) return found.path;
+  const { missing, text } = found.problem;
+  throw new UnstartableError(`${programName} ${missing ? "not found" : "cannot run"}: ${text}; ${remedy}`);
+};
+
+/** @throws UnstartableError, SpawnError in words for a person */
+const spawnOrSay = (path: string, { programName, remedy }: Launch, spawn: () => Child): Child => {
+  try {
+    return spawn();
+  } catch (error) {
+    const problem = spawnProblem(path, errorCode(error));
+    if (problem === null) throw error;
+    if (problem.lasting) throw new UnstartableError(`${programName} cannot run: ${problem.text}; ${remedy}`);
+    throw new SpawnError(`${programName} could not be started: ${problem.text}`, errorCode(error));
   }
 };
 
@@ -61,7 +92,7 @@ export const startProcess = async (
   const obstacle = backend.obstacle(config);
   if (obstacle !== null) throw new UnstartableError(obstacle);
   for (const file of backend.requiredFiles(config)) checkFile(file);
-  const { argv, env, notFound } = backend.launch(withAbsolutePaths(backend, config), {
+  const launch = backend.launch(withAbsolutePaths(backend, config), {
     port,
     llamaServer: host.llamaServer,
     python: host.python,
@@ -69,8 +100,7 @@ export const startProcess = async (
     stopTimeout: host.stopTimeout,
     pyserverDir: backend.type === "llamacpp" ? null : await host.pyserverDir(),
   });
-  const program = findProgram(argv[0] ?? "", host.env);
-  if (program === null) throw new UnstartableError(notFound);
+  const program = locate(launch, host.env);
   const file = await log.begin(config.alias);
   const record: LaunchRecord = {
     mark: randomUUID(),
@@ -78,7 +108,7 @@ export const startProcess = async (
     host: config.host,
     log_file: file.path,
     first_seq: log.nextSeq,
-    command: [program, ...argv.slice(1)],
+    command: [program, ...launch.argv.slice(1)],
     started_at: new Date().toISOString(),
     status: "starting",
     process: null,
@@ -87,7 +117,10 @@ export const startProcess = async (
   try {
     host.launches.write(id, record);
     const inherited = Object.fromEntries(Object.entries(host.env).filter(([name]) => !backend.isWithheld(name)));
-    const child = spawnDetached(record.command, inherited, env, { launch: record.mark, folder: host.folder }, file.fd);
+    const marks = { launch: record.mark, folder: host.folder };
+    const child = spawnOrSay(program, launch, () =>
+      spawnDetached(record.command, inherited, launch.env, marks, file.fd),
+    );
     record.process = identify(child.pid);
     try {
       host.launches.write(id, record);

@@ -82,9 +82,12 @@ describe("starting the Python server", () => {
     expect(huggingfaceCausal.launch(causal(), context({ pyserverDir: null })).env).not.toHaveProperty("PYTHONPATH");
   });
 
-  test("says what it looked for when there is no Python", () => {
-    expect(huggingfaceCausal.launch(causal(), context({ python: "/opt/py" })).notFound).toBe(
-      "python not found: looked for /opt/py (PYTHON, the active environment, or python3 on PATH)",
+  test("says where another Python is named", () => {
+    const place = "(in .env or the environment, or with serve --python)";
+    const given = huggingfaceCausal.launch(causal(), context({ python: "/opt/py" }));
+    expect([given.programName, given.remedy]).toEqual(["python", `PYTHON names it ${place}`]);
+    expect(huggingfaceCausal.launch(causal(), context()).remedy).toBe(
+      `set PYTHON to the Python to use ${place}; without it the active environment's is taken, else python3 on PATH`,
     );
   });
 

@@ -63,13 +63,15 @@ describe("starting llama-server", () => {
     expect(argv.indexOf("--log-disable")).toBe(argv.indexOf("--model") + 1);
   });
 
-  test("says what it looked for when there is no llama-server", () => {
-    expect(llamacpp.launch(config(), context()).notFound).toBe(
-      "llama-server not found: looked for llama-server (PATH or LLAMA_SERVER)",
-    );
+  test("says where another llama-server is named", () => {
+    const place = "(in .env or the environment, or with serve --llama-server)";
+    const { programName, remedy } = llamacpp.launch(config(), context());
+    expect([programName, remedy]).toEqual([
+      "llama-server",
+      `put llama-server on the daemon's PATH, or set LLAMA_SERVER to its full path ${place}`,
+    ]);
     const given = llamacpp.launch(config(), context({ llamaServer: "/opt/llama/llama-server" }));
-    expect(given.argv[0]).toBe("/opt/llama/llama-server");
-    expect(given.notFound).toBe("llama-server not found: looked for /opt/llama/llama-server (PATH or LLAMA_SERVER)");
+    expect([given.argv[0], given.remedy]).toEqual(["/opt/llama/llama-server", `LLAMA_SERVER names it ${place}`]);
   });
 
   test("names the files that must be there, by their fields", () => {

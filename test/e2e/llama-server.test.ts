@@ -447,7 +447,9 @@ describe.concurrent("a start that cannot work says why", () => {
   test("no llama-server on PATH", async () => {
     await using daemon = await TestDaemon.start({ llamaServer: "", env: { PATH: "/nowhere", MAX_RETRIES: "1" } });
     const reason = await failureOf(daemon, {});
-    expect(reason).toBe("llama-server not found: looked for llama-server (PATH or LLAMA_SERVER)");
+    expect(reason).toBe(
+      "llama-server not found: no 'llama-server' in any folder of PATH (/nowhere); put llama-server on the daemon's PATH, or set LLAMA_SERVER to its full path (in .env or the environment, or with serve --llama-server)",
+    );
   });
 
   test("but works with every field of a config given", async () => {
