@@ -61,14 +61,14 @@ const progressOf = (message: string, promptTokens: number | null): SlotProgress 
     return prefillOf(message, promptTokens);
   }
   if (message.startsWith("prompt done,") || message.startsWith("prompt processing done,")) {
-    return { phase: "generating", prefill_progress: null, generated_tokens: 0 };
+    // It stays so until the release: clients that know the older builds wait for it.
+    return { phase: "generating", prefill_progress: 1, generated_tokens: 0 };
   }
   if (message.startsWith("n_gen =") || message.startsWith("n_decoded =")) {
     const match = MESSAGES.generating.exec(message);
     if (match === null) return null;
     return {
       phase: "generating",
-      prefill_progress: null,
       generated_tokens: number(match[1]),
       ...decodeRate(number(match[3] ?? match[2])),
     };
@@ -104,6 +104,14 @@ const generationOf = (slot: number, memory: SlotMemory, held: number | null): Fi
     decode_ms_per_token: decode.msPerToken,
   };
 };
+
+/** Builds whose timings come well before the release show what was generated meanwhile. */
+const shown = ({ tokens, tokensPerSecond, msPerToken }: Timing): SlotProgress => ({
+  phase: "generating",
+  generated_tokens: tokens,
+  decode_tps: tokensPerSecond,
+  decode_ms_per_token: msPerToken,
+});
 
 const READY = /server is listening on |: listening on http|: model loaded$|: all slots are idle$/;
 
@@ -209,7 +217,9 @@ class LlamaLogReader implements LogReader {
     if (kind === "prompt") memory.evaluated = timing.tokens;
     else memory.decode = timing;
     // Builds before 2025 released a slot before they printed its timings.
-    if (kind === "prompt" || !memory.released) return [];
+    if (kind === "prompt") return [];
+    if (!memory.released)
+      return memory.newDialect ? [] : [{ type: "slot-progress", slot, task, progress: shown(timing) }];
     this.slots.delete(slot);
     return [{ type: "slot-released", slot, task: memory.task, generation: generationOf(slot, memory, null) }];
   }

@@ -33,10 +33,12 @@ const blank = (slot: number, task: number | null): SlotState => ({
   checkpoint_total: null,
 });
 
-/** The same object where nothing differs. */
+/** The same object where nothing differs. Of a prompt whose reading was followed all is read at the first token. */
 const merged = (state: SlotState, progress: SlotProgress): SlotState => {
-  const next = { ...state, ...progress };
-  const keys = Object.keys(progress) as (keyof SlotProgress)[];
+  const isRead = progress.phase === "generating" && progress.prefill_progress === undefined;
+  const read = isRead && state.prefill_progress !== null ? { prefill_progress: 1 } : {};
+  const next = { ...state, ...progress, ...read };
+  const keys = Object.keys({ ...progress, ...read }) as (keyof SlotProgress)[];
   return keys.every((key) => next[key] === state[key]) ? state : next;
 };
 
@@ -113,7 +115,6 @@ export const observe = (
   if (tokens < (state.generated_tokens ?? 0)) return { state, memory: known };
   const next = merged(state, {
     phase: "generating",
-    prefill_progress: null,
     prefill_prompt_tokens: seen.promptTokens ?? state.prefill_prompt_tokens,
     generated_tokens: tokens,
     ...decodeOf(before.counted, tokens, time),

@@ -210,6 +210,31 @@ describe("generations", () => {
   });
 });
 
+describe("the log of an older build", () => {
+  const states = async (): Promise<ReturnType<typeof toRuntimeState>[]> => {
+    const reader = backends.llamacpp.createLogReader();
+    const events = (await recorded("older/2026-spring.log")).flatMap((line) => reader.read(line));
+    return events.map((_, n) => toRuntimeState(play(events.slice(0, n + 1))));
+  };
+
+  test("shows a read prompt as read until the release, whatever polls come between", async () => {
+    const of = (await states()).flatMap(({ slots }) => slots.filter(({ task_id }) => task_id === 7));
+    const generating = of.filter(({ phase }) => phase === "generating");
+    expect(generating.length).toBeGreaterThan(3);
+    expect(new Set(generating.map((slot) => slot.prefill_progress))).toEqual(new Set([1]));
+    const known = play([started(0, 7, { phase: "prefill", prefill_prompt_tokens: 90, prefill_progress: 0.5 })]);
+    const polled = applyObservation(known, [seen(0, { task: 7, generatedTokens: 1 })], T0 + 50);
+    expect(toRuntimeState(polled)).toMatchObject({ phase: "generating", prefill_progress: 1 });
+    const again = applyObservation(polled, [seen(0, { task: 7, generatedTokens: 5 })], T0 + 90);
+    expect(toRuntimeState(again)).toMatchObject({ generated_tokens: 5, prefill_progress: 1 });
+  });
+
+  test("shows the figures of its timing lines while the slot is still at work", async () => {
+    const last = (await states()).flatMap(({ slots }) => slots.filter(({ task_id }) => task_id === 7)).at(-1);
+    expect(last).toMatchObject({ phase: "generating", generated_tokens: 10, decode_tps: 100, decode_ms_per_token: 10 });
+  });
+});
+
 describe("a poll of a server whose log tells nothing", () => {
   const polls = (from: Runtime, ...each: [ms: number, slots: SlotObservation[]][]): Runtime =>
     each.reduce((runtime, [ms, slots]) => applyObservation(runtime, slots, T0 + ms, false), from);
