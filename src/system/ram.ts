@@ -1,7 +1,8 @@
 import { readFile } from "node:fs/promises";
 import { totalmem } from "node:os";
+import { type CgroupMemory, readCgroupMemory } from "./cgroup.ts";
 
-/** The machine's own memory, in bytes. */
+/** The machine's own memory, or what the control groups of this process leave of it, in bytes. */
 export interface Ram {
   /** What programs hold; what the system would give back at once (caches) does not count. */
   used: number;
@@ -9,9 +10,20 @@ export interface Ram {
 }
 
 export async function readRam(): Promise<Ram> {
-  if (process.platform !== "darwin") return parseMeminfo(await readFile("/proc/meminfo", "latin1"));
+  if (process.platform !== "darwin") {
+    const [meminfo, groups] = await Promise.all([readFile("/proc/meminfo", "latin1"), readCgroupMemory()]);
+    return withLimits(parseMeminfo(meminfo), groups);
+  }
   const child = Bun.spawn(["vm_stat"], { stdin: "ignore", stdout: "pipe", stderr: "ignore", env: { LC_ALL: "C" } });
   return parseVmStat(await child.stdout.text(), totalmem());
+}
+
+/** No more is there than the smallest limit, and no more is free than each of the groups has left. */
+export function withLimits(ram: Ram, groups: readonly CgroupMemory[]): Ram {
+  const binding = groups.filter(({ limit }) => limit < ram.total);
+  const total = Math.min(ram.total, ...binding.map(({ limit }) => limit));
+  const available = Math.min(ram.total - ram.used, ...binding.map(({ limit, used }) => Math.max(0, limit - used)));
+  return { used: Math.max(0, total - available), total };
 }
 
 /** Linux's /proc/meminfo. `MemAvailable` is the kernel's own estimate of what new programs can have. */
