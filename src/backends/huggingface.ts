@@ -66,8 +66,8 @@ const FINAL_EXITS = [2, 3, 6, 7, 126, 127];
 const shared = {
   // A model may be an id on the Hub as well as a folder, so nothing must be there before a start.
   requiredFiles: () => [],
-  // It takes nothing but its key from the environment.
-  isWithheld: () => false,
+  // In an encoding of the user's choice its log could not be read.
+  isWithheld: (variable: string) => variable === "PYTHONIOENCODING",
   obstacle: () => null,
   isFinalExit: (code: number) => FINAL_EXITS.includes(code),
   healthPath: "/health",

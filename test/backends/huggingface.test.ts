@@ -82,6 +82,14 @@ describe("starting the Python server", () => {
     expect(huggingfaceCausal.launch(causal(), context({ pyserverDir: null })).env).not.toHaveProperty("PYTHONPATH");
   });
 
+  test("does not let Python inherit an encoding in which its log could not be read", () => {
+    expect(["PYTHONIOENCODING", "PYTHONPATH", "HF_TOKEN"].map(huggingfaceCausal.isWithheld)).toEqual([
+      true,
+      false,
+      false,
+    ]);
+  });
+
   test("says where another Python is named", () => {
     const place = "(in .env or the environment, or with serve --python)";
     const given = huggingfaceCausal.launch(causal(), context({ python: "/opt/py" }));

@@ -90,7 +90,7 @@ const changeLine = (
     oneLine(name),
     phase,
     `${active_slots} slots`,
-    ...(prefill_progress === null ? [] : [`prefill ${Math.round(prefill_progress * 100)}%`]),
+    ...(phase !== "prefill" || prefill_progress === null ? [] : [`prefill ${Math.round(prefill_progress * 100)}%`]),
     ...(generated_tokens === null ? [] : [`${generated_tokens} tokens`]),
     ...(decode_tps === null ? [] : [`${decode_tps.toFixed(1)} tokens/s`]),
   ].join("  ");
