@@ -190,7 +190,7 @@ describe("what a start lacks is named", () => {
     const { id } = await none.create(classifierConfig);
     const answer = await none.start(id);
     expect(answer.body.detail).toBe(
-      "Failed to start instance: python not found: looked for /no/such/python (PYTHON, the active environment, or python3 on PATH)",
+      "Failed to start instance: python not found: no such file: '/no/such/python'; PYTHON names it (in .env or the environment, or with serve --python)",
     );
   });
 

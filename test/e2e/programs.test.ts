@@ -26,8 +26,7 @@ const withLoader = (path: string, loader: string): void =>
     bytes.write(loader.padEnd(bytes.indexOf(0, at) - at, "x"), at, "latin1");
   });
 
-// One after another: a program that is being written while another daemon is spawned counts as busy for it.
-describe("a start", () => {
+describe.concurrent("a start", () => {
   const bad: Record<string, [make: (program: string) => void, told: RegExp]> = {
     "is not executable": [(path) => writeFileSync(path, "#!/bin/sh\n"), /is not executable: chmod \+x '/],
     "is a folder": [(path) => mkdirSync(path), /is a folder: name the program in it/],
