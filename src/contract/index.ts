@@ -4,6 +4,7 @@ export * from "./errors.ts";
 export * from "./frames.ts";
 export * from "./instance.ts";
 export * from "./instance-facts.ts";
+export * from "./pruned-logs.ts";
 export * from "./record.ts";
 export * from "./runtime-state.ts";
 export * from "./system.ts";

@@ -16,14 +16,6 @@ export const serviceInfo = z
   .meta({ id: "ServiceInfo" });
 export type ServiceInfo = z.output<typeof serviceInfo>;
 
-export const prunedLogs = z
-  .object({
-    removed: z.array(z.string()).meta({ description: "Names of the log files" }),
-    freed_bytes: z.int().min(0).meta({ description: "What they took on the disk" }),
-  })
-  .meta({ id: "PrunedLogs", description: "Log files of deleted instances that were removed, or would be" });
-export type PrunedLogs = z.output<typeof prunedLogs>;
-
 export const memoryTypes = ["VRAM", "RAM"] as const;
 
 export const memoryDevice = z

@@ -1,6 +1,6 @@
 import { existsSync, readdirSync, rmSync, statSync } from "node:fs";
 import { basename, join } from "node:path";
-import type { PrunedLogs } from "../contract/system.ts";
+import type { PrunedLogs } from "../contract/pruned-logs.ts";
 import type { LogSettings } from "./log-owner.ts";
 import { indexPath } from "./segment.ts";
 import { isMissing } from "./unreadable.ts";

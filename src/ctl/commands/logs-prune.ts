@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { prunedLogs } from "../../contract/system.ts";
+import { prunedLogs } from "../../contract/pruned-logs.ts";
 import type { Api } from "../api.ts";
 import { addConnection, addJson, type Cli } from "../cli.ts";
 import { exitCodes } from "../errors.ts";
