@@ -6,6 +6,7 @@ import { createMemoryReader } from "../system/memory.ts";
 import { addressOf } from "./address.ts";
 import { createKeyCheck } from "./auth.ts";
 import { BootError } from "./boot.ts";
+import { crossOriginRules } from "./cross-origin.ts";
 import { answerFault } from "./fault.ts";
 import { createFront } from "./front.ts";
 import type { DaemonJournal } from "./journal.ts";
@@ -52,8 +53,9 @@ export const listen = async (settings: Settings, key: string, supervisor: Superv
     report,
   });
   const mayEnter = createKeyCheck(key);
-  const front = createFront(mayEnter, routes.answer);
-  const hub = new SocketHub(supervisor, mayEnter, report);
+  const pages = crossOriginRules(key);
+  const front = createFront(pages, mayEnter, routes.answer);
+  const hub = new SocketHub(supervisor, pages, mayEnter, report);
   supervisor.onRemoved = (id) => hub.closeFor(id);
   try {
     const server = Bun.serve<SocketData>({
@@ -72,7 +74,7 @@ export const listen = async (settings: Settings, key: string, supervisor: Superv
         if (request.method === "POST" && isOperation(request.url)) self.timeout(request, 0);
         return front(withUrl(request));
       },
-      error: (fault) => answerFault(fault, report),
+      error: (fault) => answerFault(fault, pages, report),
       websocket: hub.handler,
     });
     routes.loadSoon();
