@@ -13,14 +13,14 @@ type Answer = Response | Promise<Response>;
 const asGet = (request: Request): Request =>
   request.method === "HEAD" ? new Request(request, { method: "GET" }) : request;
 
-/** @param route answers what was let in */
-export const createFront = (pages: CrossOriginRules, mayEnter: KeyCheck, route: (request: Request) => Answer) => {
+export const createFront = (pages: CrossOriginRules, mayEnter: KeyCheck) => {
   const admit = (request: Request): Response | null => {
     if (request.method === "OPTIONS") return pages.preflight(request);
     if (isOpenPath(getPath(request)) || mayEnter(offeredKey(request.headers))) return null;
     return Response.json({ detail: UNAUTHORIZED }, { status: 401 });
   };
-  return (request: Request): Answer => {
+  /** @param route answers what was let in */
+  return (request: Request, route: (admitted: Request) => Answer): Answer => {
     const foreign = pages.refuse(request);
     if (foreign !== null) return foreign;
     const refused = admit(request);
