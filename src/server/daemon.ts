@@ -101,7 +101,7 @@ const serve = async (flags: DaemonFlags): Promise<number> => {
   const stateDir = join(dirname(configPath), ".solar-host");
   const held = lock(stateDir);
   const key = obtainKey(settings, flags, envPath, (made) =>
-    bootVoice(settings.LOG_FORMAT, print).madeKey(envPath, made),
+    bootVoice(settings.LOG_FORMAT, process.stderr).madeKey(envPath, made),
   );
   removeRests(configPath);
   const loaded = await loadConfig(configPath);
@@ -156,7 +156,7 @@ export const runDaemon = async (flags: DaemonFlags): Promise<number> => {
   try {
     return await serve(flags);
   } catch (error) {
-    bootVoice(askedFormat(flags), print).failed((error as Error).message);
+    bootVoice(askedFormat(flags), process.stderr).failed((error as Error).message);
     return exitCodeOf(error);
   }
 };

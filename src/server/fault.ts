@@ -1,3 +1,5 @@
+import type { CrossOriginRules } from "./cross-origin.ts";
+
 /** What is answered where even the answering of errors failed. Bun's own page would show the program's source. */
 
 /** Names the fault and where it happened. Its message may hold the URL, and that a key which should not be there. */
@@ -11,10 +13,11 @@ const withoutMessage = (fault: unknown): Error => {
   return bare;
 };
 
-export const answerFault = (fault: unknown, report: (error: Error) => void): Response => {
+export const answerFault = (
+  fault: unknown,
+  pages: Pick<CrossOriginRules, "readable">,
+  report: (error: Error) => void,
+): Response => {
   report(withoutMessage(fault));
-  return Response.json(
-    { detail: "Internal Server Error" },
-    { status: 500, headers: { "access-control-allow-origin": "*" } },
-  );
+  return pages.readable(null, Response.json({ detail: "Internal Server Error" }, { status: 500 }));
 };

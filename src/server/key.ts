@@ -1,13 +1,9 @@
 import { readFileSync } from "node:fs";
-import { isIPv4 } from "node:net";
 import { type Settings, writeFirstKey } from "../store/settings.ts";
 import { BootError, type DaemonFlags } from "./boot.ts";
+import { isLoopback } from "./cross-origin.ts";
 
 /** Where the daemon's key comes from, and which one it will not go with. */
-
-/** A name may begin like an address, as 127.example.com does, and be anybody's. */
-export const isLoopback = (host: string): boolean =>
-  host === "localhost" || host === "::1" || (host.startsWith("127.") && isIPv4(host));
 
 const readKeyFile = (path: string): string => {
   let key: string;

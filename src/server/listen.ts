@@ -1,11 +1,13 @@
 import { lookup } from "node:dns/promises";
 import { isIP } from "node:net";
+import type { Server } from "bun";
 import type { Settings } from "../store/settings.ts";
 import type { Supervisor } from "../supervisor/supervisor.ts";
 import { createMemoryReader } from "../system/memory.ts";
 import { addressOf } from "./address.ts";
 import { createKeyCheck } from "./auth.ts";
 import { BootError } from "./boot.ts";
+import { crossOriginRules } from "./cross-origin.ts";
 import { answerFault } from "./fault.ts";
 import { createFront } from "./front.ts";
 import type { DaemonJournal } from "./journal.ts";
@@ -17,6 +19,21 @@ import { requestedSocket, type SocketData, SocketHub } from "./websockets.ts";
 
 /** Longer than any request waits by itself; those that wait for a model set their own. */
 const IDLE_SECONDS = 60;
+
+/** An operation waits as long as the model server needs, and only then; its connection may stay for the next request. */
+const withoutLimit = async (
+  server: Server<SocketData>,
+  request: Request,
+  idleSeconds: number,
+  operate: () => Response | Promise<Response>,
+): Promise<Response> => {
+  server.timeout(request, 0);
+  try {
+    return await operate();
+  } finally {
+    server.timeout(request, idleSeconds);
+  }
+};
 
 /** What to do, by the system's code. */
 const byCode: Record<string, string> = {
@@ -42,8 +59,17 @@ const listenProblem = async (host: string, port: number, error: NodeJS.ErrnoExce
   return `cannot listen on ${addressOf(host, port)}: ${why}`;
 };
 
-/** @throws BootError where there is no listening there, with why and what to do */
-export const listen = async (settings: Settings, key: string, supervisor: Supervisor, journal: DaemonJournal) => {
+/**
+ * @param idleSeconds after which a connection is closed on which nothing happens
+ * @throws BootError where there is no listening there, with why and what to do
+ */
+export const listen = async (
+  settings: Pick<Settings, "HOST" | "PORT" | "START_WAIT">,
+  key: string,
+  supervisor: Supervisor,
+  journal: Pick<DaemonJournal, "error">,
+  idleSeconds = IDLE_SECONDS,
+) => {
   const report = (error: Error): void => journal.error(`unexpected error: ${error.message}`, { stack: error.stack });
   const routes = lazyRoutes({
     supervisor,
@@ -52,14 +78,15 @@ export const listen = async (settings: Settings, key: string, supervisor: Superv
     report,
   });
   const mayEnter = createKeyCheck(key);
-  const front = createFront(mayEnter, routes.answer);
-  const hub = new SocketHub(supervisor, mayEnter, report);
+  const pages = crossOriginRules(key);
+  const front = createFront(pages, mayEnter);
+  const hub = new SocketHub(supervisor, pages, mayEnter, report);
   supervisor.onRemoved = (id) => hub.closeFor(id);
   try {
     const server = Bun.serve<SocketData>({
       hostname: settings.HOST,
       port: settings.PORT,
-      idleTimeout: IDLE_SECONDS,
+      idleTimeout: idleSeconds,
       development: false,
       // Bun shares the port with any other program that wants it, unless told not to, where development is off.
       reusePort: false,
@@ -68,11 +95,13 @@ export const listen = async (settings: Settings, key: string, supervisor: Superv
       fetch(request, self) {
         const socket = requestedSocket(request);
         if (socket !== null) return hub.upgrade(request, socket, self);
-        // Starts and stops wait as long as they need to; whoever sends a body does not.
-        if (request.method === "POST" && isOperation(request.url)) self.timeout(request, 0);
-        return front(withUrl(request));
+        return front(withUrl(request), (admitted) => {
+          const operate = () => routes.answer(admitted);
+          const lasts = request.method === "POST" && isOperation(request.url);
+          return lasts ? withoutLimit(self, request, idleSeconds, operate) : operate();
+        });
       },
-      error: (fault) => answerFault(fault, report),
+      error: (fault) => answerFault(fault, pages, report),
       websocket: hub.handler,
     });
     routes.loadSoon();

@@ -12,6 +12,9 @@ const option = (name: string, fallback: string, description: string): Option => 
   return new Option(`${flagOf(name)} ${value}`, shown);
 };
 
+const KEY_IN_ARGV =
+  "error: --api-key: every user of this machine can read a command line. Write the key into a file and name that with --api-key-file, or set API_KEY.";
+
 const propertyOf = (name: string): string =>
   name.toLowerCase().replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase());
 
@@ -20,6 +23,7 @@ export const addServeOptions = (command: Command, run: (flags: DaemonFlags) => P
     command.addOption(option(name, fallback, description));
   }
   command
+    .addOption(new Option("--api-key [key]").hideHelp())
     .option("--api-key-file <file>", "file that holds the API key; better than API_KEY in the environment")
     .addHelpText(
       "after",
@@ -35,6 +39,8 @@ Examples:
   $ solar-host serve --keep-instances     models go on when the daemon ends, for an upgrade`,
     )
     .action(async ({ apiKeyFile, ...options }: Record<string, string | true> & { apiKeyFile?: string }) => {
+      // Without an option of this name the message about it would repeat the key, into whatever log there is.
+      if (options.apiKey !== undefined) command.error(KEY_IN_ARGV);
       const given = Object.keys(settingSpecs).flatMap((name): [string, string][] => {
         const value = options[propertyOf(name)];
         // A flag alone means yes.

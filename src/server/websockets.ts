@@ -6,6 +6,7 @@ import { InstanceNotFoundError } from "../supervisor/errors.ts";
 import type { ManagedInstance } from "../supervisor/instance.ts";
 import type { Supervisor } from "../supervisor/supervisor.ts";
 import { type KeyCheck, offeredSocketKey, offersOnlyForeign, selectedProtocol, UNAUTHORIZED } from "./auth.ts";
+import type { CrossOriginRules } from "./cross-origin.ts";
 import { LogStream } from "./log-stream.ts";
 import { pathOf, queryOf } from "./request-url.ts";
 import { StateStream } from "./state-stream.ts";
@@ -25,9 +26,6 @@ export interface SocketData {
 }
 
 type Socket = ServerWebSocket<SocketData>;
-
-const refuse = (status: number, detail: string | FieldError[]): Response =>
-  Response.json({ detail }, { status, headers: { "access-control-allow-origin": "*" } });
 
 const EVERYTHING: LogRange = { after: null, tail: null };
 
@@ -61,6 +59,7 @@ export class SocketHub {
 
   constructor(
     private readonly supervisor: Supervisor,
+    private readonly pages: CrossOriginRules,
     private readonly mayEnter: KeyCheck,
     private readonly report: (error: Error) => void,
   ) {}
@@ -71,6 +70,10 @@ export class SocketHub {
     requested: Pick<SocketData, "kind" | "id">,
     server: Server<SocketData>,
   ): Promise<Response | undefined> {
+    const foreign = this.pages.refuse(request);
+    if (foreign !== null) return foreign;
+    const refuse = (status: number, detail: string | FieldError[]): Response =>
+      this.pages.readable(request, Response.json({ detail }, { status }));
     if (!this.mayEnter(offeredSocketKey(request.headers))) return refuse(401, UNAUTHORIZED);
     if (offersOnlyForeign(request.headers)) return refuse(400, "The subprotocol should be 'solar-host', or none");
     const range = await parseRange(queryOf(request.url));

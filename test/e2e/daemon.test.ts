@@ -56,7 +56,7 @@ const refusal = async (
 };
 
 describe.concurrent("at its start the daemon", () => {
-  test("makes a key where none is set, writes it for its owner alone, tells it once, and keeps it", async () => {
+  test("makes a key where none is set, writes it for its owner alone, keeps it, and tells a log the path of its file alone", async () => {
     await withFolder(async (dir) => {
       const env = { PATH: process.env.PATH ?? "", HOME: dir, HOST: "127.0.0.1", PORT: "0" };
       const run = () =>
@@ -80,7 +80,8 @@ describe.concurrent("at its start the daemon", () => {
       const key = /^API_KEY=(.+)$/m.exec(readFileSync(join(dir, ".env"), "utf8"))?.[1] ?? "";
       expect(key.length).toBeGreaterThan(20);
       expect(statSync(join(dir, ".env")).mode & 0o777).toBe(0o600);
-      expect(texts.map((text) => text.includes(key))).toEqual([true, false]);
+      expect(texts.map((text) => text.includes(key))).toEqual([false, false]);
+      expect(texts.map((text) => text.includes(join(dir, ".env")))).toEqual([true, false]);
     });
   });
 
@@ -257,7 +258,7 @@ describe.concurrent("with LOG_FORMAT=json the daemon", () => {
     });
   });
 
-  test("tells the key that it made in a field, once, whatever the level", async () => {
+  test("names the file of the key that it made, once, whatever the level, and never the key", async () => {
     await withFolder(async (dir) => {
       const env = { PATH: process.env.PATH ?? "", HOME: dir, HOST: "127.0.0.1", PORT: "0", LOG_FORMAT: "json" };
       const child = Bun.spawn([requireBinary(), "serve", "--log-level", "error"], {
@@ -276,7 +277,9 @@ describe.concurrent("with LOG_FORMAT=json the daemon", () => {
       );
       child.kill();
       const [text] = await Promise.all([child.stderr.text(), child.exited]);
-      const line = { level: "info", message: expect.stringContaining(join(dir, ".env")), api_key: key };
+      const path = join(dir, ".env");
+      const line = { level: "info", message: expect.stringContaining(path), api_key_file: path };
+      expect(text).not.toContain(key);
       expect(linesOf(text)).toEqual([{ time: expect.any(String), ...line }]);
     });
   });
@@ -286,6 +289,16 @@ test("the help of serve names each setting and its default, and nothing of how f
   const help = Bun.spawnSync([requireBinary(), "serve", "--help"]).stdout.toString().replace(/\s+/g, " ");
   expect(help).toMatch(/--keep-instances \[true\|false\] [^-]* \(default: false\) --/);
   expect(help).not.toContain("preset");
+});
+
+test("a key on the command line is refused with what to do, and is not repeated", async () => {
+  await withFolder(async (dir) => {
+    for (const args of [["--api-key", "TOPSECRET"], ["--api-key=TOPSECRET"], ["--api-key"]]) {
+      const { code, text } = await refusal(dir, {}, args);
+      expect([args, code, text]).toEqual([args, 2, expect.stringContaining("--api-key-file")]);
+      expect(text).not.toContain("TOPSECRET");
+    }
+  });
 });
 
 describe.concurrent("a daemon that comes back", () => {

@@ -2,7 +2,8 @@ import { describe, expect, test } from "bun:test";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { BootError } from "../../src/server/boot.ts";
-import { isLoopback, obtainKey } from "../../src/server/key.ts";
+import { isLoopback } from "../../src/server/cross-origin.ts";
+import { obtainKey } from "../../src/server/key.ts";
 import { removeFoldersAfterEach, temporaryFolder } from "../support/folder.ts";
 
 removeFoldersAfterEach();
