@@ -19,9 +19,13 @@ import type { StateRecord } from "./state-record.ts";
  * where its log says nothing at all.
  */
 
-const POLL_MS = 200;
-/** A server of whose log nothing can be read is asked all the time. */
-const BLIND_POLL_MS = 1500;
+/** Before the first poll of a slot that has just begun to work: most requests are over by then. */
+const FIRST_POLL_MS = 200;
+/**
+ * Between two polls. llama-server looks for a vanished client of a request without a stream only after a second
+ * without any result, and the answer to a poll is a result. What is needed sooner stands in the log.
+ */
+const POLL_PAUSE_MS = 1500;
 /** `/slots` can stall while a long prompt is read. */
 const POLL_TIMEOUT_MS = 1000;
 
@@ -50,6 +54,8 @@ export class RuntimeTracker {
   /** Set while a process is there to be asked. */
   private probe: { slots: SlotsProbe; url: string } | null = null;
   private timer: Timer | null = null;
+  /** When the last poll ended, by performance.now(). */
+  private polledAt = Number.NEGATIVE_INFINITY;
   /** The lines before this one were taken in by an earlier daemon. */
   private knownSeq: number;
   /** When something last moved, by performance.now(): a line came, or a slot changed. */
@@ -186,7 +192,8 @@ export class RuntimeTracker {
 
   private schedulePoll(): void {
     if (this.probe === null || this.timer !== null || !this.mustAsk) return;
-    this.timer = setTimeout(() => void this.poll(), this.logTells ? POLL_MS : BLIND_POLL_MS);
+    const pause = Math.max(FIRST_POLL_MS, this.polledAt + POLL_PAUSE_MS - performance.now());
+    this.timer = setTimeout(() => void this.poll(), pause);
   }
 
   private get mustAsk(): boolean {
@@ -197,6 +204,7 @@ export class RuntimeTracker {
     const { probe, timer } = this;
     if (probe !== null && this.mustAsk) {
       const answer = await askSlots(probe.url, probe.slots.headers);
+      this.polledAt = performance.now();
       // The process may have changed while the answer was on its way.
       if (answer !== null && this.probe === probe) {
         this.slotsRefused = answer.status !== 200;
