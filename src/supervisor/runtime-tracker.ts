@@ -1,5 +1,6 @@
 import { type Backend, backendOf, type LogReader, type SlotsProbe } from "../backends/index.ts";
 import type { GenerationMetrics, InstanceConfig, LoadingProgress, RuntimeState } from "../contract/index.ts";
+import { localGet } from "./local-get.ts";
 import { type Endpoint, reachableHost } from "./readiness.ts";
 import {
   applyEvent,
@@ -52,7 +53,7 @@ export class RuntimeTracker {
   private readonly listeners = new Set<StateListener>();
   private seq = 0;
   /** Set while a process is there to be asked. */
-  private probe: { slots: SlotsProbe; url: string } | null = null;
+  private probe: { slots: SlotsProbe; hostname: string; port: number } | null = null;
   private timer: Timer | null = null;
   /** When the last poll ended, by performance.now(). */
   private polledAt = Number.NEGATIVE_INFINITY;
@@ -133,7 +134,7 @@ export class RuntimeTracker {
   /** The server listens there, and may be asked what its log does not say. */
   attach(backend: Backend, { host, port }: Endpoint, config: InstanceConfig): void {
     const slots = backend.slotsProbe(config);
-    this.probe = slots === null ? null : { slots, url: `http://${reachableHost(host)}:${port}${slots.path}` };
+    this.probe = slots === null ? null : { slots, hostname: reachableHost(host), port };
     this.slotsRefused = false;
     this.schedulePoll();
   }
@@ -203,7 +204,7 @@ export class RuntimeTracker {
   private async poll(): Promise<void> {
     const { probe, timer } = this;
     if (probe !== null && this.mustAsk) {
-      const answer = await askSlots(probe.url, probe.slots.headers);
+      const answer = await askSlots(probe.slots, probe);
       this.polledAt = performance.now();
       // The process may have changed while the answer was on its way.
       if (answer !== null && this.probe === probe) {
@@ -223,13 +224,13 @@ export class RuntimeTracker {
 
 /** Null where no answer came that can be read. */
 const askSlots = async (
-  url: string,
-  headers: Record<string, string>,
+  { path, headers }: SlotsProbe,
+  { hostname, port }: { hostname: string; port: number },
 ): Promise<{ status: number; body: unknown } | null> => {
+  const outcome = await localGet({ hostname, port, path }, headers, POLL_TIMEOUT_MS);
+  if (typeof outcome === "string") return null;
   try {
-    const answer = await fetch(url, { headers, signal: AbortSignal.timeout(POLL_TIMEOUT_MS), redirect: "manual" });
-    const body = await answer.text();
-    return { status: answer.status, body: answer.status === 200 ? JSON.parse(body) : null };
+    return { status: outcome.status, body: outcome.status === 200 ? JSON.parse(outcome.body) : null };
   } catch {
     return null;
   }
