@@ -115,6 +115,8 @@ export const watchLiveness = (
   const check = async (): Promise<void> => {
     const status = await askHealth(endpoint, Math.min(ANSWER_MS, host.healthInterval));
     if (ended) return;
+    // That this process has no descriptor left says nothing of the model server.
+    if (status === "unasked") return schedule();
     missed = status === 200 || status === LOADING ? 0 : missed + 1;
     if (status === 200) lastAnswer = performance.now();
     const busy = signs.busy || signs.lines !== lines[0];

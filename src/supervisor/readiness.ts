@@ -1,15 +1,15 @@
 import { groupMembers } from "../process/group.ts";
 import { listenersOn } from "../process/listeners.ts";
+import { localGet } from "./local-get.ts";
 
 /** Whether a model server answers its own health check, and whether it is ours that answers. */
 
 const ANSWER_MS = 2000;
 
-/** Where to reach a server that was told to listen on `host`. */
+/** Where to reach a server that was told to listen on `host`; without brackets. */
 export const reachableHost = (host: string): string => {
   if (host === "0.0.0.0" || host === "") return "127.0.0.1";
-  if (host === "::") return "[::1]";
-  return host.includes(":") ? `[${host}]` : host;
+  return host === "::" ? "::1" : host;
 };
 
 export interface Endpoint {
@@ -18,21 +18,19 @@ export interface Endpoint {
   healthPath: string;
 }
 
-const urlOf = ({ host, port, healthPath }: Endpoint): string => `http://${reachableHost(host)}:${port}${healthPath}`;
+const urlOf = ({ host, port, healthPath }: Endpoint): string => {
+  const hostname = reachableHost(host);
+  return `http://${hostname.includes(":") ? `[${hostname}]` : hostname}:${port}${healthPath}`;
+};
 
-/** Status of the health check's answer; null where none came. */
-export const askHealth = async (endpoint: Endpoint, timeoutMs: number = ANSWER_MS): Promise<number | null> => {
-  try {
-    const answer = await fetch(urlOf(endpoint), {
-      signal: AbortSignal.timeout(timeoutMs),
-      keepalive: false,
-      redirect: "manual",
-    });
-    await answer.arrayBuffer();
-    return answer.status;
-  } catch {
-    return null;
-  }
+/** Status of the health check's answer; null where none came, `unasked` where this process could not ask. */
+export const askHealth = async (
+  { host, port, healthPath }: Endpoint,
+  timeoutMs: number = ANSWER_MS,
+): Promise<number | null | "unasked"> => {
+  const outcome = await localGet({ hostname: reachableHost(host), port, path: healthPath }, {}, timeoutMs);
+  if (outcome === "unasked") return outcome;
+  return outcome === "silent" ? null : outcome.status;
 };
 
 /** Dense at first, then a hundredth of the time that it has taken already, up to a quarter of a second. */
@@ -126,7 +124,8 @@ export const waitUntilReady = async (
       if (holders.unknown) return { ready: true };
     }
     if (ended()) return null;
-    const problem = unreadyProblem(endpoint, status, now - began, listening === null ? 0 : now - listening, patience);
+    const listeningFor = listening === null ? 0 : now - listening;
+    const problem = status === "unasked" ? null : unreadyProblem(endpoint, status, now - began, listeningFor, patience);
     if (problem !== null && problem !== reported && status !== 200) report(problem);
     reported = problem ?? reported;
     await hint.pause(pauseAfter(performance.now() - began));

@@ -1,5 +1,6 @@
 import { type Backend, backendOf, type LogReader, type SlotsProbe } from "../backends/index.ts";
 import type { GenerationMetrics, InstanceConfig, LoadingProgress, RuntimeState } from "../contract/index.ts";
+import { localGet } from "./local-get.ts";
 import { type Endpoint, reachableHost } from "./readiness.ts";
 import {
   applyEvent,
@@ -19,9 +20,13 @@ import type { StateRecord } from "./state-record.ts";
  * where its log says nothing at all.
  */
 
-const POLL_MS = 200;
-/** A server of whose log nothing can be read is asked all the time. */
-const BLIND_POLL_MS = 1500;
+/** Before the first poll of a slot that has just begun to work: most requests are over by then. */
+const FIRST_POLL_MS = 200;
+/**
+ * Between two polls. llama-server looks for a vanished client of a request without a stream only after a second
+ * without any result, and the answer to a poll is a result. What is needed sooner stands in the log.
+ */
+const POLL_PAUSE_MS = 1500;
 /** `/slots` can stall while a long prompt is read. */
 const POLL_TIMEOUT_MS = 1000;
 
@@ -48,8 +53,10 @@ export class RuntimeTracker {
   private readonly listeners = new Set<StateListener>();
   private seq = 0;
   /** Set while a process is there to be asked. */
-  private probe: { slots: SlotsProbe; url: string } | null = null;
+  private probe: { slots: SlotsProbe; hostname: string; port: number } | null = null;
   private timer: Timer | null = null;
+  /** When the last poll ended, by performance.now(). */
+  private polledAt = Number.NEGATIVE_INFINITY;
   /** The lines before this one were taken in by an earlier daemon. */
   private knownSeq: number;
   /** When something last moved, by performance.now(): a line came, or a slot changed. */
@@ -127,7 +134,7 @@ export class RuntimeTracker {
   /** The server listens there, and may be asked what its log does not say. */
   attach(backend: Backend, { host, port }: Endpoint, config: InstanceConfig): void {
     const slots = backend.slotsProbe(config);
-    this.probe = slots === null ? null : { slots, url: `http://${reachableHost(host)}:${port}${slots.path}` };
+    this.probe = slots === null ? null : { slots, hostname: reachableHost(host), port };
     this.slotsRefused = false;
     this.schedulePoll();
   }
@@ -186,7 +193,8 @@ export class RuntimeTracker {
 
   private schedulePoll(): void {
     if (this.probe === null || this.timer !== null || !this.mustAsk) return;
-    this.timer = setTimeout(() => void this.poll(), this.logTells ? POLL_MS : BLIND_POLL_MS);
+    const pause = Math.max(FIRST_POLL_MS, this.polledAt + POLL_PAUSE_MS - performance.now());
+    this.timer = setTimeout(() => void this.poll(), pause);
   }
 
   private get mustAsk(): boolean {
@@ -196,7 +204,8 @@ export class RuntimeTracker {
   private async poll(): Promise<void> {
     const { probe, timer } = this;
     if (probe !== null && this.mustAsk) {
-      const answer = await askSlots(probe.url, probe.slots.headers);
+      const answer = await askSlots(probe.slots, probe);
+      this.polledAt = performance.now();
       // The process may have changed while the answer was on its way.
       if (answer !== null && this.probe === probe) {
         this.slotsRefused = answer.status !== 200;
@@ -215,13 +224,13 @@ export class RuntimeTracker {
 
 /** Null where no answer came that can be read. */
 const askSlots = async (
-  url: string,
-  headers: Record<string, string>,
+  { path, headers }: SlotsProbe,
+  { hostname, port }: { hostname: string; port: number },
 ): Promise<{ status: number; body: unknown } | null> => {
+  const outcome = await localGet({ hostname, port, path }, headers, POLL_TIMEOUT_MS);
+  if (typeof outcome === "string") return null;
   try {
-    const answer = await fetch(url, { headers, signal: AbortSignal.timeout(POLL_TIMEOUT_MS), redirect: "manual" });
-    const body = await answer.text();
-    return { status: answer.status, body: answer.status === 200 ? JSON.parse(body) : null };
+    return { status: outcome.status, body: outcome.status === 200 ? JSON.parse(outcome.body) : null };
   } catch {
     return null;
   }

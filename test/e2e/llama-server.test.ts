@@ -230,7 +230,7 @@ describe("what a model is doing", () => {
       },
     });
     const question = "What is the sun? ".repeat(100);
-    const answer = chat(instance, question, { max_tokens: 3000, ignore_eos: true });
+    const answer = chat(instance, question, { max_tokens: 7000, ignore_eos: true, logprobs: true, top_logprobs: 5 });
     await until("it to generate", () => statesOf(socket).some(({ phase }) => phase === "generating"));
     await whileStopped(instance, () =>
       until("who asks to be told the same as who listens", async () => {
