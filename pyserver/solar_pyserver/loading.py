@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .checkpoint import require_weights
 from .choices import Hardware, attention_order, choose_context, choose_device, choose_dtype, choose_placement
 from .configuration import Settings
 from .errors import ExitCode, StartupError, is_out_of_memory, one_line
@@ -143,13 +144,15 @@ def _from_pretrained(
                 attn_implementation=attention,
                 trust_remote_code=settings.trust_remote_code,
                 output_loading_info=True,
+                # They are refused below, with both sizes; transformers' error has neither.
+                ignore_mismatched_sizes=True,
                 **place,
             )
             break
         except (ImportError, ValueError) as error:
             if last or not _about_attention(error, attention):
                 raise
-    _require_head(model, report["missing_keys"], settings)
+    require_weights(model, report, settings.model, settings.task)
     return model if place else model.to(placement)
 
 
@@ -160,18 +163,6 @@ def _about_attention(error: Exception, attention: str) -> bool:
         "sdpa": ("sdpa", "scaled_dot_product"),
     }
     return any(name in text for name in names.get(attention, ()))
-
-
-def _require_head(model: Any, missing: Iterable[str], settings: Settings) -> None:
-    """A head that the checkpoint lacks would be random numbers: another kind of model was meant."""
-    body = f"{model.base_model_prefix}."
-    head = sorted(key for key in missing if not key.startswith(body))
-    if head:
-        kind = "text generation" if settings.task == "causal" else "classification"
-        raise StartupError(
-            ExitCode.MODEL,
-            f"cannot load model {settings.model}: it is no {kind} model: it lacks {', '.join(head[:3])}",
-        )
 
 
 def missing_module(error: ImportError) -> StartupError:
