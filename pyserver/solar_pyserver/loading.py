@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .architecture import require_kind
 from .checkpoint import require_weights
 from .choices import Hardware, attention_order, choose_context, choose_device, choose_dtype, choose_placement
 from .configuration import Settings
@@ -77,6 +78,7 @@ def _load(settings: Settings, progress: Progress) -> Loaded:
     hardware = find_hardware()
     device = choose_device(settings.device, hardware)
     config = AutoConfig.from_pretrained(settings.model, trust_remote_code=trust)
+    require_kind(config, settings.task, settings.model, _known_classes(settings.task))
     dtype = choose_dtype(settings.dtype, device, _checkpoint_dtype(config), hardware)
 
     progress("tokenizer", 0.2)
@@ -110,6 +112,15 @@ def _load(settings: Settings, progress: Progress) -> Loaded:
             settings.max_length, [*own, *embedded_positions(model), getattr(tokenizer, "model_max_length", None)]
         ),
     )
+
+
+def _known_classes(task: str) -> frozenset[str]:
+    """The classes that transformers loads for a task by itself."""
+    from transformers.models.auto import modeling_auto
+
+    kind = "CAUSAL_LM" if task == "causal" else "SEQUENCE_CLASSIFICATION"
+    names = getattr(modeling_auto, f"MODEL_FOR_{kind}_MAPPING_NAMES", {}).values()
+    return frozenset(name for entry in names for name in ((entry,) if isinstance(entry, str) else entry))
 
 
 def embedded_positions(model: Any) -> list[int]:
