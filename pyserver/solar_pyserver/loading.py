@@ -15,6 +15,7 @@ from .checkpoint import require_weights
 from .choices import Hardware, attention_order, choose_context, choose_device, choose_dtype, choose_placement
 from .configuration import Settings
 from .errors import ExitCode, StartupError, is_out_of_memory, one_line
+from .tokenizer_files import load_tokenizer
 
 Progress = Callable[[str, float], None]
 
@@ -65,7 +66,7 @@ def check_folder(model: str) -> None:
 
 def _load(settings: Settings, progress: Progress) -> Loaded:
     import torch
-    from transformers import AutoConfig, AutoTokenizer
+    from transformers import AutoConfig
     from transformers.utils import logging as transformers_logging
 
     from .hardware import find_hardware
@@ -82,7 +83,7 @@ def _load(settings: Settings, progress: Progress) -> Loaded:
     dtype = choose_dtype(settings.dtype, device, _checkpoint_dtype(config), hardware)
 
     progress("tokenizer", 0.2)
-    tokenizer = AutoTokenizer.from_pretrained(settings.model, config=config, trust_remote_code=trust)
+    tokenizer = load_tokenizer(settings.model, config, trust)
 
     progress("weights", 0.3)
     placement = choose_placement(device, _checkpoint_bytes(settings.model), hardware)

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 import torch
 import transformers
+from test_checkpoint import changed, load_folder, refusal
 
 from solar_pyserver.architecture import kind_problem
 from solar_pyserver.configuration import parse
 from solar_pyserver.errors import ExitCode, StartupError
 from solar_pyserver.loading import load
-from test_checkpoint import changed, load_folder, refusal
 from tiny_models import byte_tokenizer, word_tokenizer
 
 BERT = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
