@@ -14,6 +14,7 @@ from .architecture import require_kind
 from .checkpoint import require_weights
 from .choices import Hardware, attention_order, choose_context, choose_device, choose_dtype, choose_placement
 from .configuration import Settings
+from .end_tokens import end_tokens
 from .errors import ExitCode, StartupError, is_out_of_memory, one_line
 from .tokenizer_files import load_tokenizer
 
@@ -36,6 +37,7 @@ class Loaded:
     attention: str
     model_type: str
     context: int
+    end_tokens: frozenset[int]
 
 
 def load(settings: Settings, progress: Progress) -> Loaded:
@@ -66,7 +68,7 @@ def check_folder(model: str) -> None:
 
 def _load(settings: Settings, progress: Progress) -> Loaded:
     import torch
-    from transformers import AutoConfig
+    from transformers import AutoConfig, PretrainedConfig
     from transformers.utils import logging as transformers_logging
 
     from .hardware import find_hardware
@@ -79,6 +81,8 @@ def _load(settings: Settings, progress: Progress) -> Loaded:
     hardware = find_hardware()
     device = choose_device(settings.device, hardware)
     config = AutoConfig.from_pretrained(settings.model, trust_remote_code=trust)
+    # What the file itself says, without the defaults of the config's class.
+    config_file, _ = PretrainedConfig.get_config_dict(settings.model)
     require_kind(config, settings.task, settings.model, _known_classes(settings.task))
     dtype = choose_dtype(settings.dtype, device, _checkpoint_dtype(config), hardware)
 
@@ -112,6 +116,7 @@ def _load(settings: Settings, progress: Progress) -> Loaded:
         context=choose_context(
             settings.max_length, [*own, *embedded_positions(model), getattr(tokenizer, "model_max_length", None)]
         ),
+        end_tokens=end_tokens(model, tokenizer, config_file),
     )
 
 

@@ -51,7 +51,7 @@ class Surroundings:
 
 def build_causal(settings: Settings, loaded: Loaded, around: Surroundings) -> Service:
     model = loaded.model
-    tokenizer = TextTokenizer(loaded.tokenizer, end_tokens(model, loaded.tokenizer))
+    tokenizer = TextTokenizer(loaded.tokenizer, loaded.end_tokens)
     budget = 0
 
     def budget_for(shapes: Any) -> int:
@@ -174,15 +174,6 @@ def common_facts(settings: Settings, loaded: Loaded) -> dict[str, object]:
         "attention": loaded.attention,
         "context": loaded.context,
     }
-
-
-def end_tokens(model: Any, tokenizer: Any) -> set[int]:
-    """Tokens that end an answer: those of the generation config (often several) and the tokenizer's."""
-    found: set[int] = set()
-    for holder in (getattr(model, "generation_config", None), model.config, tokenizer):
-        value = getattr(holder, "eos_token_id", None)
-        found.update(value if isinstance(value, list) else [] if value is None else [value])
-    return found
 
 
 def _told(request: Any, update: Any) -> Call:
