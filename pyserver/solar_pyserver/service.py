@@ -10,7 +10,8 @@ import torch
 
 from .batch_model import bytes_per_token, prepare_batching, rotates_by_longest, try_pass
 from .choices import choose_activation, choose_kv_budget, choose_labels
-from .classification import ClassificationEngine, Scorer
+from .classification import ClassificationEngine
+from .company import IN_BATCHES, settle_batching
 from .configuration import Settings
 from .engine import Engine
 from .events import EventLog
@@ -22,6 +23,7 @@ from .inflight import InFlightEngine
 from .lean import make_lean
 from .loading import Loaded
 from .metrics import Metrics
+from .scoring import Scorer
 from .side_by_side import SideBySide
 from .threads import settle_threads
 from .tokenizing import ClassifierTokenizer, TextTokenizer
@@ -113,14 +115,14 @@ def build_classification(settings: Settings, loaded: Loaded, around: Surrounding
     labels = class_labels(settings, loaded.config)
     activation = choose_activation(getattr(loaded.config, "problem_type", None), len(labels))
     tokenizer = loaded.tokenizer
-    padded = getattr(tokenizer, "pad_token_id", None) is not None
-    if padded and getattr(loaded.model.config, "pad_token_id", None) is None:
-        loaded.model.config.pad_token_id = tokenizer.pad_token_id
     scorer = Scorer(loaded.model, tokenizer, activation)
-    # Rows of unequal length need a padding token, and positions that are the same beside any other row; else they
-    # are taken singly.
-    together = padded and not rotates_by_longest(loaded.model, loaded.context)
-    max_rows = MAX_CLASSIFY_ROWS if together else 1
+    # Rotary positions may depend on a longer text than can be tried here.
+    batching = (
+        "one at a time: its rotary positions depend on the longest text"
+        if rotates_by_longest(loaded.model, loaded.context)
+        else settle_batching(scorer, tokenizer, loaded.context)
+    )
+    max_rows = MAX_CLASSIFY_ROWS if batching == IN_BATCHES else 1
     threads = warm_up(loaded, scorer, max_rows)
     engine = ClassificationEngine(
         scorer if threads == 1 else SideBySide(scorer, threads),
@@ -135,9 +137,8 @@ def build_classification(settings: Settings, loaded: Loaded, around: Surrounding
     routes = ClassifyRoutes(
         engine, ClassifierTokenizer(tokenizer, loaded.context), settings.alias, labels, loaded.context
     )
-    return Service(
-        engine, {"/v1/classify": routes.classify}, {**common_facts(settings, loaded), "labels": list(labels)}
-    )
+    facts = {**common_facts(settings, loaded), "batching": batching, "labels": list(labels)}
+    return Service(engine, {"/v1/classify": routes.classify}, facts)
 
 
 def class_labels(settings: Settings, config: Any) -> tuple[str, ...]:
