@@ -23,7 +23,7 @@ LONGEST = 1024
 # Floating-point operations that the passes over the long texts may take, for a start of some seconds at most.
 WORK = {"cpu": 4e11}
 ACCELERATOR_WORK = 4e13
-WORDS = ["the", "sun", "is", "warm", "and", "good", "but", "a", "bad", "day", "was", "sad", "so", "we", "learn", "words", "again", "with", "you", "today", "in", "it", "for", "all", "of", "them"]
+WORDS = "the sun is warm and good but a bad day was sad so we learn words again with you today for all of them"
 
 
 def settle_batching(scorer: Scorer, tokenizer: Any, context: int) -> str:
@@ -74,5 +74,6 @@ def _difference(scorer: Scorer, groups: Sequence[Sequence[Encoding]], alone: Seq
 
 
 def _encoding(tokenizer: Any, length: int) -> Encoding:
-    text = " ".join(WORDS[at * at % len(WORDS)] for at in range(length))
+    words = WORDS.split(" ")
+    text = " ".join(words[at * at % len(words)] for at in range(length))
     return dict(tokenizer(text, truncation=True, max_length=length))

@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from .errors import ApiError, one_line
+from .chat_template import ChatTemplate
+from .errors import ApiError
 
 # What models call the parts of an encoding, and what the Rust tokenizer calls them.
 RUST_FIELDS = {"input_ids": "ids", "attention_mask": "attention_mask", "token_type_ids": "type_ids"}
@@ -34,6 +35,7 @@ class TextTokenizer:
         self.end_tokens = frozenset(end_tokens)
         self._fast = rust_tokenizer(tokenizer)
         self._bytes = _byte_alphabet()
+        self._template: ChatTemplate | None = None
 
     @property
     def has_chat_template(self) -> bool:
@@ -66,15 +68,9 @@ class TextTokenizer:
                 param="messages",
                 code="no_chat_template",
             )
-        try:
-            encoded = self.raw.apply_chat_template(
-                list(messages), add_generation_prompt=True, tokenize=True, return_dict=True, **variables
-            )
-        except Exception as error:
-            raise ApiError(
-                400, f"The chat template refused the messages: {one_line(error)}", param="messages"
-            ) from error
-        return [int(token) for token in encoded["input_ids"]]
+        if self._template is None:
+            self._template = ChatTemplate(self.raw)
+        return self._template.encode(messages, variables)
 
     def token_text(self, token: int) -> str:
         """One token by itself, special ones by their name."""
