@@ -1,4 +1,4 @@
-"""A chat template, and what it wants: text or content parts, and which roles.
+"""A chat template, and what it wants: text or content parts, arguments as text or objects, which roles.
 
 Jinja drops what it does not know without an error, so that a template is asked by rendering a word that must appear.
 llama.cpp finds out what its templates can do in the same way.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 from .errors import ApiError, one_line
@@ -44,7 +45,12 @@ class ChatTemplate:
     def _message(self, message: Message, at: int) -> Message:
         texts = message["content"]
         role = message["role"]
+        if role == "developer" and not self._knows_developer:
+            role = "system"
         ready = {**message, "role": role, "content": "".join(texts)}
+        for name, calls in (("tool_calls", message.get("tool_calls")), ("function_call", message.get("function_call"))):
+            if calls:
+                ready[name] = self._calls(calls, f"messages[{at}].{name}")
         form = self.form(role)
         if form == "nothing" and any(texts):
             raise ApiError(
@@ -83,6 +89,60 @@ class ChatTemplate:
             chats = [[asked, user], [asked, {"role": "user", "content": [{"type": "text", "text": "x"}]}], [asked]]
         rendered = [text for chat in chats if (text := self._render(chat)) is not None]
         return any(WORD in text for text in rendered) if rendered else None
+
+    @cached_property
+    def _knows_developer(self) -> bool:
+        """A template that shows any role's name has not been taught this one for that."""
+        named = any(f"{quote}developer{quote}" in self._source for quote in "'\"")
+        return named and self.form("developer") != "nothing" and bool(self._shows("developer", WORD))
+
+    @cached_property
+    def _source(self) -> str:
+        template = getattr(self._tokenizer, "chat_template", None)
+        return json.dumps(template) if isinstance(template, dict) else str(template)
+
+    @cached_property
+    def _arguments(self) -> str:
+        """Whether the arguments of a tool call must come as `text` or as an `object`; `either` where neither shows."""
+        text = self._render_call(ARGUMENTS_TEXT)
+        if text is not None and ARGUMENTS_TEXT in text:
+            return "text"
+        shown = self._render_call(ARGUMENTS)
+        if shown is not None and "solarkey" in shown and str(ARGUMENTS) not in shown:
+            return "object"
+        return "either"
+
+    def _render_call(self, arguments: Any) -> str | None:
+        form = self.form("user")
+        user = {"role": "user", "content": [{"type": "text", "text": "x"}] if form == "parts" else "x"}
+        asked = {"role": "assistant", "content": "", "tool_calls": [_call(arguments)]}
+        result = {"role": "tool", "tool_call_id": CALL_ID, "name": "f", "content": "x"}
+        for chat in ([user, asked, result], [user, asked]):
+            rendered = self._render(chat)
+            if rendered is not None:
+                return rendered
+        return None
+
+    def _calls(self, calls: Any, where: str) -> Any:
+        if isinstance(calls, list):
+            return [self._calls(call, f"{where}[{at}]") for at, call in enumerate(calls)]
+        if not isinstance(calls, dict):
+            raise ApiError(400, f"{where} is not an object", param=where, code="invalid_type")
+        if isinstance(calls.get("function"), dict):
+            return {**calls, "function": self._calls(calls["function"], f"{where}.function")}
+        if "arguments" not in calls:
+            return calls
+        return {**calls, "arguments": self._argument(calls["arguments"], f"{where}.arguments")}
+
+    def _argument(self, arguments: Any, where: str) -> Any:
+        if self._arguments == "text" and not isinstance(arguments, str):
+            return json.dumps(arguments, ensure_ascii=False)
+        if self._arguments == "object" and isinstance(arguments, str):
+            try:
+                return json.loads(arguments) if arguments.strip() else {}
+            except ValueError as error:
+                raise ApiError(400, f"{where} is not JSON", param=where, code="invalid_value") from error
+        return arguments
 
     def _render(self, chat: list[Message]) -> str | None:
         try:

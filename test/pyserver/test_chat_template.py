@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -33,6 +34,11 @@ MIXED = (
     "{% set messages = messages[1:] %}{% endif %}" + PARTS
 )
 USERS_ONLY = "{% for message in messages %}{% if message.role == 'user' %}{{ message.content }}{% endif %}{% endfor %}"
+NAMED = (
+    "{% for message in messages %}{% if message.role == 'developer' %}<|dev|>{{ message.content }}"
+    "{% elif message.role in ['system', 'user'] %}<|{{ message.role }}|>{{ message.content }}{% endif %}{% endfor %}"
+)
+KNOWN = NAMED.replace("{% if message.role == 'developer' %}<|dev|>{{ message.content }}{% elif", "{% if")
 
 
 def prompt(template: str, *messages: dict[str, Any], **variables: Any) -> str:
@@ -70,7 +76,7 @@ def test_a_template_that_wants_turns_is_asked_in_turns() -> None:
     assert prompt(ALTERNATING, *chat) == "<|user|>sun<|assistant|>rises<|user|>today"
 
 
-@pytest.mark.parametrize("role", ["system", "assistant", "tool", "anything"])
+@pytest.mark.parametrize("role", ["system", "developer", "assistant", "tool", "anything"])
 def test_a_message_that_the_template_would_leave_out_is_refused(role: str) -> None:
     with pytest.raises(ApiError) as caught:
         prompt(USERS_ONLY, say(role), say("user"))
@@ -97,3 +103,61 @@ def test_a_result_that_is_shown_after_its_call_only_is_not_refused() -> None:
     call = {"id": "call_1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
     chat = [say("user", "sun"), {"role": "assistant", "content": None, "tool_calls": [call]}, say("tool", "warm")]
     assert prompt(TOOL_AFTER_CALL, *chat).endswith("<|tool|>warm")
+
+
+@pytest.mark.parametrize(
+    ("template", "start"),
+    [(KNOWN, "<|system|>"), (CHAT_TEMPLATE, "<|system|>"), (TEXT, "<|system|>"), (PARTS, "<|system|>")]
+    + [(NAMED, "<|dev|>")],
+)
+def test_developer_is_system_where_the_template_does_not_know_it(template: str, start: str) -> None:
+    assert prompt(template, say("developer", "warm"), say("user", "sun")).startswith(f"{start}warm")
+
+
+def calls(shown: str) -> str:
+    return TEXT.replace(
+        "{% endfor %}",
+        "{% if message.tool_calls %}{% for call in message.tool_calls %}("
+        + shown
+        + "){% endfor %}{% endif %}{% endfor %}",
+    )
+
+
+SENT = {"city": "Wörms", "days": 2}
+PLAIN = "{{ call.function.arguments }}"
+JSON = "{{ call.function.arguments | tojson }}"
+WHOLE = "{{ call | tojson }}"
+JOINED = "{{ 'f ' + call.function.arguments }}"
+ITEMS = "{% for name, value in call.function.arguments.items() %}{{ name }}={{ value }};{% endfor %}"
+TESTED = (
+    "{% if call.function.arguments is string %}{{ call.function.arguments }}{% else %}"
+    "{{ call.function.arguments | tojson }}{% endif %}"
+)
+
+
+@pytest.mark.parametrize("sent", [SENT, json.dumps(SENT, ensure_ascii=False)])
+@pytest.mark.parametrize(
+    ("shown", "expected"),
+    [
+        (PLAIN, '({"city": "Wörms", "days": 2})'),
+        (JSON, '({"city": "Wörms", "days": 2})'),
+        (JOINED, '(f {"city": "Wörms", "days": 2})'),
+        (ITEMS, "(city=Wörms;days=2;)"),
+        (TESTED, '({"city": "Wörms", "days": 2})'),
+        (WHOLE, '"arguments": {"city": "Wörms", "days": 2}'),
+    ],
+)
+def test_arguments_of_tool_calls_are_encoded_once(shown: str, expected: str, sent: Any) -> None:
+    call = {"id": "call_1", "type": "function", "function": {"name": "f", "arguments": sent}}
+    chat = [say("user", "sun"), {"role": "assistant", "content": None, "tool_calls": [call]}]
+    assert expected in prompt(calls(shown), *chat)
+
+
+def test_arguments_that_are_no_json_are_named() -> None:
+    call = {"id": "call_1", "type": "function", "function": {"name": "f", "arguments": "{city"}}
+    chat = [say("user", "sun"), {"role": "assistant", "content": None, "tool_calls": [call]}]
+    with pytest.raises(ApiError) as caught:
+        prompt(calls(JSON), *chat)
+    assert caught.value.param == "messages[1].tool_calls[0].function.arguments"
+    empty = {**call, "function": {"name": "f", "arguments": ""}}
+    assert "({})" in prompt(calls(JSON), chat[0], {"role": "assistant", "content": None, "tool_calls": [empty]})
