@@ -79,10 +79,16 @@ class ChatTemplate:
         wanted = self.form("user") if role not in ("user", "system") else "text"
         filler: Any = "x" if wanted != "parts" else [{"type": "text", "text": "x"}]
         user, asked = {"role": "user", "content": filler}, {"role": role, "content": content}
-        called = [
+        called: list[Message] = [
             {"role": "assistant", "content": "", "tool_calls": [_call(form)]} for form in (ARGUMENTS, ARGUMENTS_TEXT)
         ]
-        chats = [[user, asked, user], [user, asked], [asked, user], [asked], *([user, call, asked] for call in called)]
+        chats: list[list[Message]] = [
+            [user, asked, user],
+            [user, asked],
+            [asked, user],
+            [asked],
+            *([user, call, asked] for call in called),
+        ]
         if role == "user":
             chats = [[asked]]
         elif role == "system":

@@ -26,7 +26,7 @@ from .metrics import Metrics
 from .scoring import Scorer
 from .side_by_side import SideBySide
 from .threads import settle_threads
-from .tokenizing import ClassifierTokenizer, TextTokenizer
+from .tokenizing import ClassifierTokenizer, TextTokenizer, embedded_tokens, require_known_tokens
 
 MAX_CLASSIFY_ROWS = 64
 MAX_CLASSIFY_CELLS = 16384
@@ -89,7 +89,8 @@ def build_causal(settings: Settings, loaded: Loaded, around: Surroundings) -> Se
         from .sequential import SequentialEngine
 
         engine = SequentialEngine(model, *shared)
-    vocabulary = int(model.get_input_embeddings().weight.shape[0])
+    vocabulary = embedded_tokens(model) or 2**31
+    require_known_tokens(loaded.tokenizer, vocabulary, settings.model)
     routes = GenerationRoutes(engine, tokenizer, settings.alias, loaded.context, vocabulary)
     facts = {
         **common_facts(settings, loaded),
@@ -115,6 +116,7 @@ def build_classification(settings: Settings, loaded: Loaded, around: Surrounding
     labels = class_labels(settings, loaded.config)
     activation = choose_activation(getattr(loaded.config, "problem_type", None), len(labels))
     tokenizer = loaded.tokenizer
+    require_known_tokens(tokenizer, embedded_tokens(loaded.model), settings.model)
     scorer = Scorer(loaded.model, tokenizer, activation)
     # Rotary positions may depend on a longer text than can be tried here.
     batching = (
@@ -134,15 +136,15 @@ def build_classification(settings: Settings, loaded: Loaded, around: Surrounding
         publish=lambda done: around.to_loop([_finished(request, error) for request, error in done]),
         on_lost=around.on_lost,
     )
-    routes = ClassifyRoutes(
-        engine, ClassifierTokenizer(tokenizer, loaded.context), settings.alias, labels, loaded.context
-    )
+    encoder = ClassifierTokenizer(tokenizer, loaded.context, embedded_tokens(loaded.model))
+    routes = ClassifyRoutes(engine, encoder, settings.alias, labels, loaded.context)
     facts = {**common_facts(settings, loaded), "batching": batching, "labels": list(labels)}
     return Service(engine, {"/v1/classify": routes.classify}, facts)
 
 
 def class_labels(settings: Settings, config: Any) -> tuple[str, ...]:
-    own = [str(config.id2label[at]) for at in range(config.num_labels)]
+    """In the order of their ids, which some models count from 1."""
+    own = [str(label) for _, label in sorted(config.id2label.items())]
     return choose_labels(settings.labels, own)
 
 

@@ -107,8 +107,13 @@ def test_a_result_that_is_shown_after_its_call_only_is_not_refused() -> None:
 
 @pytest.mark.parametrize(
     ("template", "start"),
-    [(KNOWN, "<|system|>"), (CHAT_TEMPLATE, "<|system|>"), (TEXT, "<|system|>"), (PARTS, "<|system|>")]
-    + [(NAMED, "<|dev|>")],
+    [
+        (KNOWN, "<|system|>"),
+        (CHAT_TEMPLATE, "<|system|>"),
+        (TEXT, "<|system|>"),
+        (PARTS, "<|system|>"),
+        (NAMED, "<|dev|>"),
+    ],
 )
 def test_developer_is_system_where_the_template_does_not_know_it(template: str, start: str) -> None:
     assert prompt(template, say("developer", "warm"), say("user", "sun")).startswith(f"{start}warm")
