@@ -27,12 +27,20 @@ def rust_tokenizer(tokenizer: Any) -> Any | None:
     return rust
 
 
+def special_tokens(tokenizer: Any) -> dict[int, str]:
+    """The names of the tokens that are not part of the text."""
+    added = getattr(tokenizer, "added_tokens_decoder", {})
+    names = {int(token): str(entry) for token, entry in added.items() if getattr(entry, "special", False)}
+    return {**dict(zip(tokenizer.all_special_ids, map(str, tokenizer.all_special_tokens), strict=False)), **names}
+
+
 class TextTokenizer:
     """Wraps a transformers tokenizer. Safe to decode in one thread while another encodes: nothing sets its state."""
 
     def __init__(self, tokenizer: Any, end_tokens: Iterable[int]) -> None:
         self.raw = tokenizer
         self.end_tokens = frozenset(end_tokens)
+        self.special_tokens = special_tokens(tokenizer)
         self._fast = rust_tokenizer(tokenizer)
         self._bytes = _byte_alphabet()
         self._template: ChatTemplate | None = None

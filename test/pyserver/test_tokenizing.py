@@ -53,6 +53,7 @@ class Batches:
         self.no_truncation = self.no_padding = lambda: None
         self.encode_batch = rust.encode_batch
         self.decode = rust.decode
+        self.get_added_tokens_decoder = rust.get_added_tokens_decoder
 
 
 def test_a_text_is_encoded_in_the_way_that_lets_other_threads_run() -> None:
