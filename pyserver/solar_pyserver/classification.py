@@ -7,7 +7,6 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 
@@ -235,42 +234,3 @@ class ClassificationEngine:
         )
         self._slots.free(request.slot)
         request.slot = -1
-
-
-class Scorer:
-    """Runs the model over a batch: pads, computes and turns logits into scores."""
-
-    def __init__(self, model: Any, tokenizer: Any, activation: str) -> None:
-        self._model = model
-        self._activation = activation
-        self._device = model.get_input_embeddings().weight.device
-        self._left = getattr(tokenizer, "padding_side", "right") == "left"
-        self._fill = {
-            "input_ids": getattr(tokenizer, "pad_token_id", None) or 0,
-            "attention_mask": 0,
-            "token_type_ids": getattr(tokenizer, "pad_token_type_id", 0),
-        }
-
-    def __call__(self, batch: Sequence[Encoding]) -> list[list[float]]:
-        longest = max(len(encoding["input_ids"]) for encoding in batch)
-        inputs = {
-            name: torch.tensor([self._pad(encoding[name], longest, fill) for encoding in batch], device=self._device)
-            for name, fill in self._fill.items()
-            if name in batch[0]
-        }
-        if all(len(encoding["input_ids"]) == longest for encoding in batch):
-            # Nothing is padded: without a mask the attention takes its fastest way.
-            inputs.pop("attention_mask", None)
-        logits = self._model(**inputs).logits.float()
-        if not bool(torch.isfinite(logits).all()):
-            raise RuntimeError("the logits are not finite numbers (try another dtype)")
-        if self._activation == "softmax":
-            logits = torch.softmax(logits, dim=-1)
-        elif self._activation == "sigmoid":
-            logits = torch.sigmoid(logits)
-        scores: list[list[float]] = logits.tolist()
-        return scores
-
-    def _pad(self, values: list[int], length: int, fill: int) -> list[int]:
-        padding = [fill] * (length - len(values))
-        return padding + values if self._left else values + padding

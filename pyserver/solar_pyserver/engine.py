@@ -60,7 +60,8 @@ class Engine(ABC):
     def submit(self, request: GenerationRequest) -> None:
         """Raises the 429 where too many rows wait. Safe from any thread."""
         count = len(request.prompts) * request.n
-        rows = [Row(request, index, self._tokenizer.decode, self._tokenizer.end_tokens) for index in range(count)]
+        known = self._tokenizer
+        rows = [Row(request, at, known.decode, known.end_tokens, known.special_tokens) for at in range(count)]
         with self._wake:
             # One request may bring more rows than the limit; it is let in when nothing else waits.
             if self._waiting and len(self._waiting) + count > self._max_queue:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from .errors import ApiError
 from .events import Throttle
@@ -13,6 +14,7 @@ from .sampling import RowSampler, SamplingParams, TokenLogprob
 from .text import Detokenizer, StopMatcher
 
 _TASKS = itertools.count(1)
+NO_TOKENS: Mapping[int, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,7 @@ class Row:
         index: int,
         decode: Callable[[list[int]], str],
         end_tokens: frozenset[int],
+        special_tokens: Mapping[int, str] = NO_TOKENS,
     ) -> None:
         prompt = request.prompts[index // request.n]
         self.request = request
@@ -87,6 +90,7 @@ class Row:
         self._end_tokens = frozenset() if request.ignore_eos else end_tokens
         self._detokenizer = Detokenizer(decode, prompt[-8:] if request.continues_prompt else ())
         self._matcher = StopMatcher(request.stop)
+        self._special_tokens = special_tokens
         self._text: list[str] = []
         self._logprobs: list[TokenLogprob] = []
 
@@ -110,10 +114,11 @@ class Row:
         self.tokens.append(token)
         if logprob is not None:
             self._logprobs.append(logprob)
+        special = self._special_tokens.get(token, "")
         if token in self._end_tokens:
-            self._end("stop")
+            self._end("stop", special)
             return
-        text, stopped = self._matcher.push(self._detokenizer.push(token))
+        text, stopped = self._matcher.push(self._detokenizer.push(token), special)
         if text:
             self._text.append(text)
         if stopped:
@@ -121,8 +126,8 @@ class Row:
         elif self.remaining <= 0:
             self._end("length")
 
-    def _end(self, reason: str) -> None:
-        text, stopped = self._matcher.push(self._detokenizer.flush())
+    def _end(self, reason: str, special: str = "") -> None:
+        text, stopped = self._matcher.push(self._detokenizer.flush(), special)
         self._text.append(text)
         if stopped:
             reason = "stop"

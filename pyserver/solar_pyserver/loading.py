@@ -10,9 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .architecture import require_kind
+from .checkpoint import require_weights
 from .choices import Hardware, attention_order, choose_context, choose_device, choose_dtype, choose_placement
 from .configuration import Settings
+from .end_tokens import end_tokens
 from .errors import ExitCode, StartupError, is_out_of_memory, one_line
+from .tokenizer_files import load_tokenizer
 
 Progress = Callable[[str, float], None]
 
@@ -33,6 +37,7 @@ class Loaded:
     attention: str
     model_type: str
     context: int
+    end_tokens: frozenset[int]
 
 
 def load(settings: Settings, progress: Progress) -> Loaded:
@@ -63,7 +68,7 @@ def check_folder(model: str) -> None:
 
 def _load(settings: Settings, progress: Progress) -> Loaded:
     import torch
-    from transformers import AutoConfig, AutoTokenizer
+    from transformers import AutoConfig, PretrainedConfig
     from transformers.utils import logging as transformers_logging
 
     from .hardware import find_hardware
@@ -76,10 +81,13 @@ def _load(settings: Settings, progress: Progress) -> Loaded:
     hardware = find_hardware()
     device = choose_device(settings.device, hardware)
     config = AutoConfig.from_pretrained(settings.model, trust_remote_code=trust)
+    # What the file itself says, without the defaults of the config's class.
+    config_file, _ = PretrainedConfig.get_config_dict(settings.model)
+    require_kind(config, settings.task, settings.model, _known_classes(settings.task))
     dtype = choose_dtype(settings.dtype, device, _checkpoint_dtype(config), hardware)
 
     progress("tokenizer", 0.2)
-    tokenizer = AutoTokenizer.from_pretrained(settings.model, config=config, trust_remote_code=trust)
+    tokenizer = load_tokenizer(settings.model, config, trust)
 
     progress("weights", 0.3)
     placement = choose_placement(device, _checkpoint_bytes(settings.model), hardware)
@@ -108,7 +116,17 @@ def _load(settings: Settings, progress: Progress) -> Loaded:
         context=choose_context(
             settings.max_length, [*own, *embedded_positions(model), getattr(tokenizer, "model_max_length", None)]
         ),
+        end_tokens=end_tokens(model, tokenizer, config_file),
     )
+
+
+def _known_classes(task: str) -> frozenset[str]:
+    """The classes that transformers loads for a task by itself."""
+    from transformers.models.auto import modeling_auto
+
+    kind = "CAUSAL_LM" if task == "causal" else "SEQUENCE_CLASSIFICATION"
+    names = getattr(modeling_auto, f"MODEL_FOR_{kind}_MAPPING_NAMES", {}).values()
+    return frozenset(name for entry in names for name in ((entry,) if isinstance(entry, str) else entry))
 
 
 def embedded_positions(model: Any) -> list[int]:
@@ -143,13 +161,15 @@ def _from_pretrained(
                 attn_implementation=attention,
                 trust_remote_code=settings.trust_remote_code,
                 output_loading_info=True,
+                # They are refused below, with both sizes; transformers' error has neither.
+                ignore_mismatched_sizes=True,
                 **place,
             )
             break
         except (ImportError, ValueError) as error:
             if last or not _about_attention(error, attention):
                 raise
-    _require_head(model, report["missing_keys"], settings)
+    require_weights(model, report, settings.model, settings.task)
     return model if place else model.to(placement)
 
 
@@ -160,18 +180,6 @@ def _about_attention(error: Exception, attention: str) -> bool:
         "sdpa": ("sdpa", "scaled_dot_product"),
     }
     return any(name in text for name in names.get(attention, ()))
-
-
-def _require_head(model: Any, missing: Iterable[str], settings: Settings) -> None:
-    """A head that the checkpoint lacks would be random numbers: another kind of model was meant."""
-    body = f"{model.base_model_prefix}."
-    head = sorted(key for key in missing if not key.startswith(body))
-    if head:
-        kind = "text generation" if settings.task == "causal" else "classification"
-        raise StartupError(
-            ExitCode.MODEL,
-            f"cannot load model {settings.model}: it is no {kind} model: it lacks {', '.join(head[:3])}",
-        )
 
 
 def missing_module(error: ImportError) -> StartupError:

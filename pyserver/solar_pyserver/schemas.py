@@ -142,9 +142,9 @@ class ChatRequest(_Generation):
         return variables
 
     def template_messages(self) -> list[dict[str, Any]]:
-        """Plain dictionaries with text content, as templates expect them."""
+        """Plain dictionaries; the content is the list of its texts, for templates differ in the form they want."""
         return [
-            {**message.model_dump(exclude_none=True), "content": _text_of(message, at)}
+            {**message.model_dump(exclude_none=True), "content": _texts_of(message, at)}
             for at, message in enumerate(self.messages)
         ]
 
@@ -192,14 +192,14 @@ def require_text(text: str, where: str, status: int = 400) -> str:
     return text
 
 
-def _text_of(message: Message, at: int) -> str:
+def _texts_of(message: Message, at: int) -> list[str]:
     content = message.content
     if isinstance(content, str) or content is None:
-        return require_text(content or "", f"messages[{at}].content")
+        return [require_text(content or "", f"messages[{at}].content")]
     texts = []
     for place, part in enumerate(content):
         where = f"messages[{at}].content[{place}]"
         if part.get("type") not in ("text", "input_text") or not isinstance(part.get("text"), str):
             raise ApiError(400, f"{where}: only text content is supported", param=where, code="unsupported_content")
         texts.append(require_text(part["text"], where))
-    return "".join(texts)
+    return texts

@@ -10,7 +10,8 @@ import torch
 
 from .batch_model import bytes_per_token, prepare_batching, rotates_by_longest, try_pass
 from .choices import choose_activation, choose_kv_budget, choose_labels
-from .classification import ClassificationEngine, Scorer
+from .classification import ClassificationEngine
+from .company import IN_BATCHES, settle_batching
 from .configuration import Settings
 from .engine import Engine
 from .events import EventLog
@@ -22,9 +23,10 @@ from .inflight import InFlightEngine
 from .lean import make_lean
 from .loading import Loaded
 from .metrics import Metrics
+from .scoring import Scorer
 from .side_by_side import SideBySide
 from .threads import settle_threads
-from .tokenizing import ClassifierTokenizer, TextTokenizer
+from .tokenizing import ClassifierTokenizer, TextTokenizer, embedded_tokens, require_known_tokens
 
 MAX_CLASSIFY_ROWS = 64
 MAX_CLASSIFY_CELLS = 16384
@@ -51,7 +53,7 @@ class Surroundings:
 
 def build_causal(settings: Settings, loaded: Loaded, around: Surroundings) -> Service:
     model = loaded.model
-    tokenizer = TextTokenizer(loaded.tokenizer, end_tokens(model, loaded.tokenizer))
+    tokenizer = TextTokenizer(loaded.tokenizer, loaded.end_tokens)
     budget = 0
 
     def budget_for(shapes: Any) -> int:
@@ -87,7 +89,8 @@ def build_causal(settings: Settings, loaded: Loaded, around: Surroundings) -> Se
         from .sequential import SequentialEngine
 
         engine = SequentialEngine(model, *shared)
-    vocabulary = int(model.get_input_embeddings().weight.shape[0])
+    vocabulary = embedded_tokens(model) or 2**31
+    require_known_tokens(loaded.tokenizer, vocabulary, settings.model)
     routes = GenerationRoutes(engine, tokenizer, settings.alias, loaded.context, vocabulary)
     facts = {
         **common_facts(settings, loaded),
@@ -113,14 +116,15 @@ def build_classification(settings: Settings, loaded: Loaded, around: Surrounding
     labels = class_labels(settings, loaded.config)
     activation = choose_activation(getattr(loaded.config, "problem_type", None), len(labels))
     tokenizer = loaded.tokenizer
-    padded = getattr(tokenizer, "pad_token_id", None) is not None
-    if padded and getattr(loaded.model.config, "pad_token_id", None) is None:
-        loaded.model.config.pad_token_id = tokenizer.pad_token_id
+    require_known_tokens(tokenizer, embedded_tokens(loaded.model), settings.model)
     scorer = Scorer(loaded.model, tokenizer, activation)
-    # Rows of unequal length need a padding token, and positions that are the same beside any other row; else they
-    # are taken singly.
-    together = padded and not rotates_by_longest(loaded.model, loaded.context)
-    max_rows = MAX_CLASSIFY_ROWS if together else 1
+    # Rotary positions may depend on a longer text than can be tried here.
+    batching = (
+        "one at a time: its rotary positions depend on the longest text"
+        if rotates_by_longest(loaded.model, loaded.context)
+        else settle_batching(scorer, tokenizer, loaded.context)
+    )
+    max_rows = MAX_CLASSIFY_ROWS if batching == IN_BATCHES else 1
     threads = warm_up(loaded, scorer, max_rows)
     engine = ClassificationEngine(
         scorer if threads == 1 else SideBySide(scorer, threads),
@@ -132,16 +136,15 @@ def build_classification(settings: Settings, loaded: Loaded, around: Surrounding
         publish=lambda done: around.to_loop([_finished(request, error) for request, error in done]),
         on_lost=around.on_lost,
     )
-    routes = ClassifyRoutes(
-        engine, ClassifierTokenizer(tokenizer, loaded.context), settings.alias, labels, loaded.context
-    )
-    return Service(
-        engine, {"/v1/classify": routes.classify}, {**common_facts(settings, loaded), "labels": list(labels)}
-    )
+    encoder = ClassifierTokenizer(tokenizer, loaded.context, embedded_tokens(loaded.model))
+    routes = ClassifyRoutes(engine, encoder, settings.alias, labels, loaded.context)
+    facts = {**common_facts(settings, loaded), "batching": batching, "labels": list(labels)}
+    return Service(engine, {"/v1/classify": routes.classify}, facts)
 
 
 def class_labels(settings: Settings, config: Any) -> tuple[str, ...]:
-    own = [str(config.id2label[at]) for at in range(config.num_labels)]
+    """In the order of their ids, which some models count from 1."""
+    own = [str(label) for _, label in sorted(config.id2label.items())]
     return choose_labels(settings.labels, own)
 
 
@@ -174,15 +177,6 @@ def common_facts(settings: Settings, loaded: Loaded) -> dict[str, object]:
         "attention": loaded.attention,
         "context": loaded.context,
     }
-
-
-def end_tokens(model: Any, tokenizer: Any) -> set[int]:
-    """Tokens that end an answer: those of the generation config (often several) and the tokenizer's."""
-    found: set[int] = set()
-    for holder in (getattr(model, "generation_config", None), model.config, tokenizer):
-        value = getattr(holder, "eos_token_id", None)
-        found.update(value if isinstance(value, list) else [] if value is None else [value])
-    return found
 
 
 def _told(request: Any, update: Any) -> Call:

@@ -57,28 +57,46 @@ def _without_pending(text: str) -> str:
 
 
 class StopMatcher:
-    """Lets text through up to the first stop string, and holds back what may be the beginning of one."""
+    """Lets text through up to the first stop string, and holds back what may be the beginning of one.
+
+    Special tokens are not shown, but a stop string may be one or have one in it.
+    """
 
     def __init__(self, stops: Sequence[str]) -> None:
         self._stops = tuple(stop for stop in stops if stop)
         self._held = ""
+        # Where in the held text the names of special tokens stand.
+        self._hidden: list[tuple[int, int]] = []
 
-    def push(self, text: str) -> tuple[str, bool]:
-        """What may be shown, and whether a stop string was met."""
+    def push(self, text: str, special: str = "") -> tuple[str, bool]:
+        """What may be shown, and whether a stop string was met. `special` is the token's name behind the text."""
         if not self._stops:
             return text, False
         held = self._held + text
+        if special:
+            self._hidden.append((len(held), len(held) + len(special)))
+            held += special
         found = [position for stop in self._stops if (position := held.find(stop)) >= 0]
+        self._held = held
         if found:
-            self._held = ""
-            return held[: min(found)], True
-        keep = max(_overlap(held, stop) for stop in self._stops)
-        self._held = held[len(held) - keep :]
-        return held[: len(held) - keep], False
+            shown = self._take(min(found))
+            self._held, self._hidden = "", []
+            return shown, True
+        return self._take(len(held) - max(_overlap(held, stop) for stop in self._stops)), False
 
     def flush(self) -> str:
-        held, self._held = self._held, ""
-        return held
+        return self._take(len(self._held))
+
+    def _take(self, end: int) -> str:
+        """The held text up to `end` without what is hidden; the rest stays."""
+        shown, at = [], 0
+        for start, stop in self._hidden:
+            shown.append(self._held[at : min(start, end)])
+            at = min(stop, end)
+        shown.append(self._held[at:end])
+        self._held = self._held[end:]
+        self._hidden = [(max(start - end, 0), stop - end) for start, stop in self._hidden if stop > end]
+        return "".join(shown)
 
 
 def _overlap(text: str, stop: str) -> int:

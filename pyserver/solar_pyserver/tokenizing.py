@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from .errors import ApiError, one_line
+from .chat_template import ChatTemplate
+from .errors import ApiError, ExitCode, StartupError
 
 # What models call the parts of an encoding, and what the Rust tokenizer calls them.
 RUST_FIELDS = {"input_ids": "ids", "attention_mask": "attention_mask", "token_type_ids": "type_ids"}
@@ -26,14 +27,23 @@ def rust_tokenizer(tokenizer: Any) -> Any | None:
     return rust
 
 
+def special_tokens(tokenizer: Any) -> dict[int, str]:
+    """The names of the tokens that are not part of the text."""
+    added = getattr(tokenizer, "added_tokens_decoder", {})
+    names = {int(token): str(entry) for token, entry in added.items() if getattr(entry, "special", False)}
+    return {**dict(zip(tokenizer.all_special_ids, map(str, tokenizer.all_special_tokens), strict=False)), **names}
+
+
 class TextTokenizer:
     """Wraps a transformers tokenizer. Safe to decode in one thread while another encodes: nothing sets its state."""
 
     def __init__(self, tokenizer: Any, end_tokens: Iterable[int]) -> None:
         self.raw = tokenizer
         self.end_tokens = frozenset(end_tokens)
+        self.special_tokens = special_tokens(tokenizer)
         self._fast = rust_tokenizer(tokenizer)
         self._bytes = _byte_alphabet()
+        self._template: ChatTemplate | None = None
 
     @property
     def has_chat_template(self) -> bool:
@@ -66,15 +76,9 @@ class TextTokenizer:
                 param="messages",
                 code="no_chat_template",
             )
-        try:
-            encoded = self.raw.apply_chat_template(
-                list(messages), add_generation_prompt=True, tokenize=True, return_dict=True, **variables
-            )
-        except Exception as error:
-            raise ApiError(
-                400, f"The chat template refused the messages: {one_line(error)}", param="messages"
-            ) from error
-        return [int(token) for token in encoded["input_ids"]]
+        if self._template is None:
+            self._template = ChatTemplate(self.raw)
+        return self._template.encode(messages, variables)
 
     def token_text(self, token: int) -> str:
         """One token by itself, special ones by their name."""
@@ -103,17 +107,69 @@ def _byte_alphabet() -> dict[str, int]:
     return alphabet
 
 
+def embedded_tokens(model: Any) -> int | None:
+    """How many token ids the model has rows for; None where it has no table of them (CANINE takes characters)."""
+    try:
+        return int(model.get_input_embeddings().weight.shape[0])
+    except (AttributeError, NotImplementedError):
+        return None
+
+
+def require_embedded(ids: Sequence[int], vocabulary: int | None, where: str, tokenizer: Any) -> None:
+    """Raises the 400 for an id that is outside the model's embedding, and names the token."""
+    if vocabulary is None or (ids and min(ids) >= 0 and max(ids) < vocabulary):
+        return
+    token = next((token for token in ids if not 0 <= token < vocabulary), None)
+    if token is not None:
+        name = _name(tokenizer, token)
+        raise ApiError(
+            400,
+            f"{where} has the token id {token}{name}, outside the model's vocabulary of {vocabulary} tokens",
+            param=where,
+            code="invalid_token",
+        )
+
+
+def _name(tokenizer: Any, token: int) -> str:
+    try:
+        name = tokenizer.convert_ids_to_tokens(token)
+    except Exception:
+        return ""
+    return f" ({name})" if name else ""
+
+
+def require_known_tokens(tokenizer: Any, vocabulary: int | None, model: str) -> None:
+    """Raises `StartupError` where what stands round each text is outside the model's embedding: none could be taken.
+
+    A tokenizer with some words too many is common, and only a text that has one of them is refused.
+    """
+    try:
+        require_embedded([int(token) for token in tokenizer("")["input_ids"]], vocabulary, "every text", tokenizer)
+    except ApiError as error:
+        raise StartupError(ExitCode.MODEL, f"cannot load model {model}: its tokenizer does not fit: {error}") from error
+
+
 class ClassifierTokenizer:
     """Encodes texts for a classifier. One thread at a time: truncation is a setting of the tokenizer's inside."""
 
-    def __init__(self, tokenizer: Any, context: int) -> None:
+    def __init__(self, tokenizer: Any, context: int, vocabulary: int | None = None) -> None:
         self._raw = tokenizer
         self._context = context
+        self._vocabulary = vocabulary
         self._rust = rust_tokenizer(tokenizer)
         self._names = [name for name in tokenizer.model_input_names if name in RUST_FIELDS]
 
     def encode(self, texts: Sequence[str], truncate: bool) -> list[dict[str, list[int]]]:
-        """What the model takes for each text, not padded; cut to the context only where `truncate` says so."""
+        """What the model takes for each text, not padded; cut to the context only where `truncate` says so.
+
+        Raises the 400 for a token that the model does not have: on CUDA it would end the process.
+        """
+        encodings = self._encode(texts, truncate)
+        for at, encoding in enumerate(encodings):
+            require_embedded(encoding["input_ids"], self._vocabulary, f"input[{at}]", self._raw)
+        return encodings
+
+    def _encode(self, texts: Sequence[str], truncate: bool) -> list[dict[str, list[int]]]:
         if truncate or self._rust is None:
             limit: dict[str, Any] = {"truncation": True, "max_length": self._context} if truncate else {}
             batch = self._raw(list(texts), **limit)

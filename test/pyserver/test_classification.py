@@ -12,10 +12,11 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from server_process import wait_for
 from solar_pyserver import classification
-from solar_pyserver.classification import ClassificationEngine, ClassifyRequest, Encoding, Scorer
+from solar_pyserver.classification import ClassificationEngine, ClassifyRequest, Encoding
 from solar_pyserver.errors import ApiError
 from solar_pyserver.events import EventLog
 from solar_pyserver.metrics import Metrics
+from solar_pyserver.scoring import Scorer
 from tiny_models import LINES, make_bert
 
 WORDS = " ".join(LINES).split()
@@ -108,7 +109,7 @@ def test_left_padding_gives_the_same_scores(parts: Any) -> None:
     scorer = Scorer(model, tokenizer, "softmax")
     encodings = encode(tokenizer, TEXTS[:2])
     assert scorer._pad([1, 2], 4, 0) == [1, 2, 0, 0]
-    scorer._left = True
+    scorer.left = True
     assert scorer._pad([1, 2], 4, 0) == [0, 0, 1, 2]
     assert len(scorer(encodings)) == 2
 
@@ -175,8 +176,8 @@ def test_scores_that_are_no_numbers_are_an_error(parts: Any) -> None:
     model, tokenizer = parts
 
     class Broken:
-        def get_input_embeddings(self) -> Any:
-            return model.get_input_embeddings()
+        def __getattr__(self, name: str) -> Any:
+            return getattr(model, name)
 
         def __call__(self, **inputs: Any) -> Any:
             output = model(**inputs)

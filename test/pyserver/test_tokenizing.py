@@ -53,6 +53,7 @@ class Batches:
         self.no_truncation = self.no_padding = lambda: None
         self.encode_batch = rust.encode_batch
         self.decode = rust.decode
+        self.get_added_tokens_decoder = rust.get_added_tokens_decoder
 
 
 def test_a_text_is_encoded_in_the_way_that_lets_other_threads_run() -> None:
@@ -99,13 +100,13 @@ def test_the_bytes_of_half_a_character_are_known() -> None:
 
 def test_a_chat_without_a_template_is_refused() -> None:
     with pytest.raises(ApiError) as caught:
-        TextTokenizer(byte_tokenizer(template=None), {1}).encode_chat([{"role": "user", "content": "x"}], {})
+        TextTokenizer(byte_tokenizer(template=None), {1}).encode_chat([{"role": "user", "content": ["x"]}], {})
     assert caught.value.code == "no_chat_template"
 
 
 def test_template_variables_reach_the_template() -> None:
     raw = byte_tokenizer(template="{{ messages[0].content }}{% if thinking %}!{% endif %}")
     tokenizer = TextTokenizer(raw, {1})
-    messages = [{"role": "user", "content": "sun"}]
+    messages = [{"role": "user", "content": ["sun"]}]
     assert tokenizer.decode(tokenizer.encode_chat(messages, {"thinking": True})) == "sun!"
     assert tokenizer.decode(tokenizer.encode_chat(messages, {})) == "sun"

@@ -13,7 +13,7 @@ from ..generation import Failed, Finished, GenerationRequest, Piece, Update
 from ..parsing import parse_body
 from ..sampling import TokenLogprob
 from ..schemas import MAX_ROWS, ChatRequest, CompletionRequest
-from ..tokenizing import TextTokenizer
+from ..tokenizing import TextTokenizer, require_embedded
 from .wire import (
     Receive,
     Scope,
@@ -95,8 +95,7 @@ class GenerationRoutes:
                 raise ApiError(400, f"{where} has no tokens", param=where)
             if len(ids) >= self._context:
                 raise context_exceeded(len(ids), self._context, where)
-            if not all(0 <= token < self._vocabulary for token in ids):
-                raise ApiError(400, f"{where} has a token id outside the vocabulary", param=where)
+            require_embedded(ids, self._vocabulary, where, self._tokenizer.raw)
         if len(prompts) * (body.n or 1) > MAX_ROWS:
             raise ApiError(400, f"prompts x n is {len(prompts) * (body.n or 1)}; {MAX_ROWS} at most", param="n")
         rooms = [self._context - len(ids) for ids in prompts]
