@@ -87,13 +87,16 @@ const goOnAfterFaults = (journal: DaemonJournal): void => {
 /** Runs until a signal ends it; gives the exit code. */
 const serve = async (flags: DaemonFlags): Promise<number> => {
   const envPath = resolve(".env");
-  const settings = resolveSettings(flags.settings, process.env, readEnvFile(envPath));
+  const ignored: string[] = [];
+  const envFile = readEnvFile(envPath, process.env, (problem) => ignored.push(problem));
+  const settings = resolveSettings(flags.settings, process.env, envFile);
   const journal = createJournal({
     format: settings.LOG_FORMAT,
     level: settings.LOG_LEVEL,
     color: wantsColor(process.stderr, process.env),
     write: print,
   });
+  for (const problem of ignored) journal.warn(problem);
   goOnAfterFaults(journal);
   checkFolders(settings);
   const configPath = resolve(settings.CONFIG_FILE);
