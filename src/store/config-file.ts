@@ -3,6 +3,7 @@ import { dirname } from "node:path";
 import type { InstanceConfig, InstanceStatus, parseConfig } from "../contract/index.ts";
 import { instanceStatuses } from "../contract/instance-facts.ts";
 import { isRecord } from "../contract/record.ts";
+import { decodeUtf8, EncodingError } from "../contract/utf8.ts";
 import { backupPath, replaceFile, targetOf } from "./atomic-file.ts";
 import { placeOfJsonError } from "./json-place.ts";
 
@@ -114,8 +115,11 @@ const expectNeverThere = (path: string): void => {
 export const loadConfig = async (path: string): Promise<LoadedConfig> => {
   let text: string;
   try {
-    text = readFileSync(path, "utf8");
+    text = decodeUtf8(readFileSync(path));
   } catch (error) {
+    if (error instanceof EncodingError) {
+      throw new ConfigFileError(`${path}:${error.line}:${error.column}: ${error.message}. ${restoreHint(path)}`);
+    }
     if ((error as NodeJS.ErrnoException).code !== "ENOENT") {
       throw new ConfigFileError(`cannot read ${path}: ${(error as Error).message}`);
     }

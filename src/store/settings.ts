@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { chmodSync, readFileSync, statSync } from "node:fs";
 import { z } from "zod";
+import { decodeUtf8, EncodingError } from "../contract/utf8.ts";
 import { replaceFileSync } from "./atomic-file.ts";
 import { parseDotenv } from "./dotenv.ts";
 
@@ -121,8 +122,11 @@ export const readEnvFile = (
 /** Null where there is no such file. */
 const readEnvText = (path: string): string | null => {
   try {
-    return readFileSync(path, "utf8");
+    return decodeUtf8(readFileSync(path));
   } catch (error) {
+    if (error instanceof EncodingError) {
+      throw new SettingsError(`${path}:${error.line}:${error.column}: ${error.message}`);
+    }
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return null;
     throw new SettingsError(`cannot read ${path}: ${(error as Error).message}`);
   }
@@ -191,7 +195,8 @@ export const askedLogFormat = (flags: Source, env: Source, envFile: Source): "hu
 /** Makes a key and adds it to the `.env` file, which nobody else may read. It needs no quotes: it is of letters, digits, - and _. */
 export const writeFirstKey = (path: string): string => {
   const key = randomBytes(24).toString("base64url");
-  const before = readEnvText(path) ?? "";
+  // Read once more: it stays as it is, its byte order mark too.
+  const before = readEnvText(path) === null ? "" : readFileSync(path, "utf8");
   const separator = before === "" || before.endsWith("\n") ? "" : "\n";
   replaceFileSync(path, `${before}${separator}API_KEY=${key}\n`, true);
   return key;

@@ -224,6 +224,29 @@ describe("a file that is no config", () => {
     expect(await problemOf(text.slice(0, text.length / 2))).toMatch(/^config\.json:\d+:\d+: /);
   });
 
+  test("is refused where its bytes are not UTF-8, with their place, and is left as it is: a broken one, a cut one, UTF-16", async () => {
+    const text = JSON.stringify({ instances: [{ id: "a", config: { model: "/é/m.gguf" } }] }, null, 2);
+    const at = text.indexOf("é");
+    const place = `${text.slice(0, at).split("\n").length}:${at - text.lastIndexOf("\n", at)}`;
+    const files: [Buffer, string][] = [
+      [Buffer.from(text, "latin1"), `${place}: not UTF-8; save the file as UTF-8. Mend it`],
+      [Buffer.concat([Buffer.from(text.slice(0, at)), Buffer.of(0xc3)]), `${place}: not UTF-8`],
+      [Buffer.from(`\ufeff${text}`, "utf16le"), "1:1: UTF-16; save the file as UTF-8"],
+      [Buffer.from(`\ufeff${text}`, "utf16le").swap16(), "1:1: UTF-16; save the file as UTF-8"],
+    ];
+    for (const [bytes, problem] of files) {
+      const path = fileWith("");
+      writeFileSync(path, bytes);
+      await expect(loadConfig(path)).rejects.toThrow(`${path}:${problem}`);
+      expect(readFileSync(path).equals(bytes)).toBe(true);
+    }
+  });
+
+  test("may begin with a byte order mark", async () => {
+    const { instances } = await loadConfig(fileWith(`\ufeff${JSON.stringify({ instances: [pythonEntry] })}`));
+    expect(instances).toHaveLength(1);
+  });
+
   test("is refused where it is JSON of another kind", async () => {
     for (const text of ["[]", "null", '"x"', "{}", '{"instances": {}}', '{"instances": null}']) {
       expect([text, await problemOf(text)]).toEqual([text, expect.stringContaining('expected {"instances": [...]}')]);

@@ -172,6 +172,18 @@ describe(".env", () => {
     },
   );
 
+  test("that is not UTF-8 is told with the place, and is left as it is", () => {
+    const path = join(temporaryFolder(), ".env");
+    const bytes = Buffer.from("PORT=9\nAPI_KEY=caf\xe9\n", "latin1");
+    writeFileSync(path, bytes);
+    expect(() => readEnvFile(path)).toThrow(new SettingsError(`${path}:2:12: not UTF-8; save the file as UTF-8`));
+    expect(() => writeFirstKey(path)).toThrow(SettingsError);
+    writeFileSync(path, Buffer.from("\ufeffAPI_KEY=a\n", "utf16le"));
+    expect(() => readEnvFile(path)).toThrow(`${path}:1:1: UTF-16; save the file as UTF-8`);
+    writeFileSync(path, "\ufeffAPI_KEY=a\n");
+    expect(readEnvFile(path)).toEqual({ API_KEY: "a" });
+  });
+
   test("that cannot be read is told", () => {
     expect(() => readEnvFile(temporaryFolder())).toThrow(SettingsError);
   });
