@@ -110,11 +110,7 @@ const serve = async (flags: DaemonFlags): Promise<number> => {
   for (const problem of loaded.problems) journal.warn(problem);
 
   const host = createHost(settings, stateDir, journal);
-  const supervisor = new Supervisor(
-    host,
-    loaded,
-    (snapshot) => new ConfigFile(configPath, loaded.unreadable, snapshot),
-  );
+  const supervisor = new Supervisor(host, loaded, (snapshot) => new ConfigFile(configPath, loaded, snapshot));
   const signals = hearSignals();
   await supervisor.adopt();
   const { server, hub } = await orLetGo(supervisor, () => listen(settings, key, supervisor, journal));

@@ -41,6 +41,8 @@ export class ManagedInstance implements RunOwner {
   readonly tracker: RuntimeTracker;
   private readonly keeper: StateKeeper;
   config: InstanceConfig;
+  /** What stood with it in the configuration and is another program's. */
+  private readonly kept: StoredInstance["kept"];
   private status: InstanceStatus = "stopped";
   private desired: "running" | "stopped";
   private observed: Observed;
@@ -65,6 +67,7 @@ export class ManagedInstance implements RunOwner {
     this.id = stored.id;
     this.createdAt = stored.created_at;
     this.config = stored.config;
+    this.kept = stored.kept;
     this.desired = stored.desired;
     this.status = stored.status === "failed" ? "failed" : "stopped";
     this.observed = storedObserved(stored);
@@ -108,7 +111,7 @@ export class ManagedInstance implements RunOwner {
   }
 
   get stored(): StoredInstance {
-    return storedOf(this.view, this.desired);
+    return { ...storedOf(this.view, this.desired), kept: this.kept };
   }
 
   /**
