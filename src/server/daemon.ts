@@ -7,7 +7,7 @@ import { punchHead } from "../process/punch.ts";
 import { releaseBootCode } from "../process/trim.ts";
 import { removeRests } from "../store/atomic-file.ts";
 import { ConfigFile, loadConfig } from "../store/config-file.ts";
-import { unpackPyserver } from "../store/pyserver-package.ts";
+import { pyserverUnpacker } from "../store/pyserver-package.ts";
 import { RecordFolder } from "../store/records.ts";
 import { readEnvFile, resolveSettings, type Settings, SettingsError } from "../store/settings.ts";
 import { type Host, isLaunchRecord } from "../supervisor/host.ts";
@@ -67,7 +67,7 @@ const createHost = (settings: Settings, stateDir: string, journal: DaemonJournal
     env,
     llamaServer: settings.LLAMA_SERVER,
     python: settings.PYTHON,
-    pyserverDir: () => unpackPyserver(env),
+    pyserverDir: pyserverUnpacker(env),
     stopTimeout: settings.STOP_TIMEOUT * 1000,
     healthInterval: settings.HEALTH_INTERVAL * 1000,
     hangTimeout: settings.HANG_TIMEOUT * 1000,
