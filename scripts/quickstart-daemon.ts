@@ -1,6 +1,6 @@
-import { mkdirSync, readFileSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { parseEnv } from "node:util";
+import { readEnvFile } from "../src/store/settings.ts";
 
 /** The daemon of the quickstart: the built binary in a folder of its own, and how to ask it. */
 
@@ -91,7 +91,7 @@ export class QuickstartDaemon {
   }
 
   private get key(): string {
-    return parseEnv(readFileSync(join(this.place.dir, ".env"), "utf8")).API_KEY ?? "";
+    return readEnvFile(join(this.place.dir, ".env")).API_KEY ?? "";
   }
 
   private async readLog(): Promise<void> {

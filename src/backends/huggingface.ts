@@ -33,21 +33,27 @@ const causalFlags = (config: HuggingFaceCausalConfig): string[] =>
 const classificationFlags = (config: HuggingFaceClassificationConfig): string[] =>
   config.labels === null ? [] : [`--labels=${JSON.stringify(config.labels)}`];
 
-const environment = (config: Config, context: LaunchContext): Record<string, string> => {
-  const inherited = context.env.PYTHONPATH;
-  const path = [context.pyserverDir, inherited].filter((part) => part !== null && part !== undefined && part !== "");
-  return {
-    ...(context.pyserverDir === null ? {} : { PYTHONPATH: path.join(":") }),
-    // Python holds back what it writes to a file until some kilobytes are there.
-    PYTHONUNBUFFERED: "1",
-    SOLAR_PYSERVER_API_KEY: config.api_key,
-  };
-};
+/** An empty entry (of `PYTHONPATH=$PYTHONPATH:/mine`, say) would be the working directory. */
+const withoutEmpty = (path: string): string =>
+  path
+    .split(":")
+    .filter((entry) => entry !== "")
+    .join(":");
+
+const environment = (config: Config, { env }: LaunchContext): Record<string, string> => ({
+  ...(env.PYTHONPATH === undefined ? {} : { PYTHONPATH: withoutEmpty(env.PYTHONPATH) }),
+  // What the server starts in its turn: files of the daemon's folder are not to run in place of Python's modules.
+  PYTHONSAFEPATH: "1",
+  // Python holds back what it writes to a file until some kilobytes are there.
+  PYTHONUNBUFFERED: "1",
+  SOLAR_PYSERVER_API_KEY: config.api_key,
+});
 
 const launchPyserver = (kind: string, flags: string[], config: Config, context: LaunchContext): Launch => {
   const python = choosePython(context);
   return {
-    argv: [python, "-m", "solar_pyserver", kind, ...commonFlags(config, context), ...flags],
+    // By its folder, which comes first on Python's path then; `-m` would put the working directory there.
+    argv: [python, context.pyserverDir ?? "", kind, ...commonFlags(config, context), ...flags],
     env: environment(config, context),
     programName: "python",
     remedy:

@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { isRecord } from "../contract/record.ts";
+import { decodeUtf8, EncodingError } from "../contract/utf8.ts";
 import type { Cli } from "./cli.ts";
 import { CtlError, exitCodes, usageError } from "./errors.ts";
 
@@ -26,8 +27,9 @@ export const readConfigFile = async (cli: Cli, path: string): Promise<RawConfig>
   if (path === "-") return await parseConfigText(await cli.readStdin("-f -"), "stdin");
   let text: string;
   try {
-    text = readFileSync(path, "utf8");
+    text = decodeUtf8(readFileSync(path));
   } catch (error) {
+    if (error instanceof EncodingError) throw usageError(`${path}:${error.line}:${error.column}: ${error.message}`);
     throw new CtlError(exitCodes.failure, `-f: ${(error as Error).message}`);
   }
   return await parseConfigText(text, path);

@@ -2,6 +2,7 @@ import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, write
 import { dirname } from "node:path";
 import { z } from "zod";
 import { xdgFolder } from "../contract/daemon-record.ts";
+import { decodeUtf8 } from "../contract/utf8.ts";
 import { CtlError, exitCodes, usageError } from "./errors.ts";
 import type { Io } from "./io.ts";
 
@@ -24,15 +25,15 @@ export const contextsPath = (io: Pick<Io, "env" | "home">): string =>
 
 export const readContexts = (io: Pick<Io, "env" | "home">): Contexts => {
   const path = contextsPath(io);
-  let text: string;
+  let bytes: Uint8Array;
   try {
-    text = readFileSync(path, "utf8");
+    bytes = readFileSync(path);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return { current: null, contexts: {} };
     throw new CtlError(exitCodes.failure, `cannot read the contexts: ${(error as Error).message}`);
   }
   try {
-    return contextsFile.parse(JSON.parse(text));
+    return contextsFile.parse(JSON.parse(decodeUtf8(bytes)));
   } catch (error) {
     const why = error instanceof z.ZodError ? z.prettifyError(error).split("\n")[0] : (error as Error).message;
     throw new CtlError(exitCodes.failure, `${path} is broken: ${why}`, [

@@ -7,7 +7,7 @@ import { punchHead } from "../process/punch.ts";
 import { releaseBootCode } from "../process/trim.ts";
 import { removeRests } from "../store/atomic-file.ts";
 import { ConfigFile, loadConfig } from "../store/config-file.ts";
-import { unpackPyserver } from "../store/pyserver-package.ts";
+import { pyserverUnpacker } from "../store/pyserver-package.ts";
 import { RecordFolder } from "../store/records.ts";
 import { readEnvFile, resolveSettings, type Settings, SettingsError } from "../store/settings.ts";
 import { type Host, isLaunchRecord } from "../supervisor/host.ts";
@@ -68,7 +68,7 @@ const createHost = (settings: Settings, stateDir: string, journal: DaemonJournal
     env,
     llamaServer: settings.LLAMA_SERVER,
     python: settings.PYTHON,
-    pyserverDir: () => unpackPyserver(env),
+    pyserverDir: pyserverUnpacker(env),
     stopTimeout: settings.STOP_TIMEOUT * 1000,
     healthInterval: settings.HEALTH_INTERVAL * 1000,
     hangTimeout: settings.HANG_TIMEOUT * 1000,
@@ -88,13 +88,16 @@ const goOnAfterFaults = (journal: DaemonJournal): void => {
 /** Runs until a signal ends it; gives the exit code. */
 const serve = async (flags: DaemonFlags): Promise<number> => {
   const envPath = resolve(".env");
-  const settings = resolveSettings(flags.settings, process.env, readEnvFile(envPath));
+  const ignored: string[] = [];
+  const envFile = readEnvFile(envPath, process.env, (problem) => ignored.push(problem));
+  const settings = resolveSettings(flags.settings, process.env, envFile);
   const journal = createJournal({
     format: settings.LOG_FORMAT,
     level: settings.LOG_LEVEL,
     color: wantsColor(process.stderr, process.env),
     write: print,
   });
+  for (const problem of ignored) journal.warn(problem);
   goOnAfterFaults(journal);
   checkFolders(settings);
   const configPath = resolve(settings.CONFIG_FILE);
@@ -109,11 +112,7 @@ const serve = async (flags: DaemonFlags): Promise<number> => {
 
   const host = createHost(settings, stateDir, journal);
   for (const warning of launchWarnings(host)) journal.warn(warning);
-  const supervisor = new Supervisor(
-    host,
-    loaded,
-    (snapshot) => new ConfigFile(configPath, loaded.unreadable, snapshot),
-  );
+  const supervisor = new Supervisor(host, loaded, (snapshot) => new ConfigFile(configPath, loaded, snapshot));
   const signals = hearSignals();
   await supervisor.adopt();
   const { server, hub } = await orLetGo(supervisor, () => listen(settings, key, supervisor, journal));

@@ -3,8 +3,10 @@ import { dirname } from "node:path";
 import type { InstanceConfig, InstanceStatus, parseConfig } from "../contract/index.ts";
 import { instanceStatuses } from "../contract/instance-facts.ts";
 import { isRecord } from "../contract/record.ts";
+import { decodeUtf8, EncodingError } from "../contract/utf8.ts";
 import { backupPath, replaceFile, targetOf } from "./atomic-file.ts";
 import { placeOfJsonError } from "./json-place.ts";
+import { joinPriority, type KeptKeys, parseJsonExactly, splitPriority, withKept, without } from "./kept-keys.ts";
 
 /** `config.json`: the instances, loaded without losing any and saved without losing one. */
 
@@ -21,11 +23,26 @@ export interface StoredInstance {
   error_message: string | null;
   retry_count: number;
   supported_endpoints: readonly string[];
+  /** Keys of the entry in the file that are not ours; absent where it never stood there. */
+  kept?: KeptKeys | undefined;
 }
 
-export interface LoadedConfig {
-  instances: StoredInstance[];
+/** Names of {@link StoredInstance} as they stand in the file. */
+const OURS = [
+  ...["id", "config", "status", "desired", "port", "pid", "created_at", "started_at", "error_message", "retry_count"],
+  "supported_endpoints",
+];
+
+/** What a save keeps of the file besides the instances. */
+export interface KeptContent {
+  /** Keys at the top that are not ours. */
+  top: Readonly<Record<string, unknown>>;
   /** Entries that could not be understood, as they stand in the file; they are saved again as they are. */
+  unreadable: readonly unknown[];
+}
+
+export interface LoadedConfig extends KeptContent {
+  instances: StoredInstance[];
   unreadable: unknown[];
   /** What is wrong with those, for a person. */
   problems: string[];
@@ -50,7 +67,8 @@ const asUtc = (time: string): string => {
 const parseEntry = (entry: unknown, parse: typeof parseConfig): StoredInstance | string => {
   if (!isRecord(entry)) return "is not an object";
   if (typeof entry.id !== "string" || entry.id === "") return "has no id";
-  const parsed = parse(entry.config);
+  const { config, kept } = splitPriority(entry.config);
+  const parsed = parse(config);
   if (!parsed.success) {
     const fields = parsed.issues.map(({ path, issue }) => `config.${path.join(".")}: ${issue.message}`);
     return `(id ${entry.id}) ${fields.join("; ")}`;
@@ -69,7 +87,17 @@ const parseEntry = (entry: unknown, parse: typeof parseConfig): StoredInstance |
     error_message: stringOr(entry.error_message, null),
     retry_count: Math.max(0, integerOr(entry.retry_count, 0)),
     supported_endpoints: [],
+    kept: {
+      entry: without(entry, OURS),
+      config: { ...kept, ...without(config as Record<string, unknown>, Object.keys(parsed.config)) },
+    },
   };
+};
+
+/** As it stands in the file. */
+const entryOf = ({ kept, ...stored }: StoredInstance): object => {
+  if (kept === undefined) return stored;
+  return withKept({ ...stored, config: withKept(joinPriority(stored.config, kept.config), kept.config) }, kept.entry);
 };
 
 /** Ids of entries that could not be understood, as far as they have one. */
@@ -114,33 +142,36 @@ const expectNeverThere = (path: string): void => {
 export const loadConfig = async (path: string): Promise<LoadedConfig> => {
   let text: string;
   try {
-    text = readFileSync(path, "utf8");
+    text = decodeUtf8(readFileSync(path));
   } catch (error) {
+    if (error instanceof EncodingError) {
+      throw new ConfigFileError(`${path}:${error.line}:${error.column}: ${error.message}. ${restoreHint(path)}`);
+    }
     if ((error as NodeJS.ErrnoException).code !== "ENOENT") {
       throw new ConfigFileError(`cannot read ${path}: ${(error as Error).message}`);
     }
     expectNeverThere(path);
-    return { instances: [], unreadable: [], problems: [] };
+    return { instances: [], unreadable: [], problems: [], top: {} };
   }
   if (text.trim() === "") throw new ConfigFileError(`${path}:1:1: the file is empty. ${restoreHint(path)}`);
   let document: unknown;
   try {
-    document = JSON.parse(text);
+    document = parseJsonExactly(text);
   } catch {
     throw new ConfigFileError(`${await describePlace(path, text)}: not valid JSON. ${restoreHint(path)}`);
   }
-  const entries = isRecord(document) ? document.instances : undefined;
+  const { instances: entries, ...top } = isRecord(document) ? document : {};
   if (!Array.isArray(entries)) {
     throw new ConfigFileError(`${path}:1:1: expected {"instances": [...]}. ${restoreHint(path)}`);
   }
-  if (entries.length === 0) return { instances: [], unreadable: [], problems: [] };
+  if (entries.length === 0) return { instances: [], unreadable: [], problems: [], top };
   // The schemas of the configs take longer to build than a daemon without instances needs to be there.
   const { parseConfig } = await import("../contract/config.ts");
-  return sortEntries(path, entries, parseConfig);
+  return { ...sortEntries(path, entries, parseConfig), top };
 };
 
-const sortEntries = (path: string, entries: unknown[], parse: typeof parseConfig): LoadedConfig => {
-  const loaded: LoadedConfig = { instances: [], unreadable: [], problems: [] };
+const sortEntries = (path: string, entries: unknown[], parse: typeof parseConfig): Omit<LoadedConfig, "top"> => {
+  const loaded: Omit<LoadedConfig, "top"> = { instances: [], unreadable: [], problems: [] };
   const seen = new Set<string>();
   for (const [index, entry] of entries.entries()) {
     const parsed = parseEntry(entry, parse);
@@ -163,7 +194,7 @@ export class ConfigFile {
 
   constructor(
     readonly path: string,
-    private readonly unreadable: readonly unknown[],
+    private readonly kept: KeptContent,
     private readonly snapshot: () => StoredInstance[],
   ) {}
 
@@ -188,7 +219,8 @@ export class ConfigFile {
 
   private async write(): Promise<void> {
     try {
-      const document = { instances: [...this.snapshot(), ...this.unreadable] };
+      const { top, unreadable } = this.kept;
+      const document = withKept({ instances: [...this.snapshot().map(entryOf), ...unreadable] }, top);
       await replaceFile(this.path, `${JSON.stringify(document, null, 2)}\n`, 0o600);
     } finally {
       this.current = null;

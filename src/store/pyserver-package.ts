@@ -1,4 +1,5 @@
-import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { randomUUID } from "node:crypto";
+import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { dirname, join } from "node:path";
 import { embedPyserver } from "./pyserver-macro.ts" with { type: "macro" };
@@ -12,47 +13,52 @@ const embedded: EmbeddedPackage = embedPyserver();
 const cacheHome = (env: Readonly<Record<string, string | undefined>>): string =>
   env.XDG_CACHE_HOME !== undefined && env.XDG_CACHE_HOME !== "" ? env.XDG_CACHE_HOME : join(homedir(), ".cache");
 
-const isWhole = async (dir: string, { files }: EmbeddedPackage): Promise<boolean> => {
+const holds = async (path: string, content: string): Promise<boolean> => {
   try {
-    const same = await Promise.all(
-      Object.entries(files).map(async ([path, content]) => (await readFile(join(dir, path), "utf8")) === content),
-    );
-    return same.every(Boolean);
+    return (await readFile(path, "utf8")) === content;
   } catch {
     return false;
   }
 };
 
-const writeAll = async (dir: string, { files }: EmbeddedPackage): Promise<void> => {
-  for (const [path, content] of Object.entries(files)) {
-    await mkdir(dirname(join(dir, path)), { recursive: true });
-    await writeFile(join(dir, path), content);
+/** The old file or the new one, and never none: a server of another daemon may be importing it. */
+const putFile = async (path: string, content: string): Promise<void> => {
+  const beside = `${path}.${randomUUID()}.tmp`;
+  await mkdir(dirname(path), { recursive: true });
+  try {
+    await writeFile(beside, content);
+    await rename(beside, path);
+  } catch (error) {
+    await rm(beside, { force: true });
+    throw error;
   }
 };
 
-/**
- * Unpacks the package into the user's cache, in a folder named after its content; one that is there
- * already and undamaged is used as it is.
- * @returns the folder for PYTHONPATH
- * @throws where the cache cannot be written
- */
-export const unpackPyserver = async (
-  env: Readonly<Record<string, string | undefined>>,
-  source: EmbeddedPackage = embedded,
-): Promise<string> => {
-  const parent = join(cacheHome(env), "solar-host");
-  const dir = join(parent, `pyserver-${source.hash}`);
-  if (await isWhole(dir, source)) return dir;
-  await mkdir(parent, { recursive: true });
-  // Written beside and put in place whole: two daemons may do this at the same time.
-  const beside = await mkdtemp(join(parent, "unpacking-"));
-  try {
-    await writeAll(beside, source);
-    await rm(dir, { recursive: true, force: true });
-    await rename(beside, dir);
-  } catch (error) {
-    await rm(beside, { recursive: true, force: true });
-    if (!(await isWhole(dir, source))) throw error;
+/** Makes the folder whole, file by file: what is whole in it stays as it is, and nothing is taken away. */
+const fill = async (dir: string, { files }: EmbeddedPackage): Promise<string> => {
+  for (const [path, content] of Object.entries(files)) {
+    const file = join(dir, path);
+    if (!(await holds(file, content))) await putFile(file, content);
   }
   return dir;
+};
+
+/**
+ * Unpacks the package into the user's cache, in a folder named after its content: it may be in use by servers of this
+ * daemon and of others, which may unpack it at the same time. One that is whole is only read.
+ * @returns resolves with the folder that Python runs; it is looked at anew each time, by one look at a time. Rejects
+ *   where it is not whole and cannot be written
+ */
+export const pyserverUnpacker = (
+  env: Readonly<Record<string, string | undefined>>,
+  source: EmbeddedPackage = embedded,
+): (() => Promise<string>) => {
+  const dir = join(cacheHome(env), "solar-host", `pyserver-${source.hash}`);
+  let unpacking: Promise<string> | null = null;
+  return () => {
+    unpacking ??= fill(dir, source).finally(() => {
+      unpacking = null;
+    });
+    return unpacking;
+  };
 };

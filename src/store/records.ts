@@ -1,5 +1,6 @@
 import { mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { basename, join } from "node:path";
+import { decodeUtf8 } from "../contract/utf8.ts";
 import { replaceFileSync } from "./atomic-file.ts";
 
 /** Small JSON records, a file each: what the daemon must still know when it comes back. */
@@ -30,11 +31,11 @@ export class RecordFolder<T> {
    */
   read(id: string): T | null {
     const path = this.path(id);
-    const text = readText(path);
-    if (text === null) return null;
-    const record = this.parse(text);
+    const bytes = readBytes(path);
+    if (bytes === null) return null;
+    const record = this.parse(bytes);
     if (record !== null) return record;
-    const copied = this.durable ? this.parse(readText(copyPath(path)) ?? "") : null;
+    const copied = this.durable ? this.parse(readBytes(copyPath(path)) ?? Buffer.of()) : null;
     this.warn(`${path} is damaged: ${copied === null ? "what it recorded is lost" : "its copy is used"}`);
     return copied;
   }
@@ -62,9 +63,9 @@ export class RecordFolder<T> {
       .flatMap((name) => decoded(basename(name, this.suffix)));
   }
 
-  private parse(text: string): T | null {
+  private parse(bytes: Buffer): T | null {
     try {
-      const record: unknown = JSON.parse(text);
+      const record: unknown = JSON.parse(decodeUtf8(bytes));
       return this.isRecord(record) ? record : null;
     } catch {
       return null;
@@ -79,9 +80,9 @@ export class RecordFolder<T> {
 const copyPath = (path: string): string => `${path}.bak`;
 
 /** Null where there is no such file, and only then. */
-const readText = (path: string): string | null => {
+const readBytes = (path: string): Buffer | null => {
   try {
-    return readFileSync(path, "utf8");
+    return readFileSync(path);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return null;
     throw error;

@@ -1,8 +1,9 @@
 import { randomBytes } from "node:crypto";
 import { chmodSync, readFileSync, statSync } from "node:fs";
-import { parseEnv } from "node:util";
 import { z } from "zod";
+import { decodeUtf8, EncodingError } from "../contract/utf8.ts";
 import { replaceFileSync } from "./atomic-file.ts";
+import { parseDotenv } from "./dotenv.ts";
 
 /** The daemon's settings: flags of `serve`, then the process environment, then `.env`, then defaults. */
 
@@ -96,15 +97,37 @@ export class SettingsError extends Error {}
 
 type Source = Readonly<Record<string, string | undefined>>;
 
-/** Reads a `.env` file; one that does not exist is empty. One that holds the key is nobody else's to read from then on. */
-export const readEnvFile = (path: string): Record<string, string> => {
+/**
+ * Reads a `.env` file; one that does not exist is empty. One that holds the key is nobody else's to read from then on.
+ * @param env what `${NAME}` in the file may name besides its own settings
+ * @param warn told of each line that sets nothing
+ * @returns the values by name in capitals, as the Python program knows them: of two that differ in case, the last
+ */
+export const readEnvFile = (
+  path: string,
+  env: Source = process.env,
+  warn: (message: string) => void = () => undefined,
+): Record<string, string> => {
+  const text = readEnvText(path);
+  if (text === null) return {};
+  const { values, invalidLines } = parseDotenv(text, env);
+  const set = [...values].flatMap(([name, value]) => (value === null ? [] : [[name.toUpperCase(), value]]));
+  for (const line of invalidLines) warn(`${path}:${line}: is neither NAME=value nor a comment, and is ignored`);
+  for (const [name, value] of values) if (value === null) warn(`${path}: ${name} has no '=' and is ignored`);
+  const read: Record<string, string> = Object.fromEntries(set);
+  if ((read.API_KEY ?? "") !== "" && (statSync(path).mode & 0o077) !== 0) makePrivate(path);
+  return read;
+};
+
+/** Null where there is no such file. */
+const readEnvText = (path: string): string | null => {
   try {
-    const values = parseEnv(readFileSync(path, "utf8")) as Record<string, string>;
-    const holdsKey = (lookUp(values, "API_KEY") ?? "") !== "";
-    if (holdsKey && (statSync(path).mode & 0o077) !== 0) makePrivate(path);
-    return values;
+    return decodeUtf8(readFileSync(path));
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return {};
+    if (error instanceof EncodingError) {
+      throw new SettingsError(`${path}:${error.line}:${error.column}: ${error.message}`);
+    }
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return null;
     throw new SettingsError(`cannot read ${path}: ${(error as Error).message}`);
   }
 };
@@ -169,15 +192,11 @@ export const askedLogFormat = (flags: Source, env: Source, envFile: Source): "hu
   return resolve(sources, "LOG_FORMAT")?.value === "json" ? "json" : "human";
 };
 
-/** Makes a key and adds it to the `.env` file, which nobody else may read. */
+/** Makes a key and adds it to the `.env` file, which nobody else may read. It needs no quotes: it is of letters, digits, - and _. */
 export const writeFirstKey = (path: string): string => {
   const key = randomBytes(24).toString("base64url");
-  let before = "";
-  try {
-    before = readFileSync(path, "utf8");
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
-  }
+  // Read once more: it stays as it is, its byte order mark too.
+  const before = readEnvText(path) === null ? "" : readFileSync(path, "utf8");
   const separator = before === "" || before.endsWith("\n") ? "" : "\n";
   replaceFileSync(path, `${before}${separator}API_KEY=${key}\n`, true);
   return key;

@@ -41,12 +41,16 @@ export class ManagedInstance implements RunOwner {
   readonly tracker: RuntimeTracker;
   private readonly keeper: StateKeeper;
   config: InstanceConfig;
+  /** What stood with it in the configuration and is another program's. */
+  private readonly kept: StoredInstance["kept"];
   private status: InstanceStatus = "stopped";
   private desired: "running" | "stopped";
   private observed: Observed;
   private run: Run | null = null;
   private queue: Promise<unknown> = Promise.resolve();
   private saving: Promise<unknown> = Promise.resolve();
+  /** The last change of `desired`, until it is stored or refused. */
+  private wishing: Promise<unknown> = Promise.resolve();
   /** Grows with each stop, so that an operation knows that one came after it. */
   private stops = 0;
   private removed = false;
@@ -63,6 +67,7 @@ export class ManagedInstance implements RunOwner {
     this.id = stored.id;
     this.createdAt = stored.created_at;
     this.config = stored.config;
+    this.kept = stored.kept;
     this.desired = stored.desired;
     this.status = stored.status === "failed" ? "failed" : "stopped";
     this.observed = storedObserved(stored);
@@ -106,7 +111,7 @@ export class ManagedInstance implements RunOwner {
   }
 
   get stored(): StoredInstance {
-    return storedOf(this.view, this.desired);
+    return { ...storedOf(this.view, this.desired), kept: this.kept };
   }
 
   /**
@@ -152,26 +157,34 @@ export class ManagedInstance implements RunOwner {
    * Starts it and waits at most `waitMs` for it to be ready; starting or running already is as good.
    * @throws OperationFailedError with the reason, OvertakenError where a stop came in between
    */
-  start(waitMs: number): Promise<void> {
+  async start(waitMs: number): Promise<void> {
+    await this.wishing;
     return this.startAfter(this.stops, waitMs, "start");
   }
 
-  /** Resolves when nothing of it is left. A second call does not wait for the grace time. */
+  /**
+   * Resolves when nothing of it is left. A second call does not wait for the grace time.
+   * @throws OperationFailedError where that cannot be stored: it goes on running, as the next boot would have it
+   */
   async stop(): Promise<void> {
+    try {
+      await this.wish("stopped");
+    } catch (error) {
+      throw new OperationFailedError("stop", (error as Error).message);
+    }
     this.stops += 1;
     this.crash = null;
-    this.desired = "stopped";
-    // The signal goes out before the disk is waited for.
     this.requestStop(true);
-    await Promise.all([this.save(), this.whenStopped("stop")]);
+    await this.whenStopped("stop");
   }
 
   async restart(waitMs: number): Promise<void> {
+    await this.wishing;
     this.stops += 1;
     const { stops } = this;
     // It should run all the while: a daemon that dies in the middle leaves that to the next one. Where that cannot
     // be stored, what runs is left alone.
-    if (this.desired !== "running") await this.wishToRun(stops);
+    if (this.desired !== "running") await this.wish("running");
     if (this.stops !== stops) throw new OvertakenError("The restart was overtaken by a stop");
     this.requestStop(false);
     await this.whenStopped("restart");
@@ -334,20 +347,19 @@ export class ManagedInstance implements RunOwner {
       if (overtaken()) throw new OvertakenError(`The ${verb} was overtaken by a stop`);
       if (this.status === "running" || this.status === "starting") return;
       await this.run?.done;
-      if (overtaken()) throw new OvertakenError(`The ${verb} was overtaken by a stop`);
-      itsTurn = true;
-      const before = this.desired;
-      this.desired = "running";
-      const crash = this.crash;
-      this.crash = null;
-      const told = crash?.type === "again" ? crash.describe : null;
-      this.change("start", told ?? "it should run", {
-        error_message: told,
-        retry_count: crash?.count ?? 0,
-        loading: null,
+      await this.saveStart(verb, () => {
+        if (overtaken()) throw new OvertakenError(`The ${verb} was overtaken by a stop`);
+        itsTurn = true;
+        const crash = this.crash;
+        this.crash = null;
+        const told = crash?.type === "again" ? crash.describe : null;
+        this.change("start", told ?? "it should run", {
+          error_message: told,
+          retry_count: crash?.count ?? 0,
+          loading: null,
+        });
+        this.beginRun(null, crash?.tally);
       });
-      this.beginRun(null, crash?.tally);
-      await this.saveStart(verb, before);
     });
     // The time is the caller's: waiting for the end of what ran before counts as well.
     if ((await isLate(begun, waitMs)) && !itsTurn) return void begun.catch(() => undefined);
@@ -355,29 +367,39 @@ export class ManagedInstance implements RunOwner {
     await this.waitForOutcome(Math.max(0, waitMs - (performance.now() - began)), overtaken, verb);
   }
 
-  private async wishToRun(stops: number): Promise<void> {
-    this.desired = "running";
-    try {
-      await this.save();
-    } catch (error) {
-      if (this.stops === stops) this.desired = "stopped";
-      throw error;
-    }
+  /**
+   * Changes what should be, one change after another; where it cannot be stored, it is what it was before.
+   * @param begin what is begun before the disk is waited for
+   */
+  private wish(desired: "running" | "stopped", begin?: () => void): Promise<void> {
+    const stored = this.wishing.then(async () => {
+      const before = this.desired;
+      this.desired = desired;
+      try {
+        begin?.();
+        await this.save();
+      } catch (error) {
+        this.desired = before;
+        throw error;
+      }
+    });
+    this.wishing = stored.catch(() => undefined);
+    return stored;
   }
 
   /**
    * A start that cannot be recorded is no start: after a crash nobody would know of it. One that was wished for
    * before (at boot, say) is stored already.
    */
-  private async saveStart(verb: OperationVerb, before: "running" | "stopped"): Promise<void> {
+  private async saveStart(verb: OperationVerb, begin: () => void): Promise<void> {
     try {
-      await this.save();
+      await this.wish("running", begin);
     } catch (error) {
-      if (before === "running") return;
-      this.desired = before;
+      if (!(error instanceof NotSavedError)) throw error;
+      if (this.desired === "running") return;
       this.requestStop(false);
       await this.run?.done;
-      throw new OperationFailedError(verb, (error as Error).message);
+      throw new OperationFailedError(verb, error.message);
     }
   }
 
@@ -396,8 +418,9 @@ export class ManagedInstance implements RunOwner {
       if (again) this.run?.stop();
       return;
     }
-    if (this.status === "stopped" && this.run === null) return;
-    if (this.run === null) {
+    // A run that is over, and is about to be forgotten, can be told nothing any more.
+    if (this.status === "stopped") return;
+    if (this.run === null || this.run.finished) {
       // Failed: nothing runs, so that it is stopped at once.
       this.change("stop", "somebody wants it stopped", {});
       this.change("ended", "nothing ran", { error_message: null, retry_count: 0 });

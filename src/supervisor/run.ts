@@ -67,6 +67,8 @@ export class Run {
   private readonly ended = new AbortController();
   private escalated = false;
   private detached = false;
+  /** It has given up, and nothing that is asked of it is done any more. */
+  finished = false;
   private process: ServerProcess | null;
   private port: number | null = null;
 
@@ -136,7 +138,8 @@ export class Run {
       this.tally = verdict.tally;
       await Promise.all([this.clear(this.graceBetween(), verdict.type === "again"), this.pause(verdict, failure)]);
       // A stop may have come while what it left behind was cleared away.
-      if (verdict.type === "give-up" && !this.over) return;
+      this.finished = verdict.type === "give-up" && !this.over;
+      if (this.finished) return;
     }
     if (this.detached) return;
     await this.clear(this.host.stopTimeout, false, this.owner.saved());

@@ -35,7 +35,7 @@ const classification = (fields: Record<string, unknown> = {}) =>
 describe("starting the Python server", () => {
   test("for text generation passes every field", () => {
     expect(huggingfaceCausal.launch(causal(), context()).argv).toEqual([
-      ...["python3", "-m", "solar_pyserver", "causal", "--model", "org/model", "--alias=m:1b", "--host=0.0.0.0"],
+      ...["python3", "/cache/pyserver-abc", "causal", "--model", "org/model", "--alias=m:1b", "--host=0.0.0.0"],
       ...["--port=3500", "--device=auto", "--dtype=auto", "--max-length=4096", "--shutdown-timeout=8"],
     ]);
   });
@@ -51,7 +51,7 @@ describe("starting the Python server", () => {
   test("for classification passes labels of any text as one argument", () => {
     const labels = ["a b", 'quote "', "--port=1", "ä"];
     const { argv } = huggingfaceClassification.launch(classification({ labels }), context());
-    expect(argv[3]).toBe("classification");
+    expect(argv[2]).toBe("classification");
     expect(argv).toContain("--max-length=512");
     const given = argv.find((word) => word.startsWith("--labels="));
     expect(JSON.parse(given?.slice("--labels=".length) ?? "")).toEqual(labels);
@@ -74,12 +74,16 @@ describe("starting the Python server", () => {
     expect(argv.join(" ")).not.toContain("s3cret");
   });
 
-  test("lets Python write each line at once, and finds our package before others", () => {
-    const { env } = huggingfaceCausal.launch(causal(), context({ env: { PYTHONPATH: "/mine:/more" } }));
-    expect(env.PYTHONUNBUFFERED).toBe("1");
-    expect(env.PYTHONPATH).toBe("/cache/pyserver-abc:/mine:/more");
-    expect(huggingfaceCausal.launch(causal(), context()).env.PYTHONPATH).toBe("/cache/pyserver-abc");
-    expect(huggingfaceCausal.launch(causal(), context({ pyserverDir: null })).env).not.toHaveProperty("PYTHONPATH");
+  test("lets Python write each line at once", () => {
+    expect(huggingfaceCausal.launch(causal(), context()).env.PYTHONUNBUFFERED).toBe("1");
+  });
+
+  test("leaves the user's PYTHONPATH, without the empty entries that mean the daemon's folder", () => {
+    const pathOf = (env: Record<string, string>) => huggingfaceCausal.launch(causal(), context({ env })).env.PYTHONPATH;
+    expect(pathOf({})).toBeUndefined();
+    expect([":/mine", "/mine::/more:", "", ":"].map((PYTHONPATH) => pathOf({ PYTHONPATH }))).toEqual([
+      ...["/mine", "/mine:/more", "", ""],
+    ]);
   });
 
   test("does not let Python inherit an encoding in which its log could not be read", () => {

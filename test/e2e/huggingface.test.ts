@@ -1,5 +1,14 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Instance } from "../../src/contract/index.ts";
@@ -155,6 +164,32 @@ describe("with the real transformers", () => {
     expect(identify(classifier.pid ?? 0)).toBeNull();
   });
 });
+
+test(
+  "no file of the daemon's folder runs in place of a module: of Python, of a package, of ours; relative models and the user's PYTHONPATH go on working",
+  async () => {
+    const dir = mkdtempSync(join(tmpdir(), "solar-modules-"));
+    const trapped = join(dir, "trapped");
+    const trap = `open(${JSON.stringify(trapped)}, "a").write(__name__ + " ")\nraise SystemExit(9)\n`;
+    const names = ["types", "json", "runpy", "torch", "transformers", "uvicorn", "sitecustomize", "text", "state"];
+    for (const name of names) writeFileSync(join(dir, `${name}.py`), trap);
+    for (const name of ["solar_pyserver", "pydantic"]) {
+      mkdirSync(join(dir, name));
+      for (const file of ["__init__.py", "__main__.py"]) writeFileSync(join(dir, name, file), trap);
+    }
+    const mine = join(dir, "mine");
+    mkdirSync(mine);
+    writeFileSync(join(mine, "usercustomize.py"), `open(${JSON.stringify(join(dir, "found"))}, "w").close()\n`);
+    writeFileSync(join(mine, "sitecustomize.py"), "import usercustomize\n");
+    symlinkSync(join(models, "solar-sentiment"), join(dir, "model"));
+    await using daemon = await TestDaemon.start({ dir, env: { PYTHON: python, PYTHONPATH: `:${mine}` } });
+    const { id } = await daemon.create({ ...classifierConfig, model_id: "model" });
+    const { status, body } = await daemon.start(id, START_SECONDS);
+    expect([existsSync(trapped) && readFileSync(trapped, "utf8"), body.detail ?? status]).toEqual([false, 200]);
+    expect(existsSync(join(dir, "found"))).toBe(true);
+  },
+  LIMIT_MS,
+);
 
 describe("what a start lacks is named", () => {
   let daemon: TestDaemon;

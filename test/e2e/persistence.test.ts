@@ -315,3 +315,29 @@ describe("the answer to a stop", () => {
     expect((await whenSettled(next)).map(({ status }) => status)).toEqual(["stopped"]);
   });
 });
+
+test("what another program keeps in config.json outlives a change of the config, a restart and a deletion beside it", async () => {
+  const dir = temporaryFolder();
+  const config = { model: "/m", alias: "a", api_key: "k", priority: "production", hint: 1 };
+  const entry = { id: "of-both", config, status: "stopped", managed_by: "solar-control", intent_id: "i", roles: ["r"] };
+  writeFileSync(join(dir, "config.json"), JSON.stringify({ roles: { r: 1 }, instances: [entry] }));
+  await using daemon = await TestDaemon.start({ dir, env });
+  const other = await daemon.createFake();
+  const changed = { model: "/m2", alias: "a", api_key: "k", hint: 2 };
+  const answer = await daemon.request<InstanceAnswer & { warnings: string[] }>("PUT", "/instances/of-both", {
+    config: changed,
+  });
+  expect([answer.status, answer.body.warnings]).toEqual([200, ["unknown key 'hint' was left out"]]);
+  await daemon.request("DELETE", `/instances/${other.id}`);
+  await daemon.kill();
+  await using next = await daemon.again();
+  await next.createFake();
+  const file = next.configFile() as unknown as Record<string, unknown>;
+  expect(file.roles).toEqual({ r: 1 });
+  expect(next.configFile().instances[0]).toMatchObject({
+    managed_by: "solar-control",
+    intent_id: "i",
+    roles: ["r"],
+    config: { model: "/m2", priority: "production", hint: 1 },
+  });
+});

@@ -3,7 +3,7 @@ import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { failAt } from "../support/crash.ts";
 import { TestDaemon } from "../support/daemon.ts";
-import { canMount, fillDisk, removeFoldersAfterEach, tinyDisk } from "../support/folder.ts";
+import { canMount, fillDisk, removeFoldersAfterEach, temporaryFolder, tinyDisk } from "../support/folder.ts";
 import { isAlive, modelServersOf } from "../support/processes.ts";
 import { until } from "../support/until.ts";
 
@@ -61,5 +61,65 @@ describe.skipIf(process.platform !== "linux")("where nothing can be saved", () =
     for (const pid of modelServersOf(dir)) process.kill(pid, "SIGKILL");
     await using next = await daemon.again();
     await next.whenStatus(id, "running");
+  });
+
+  test.each(["killed", "told to end"])(
+    "no operation is half done, neither now nor after the next boot, be the daemon %s: create, update, start, stop, delete",
+    async (end) => {
+      const disk = tinyDisk(1024);
+      const dir = join(disk, "daemon");
+      mkdirSync(dir);
+      const LOG_DIR = join(temporaryFolder(), "logs");
+      await using daemon = await TestDaemon.start({ dir, env: { STOP_TIMEOUT: "3", LOG_DIR } });
+      const { id } = await daemon.createFake();
+      const { instance: running } = (await daemon.start(id)).body;
+      const idle = await daemon.createFake({}, { alias: "idle" });
+      fillDisk(join(dir, "filler"));
+      const path = `/instances/${idle.id}`;
+      const config = { ...idle.config, alias: "another" };
+      const answers = [
+        await daemon.stop(id),
+        await daemon.start(idle.id),
+        await daemon.request("PUT", path, { config }),
+        await daemon.request("DELETE", path),
+        await daemon.request("POST", "/instances", { config }),
+      ];
+      expect(answers.map(({ status }) => status)).toEqual([500, 500, 500, 500, 500]);
+      expect(answers[0]?.body).toMatchObject({
+        detail: expect.stringMatching(/^Failed to stop instance: Cannot save the configuration: /),
+      });
+      const asBefore = async (now: TestDaemon): Promise<void> => {
+        const { status, pid, config } = await now.get(id);
+        expect({ status, config }).toEqual({ status: "running", config: running.config });
+        if (end === "killed") expect(pid).toBe(running.pid);
+        expect(await now.get(idle.id)).toEqual(idle);
+        expect((await now.request<unknown[]>("GET", "/instances")).body).toHaveLength(2);
+      };
+      await asBefore(daemon);
+      expect(isAlive(running.pid)).toBe(true);
+      await (end === "killed" ? daemon.kill() : daemon.end());
+      await using full = await daemon.again();
+      await full.whenStatus(id, "running");
+      await asBefore(full);
+      rmSync(join(dir, "filler"));
+      expect((await full.stop(id)).status).toBe(200);
+      await full.kill();
+      await using next = await full.again();
+      expect((await next.get(id)).status).toBe("stopped");
+    },
+  );
+
+  test("of two stops at once neither is done, and a start behind them finds it running", async () => {
+    const disk = tinyDisk(1024);
+    const dir = join(disk, "daemon");
+    mkdirSync(dir);
+    await using daemon = await TestDaemon.start({ dir, env: { LOG_DIR: join(temporaryFolder(), "logs") } });
+    const { id } = await daemon.createFake();
+    const { pid } = (await daemon.start(id)).body.instance;
+    fillDisk(join(dir, "filler"));
+    const answers = await Promise.all([daemon.stop(id), daemon.stop(id), daemon.start(id)]);
+    expect(answers.map(({ status }) => status)).toEqual([500, 500, 200]);
+    const after = await daemon.get(id);
+    expect([after.status, after.pid, desiredOf(daemon, id)]).toEqual(["running", pid, "running"]);
   });
 });

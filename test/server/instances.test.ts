@@ -159,6 +159,21 @@ describe("what is wrong with a body", () => {
     ]);
   });
 
+  test("is the place where its bytes stop being UTF-8: nothing is stored with other characters in their place", async () => {
+    const text = JSON.stringify({ config: { ...minimal, alias: "café" } }, null, 2);
+    const { status, body } = await post(new Uint8Array(Buffer.from(text, "latin1")));
+    expect(status).toBe(422);
+    expect(body.detail).toEqual([
+      {
+        type: "json_invalid",
+        loc: ["body"],
+        msg: expect.stringMatching(/^Malformed JSON at line \d+, column 18: it is not UTF-8$/),
+        input: null,
+      },
+    ]);
+    expect((await post(`\ufeff${text}`)).status).toBe(200);
+  });
+
   test("is never an error of the server's: no body, no object, no end, noise, depth, a config in a string", async () => {
     const bodies: [string, Body | null][] = [
       ["nothing", null],

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "
 import { createServer } from "node:net";
 import type { Instance } from "../../src/contract/index.ts";
 import { TestDaemon } from "../support/daemon.ts";
+import { isAlive } from "../support/processes.ts";
 import { until } from "../support/until.ts";
 
 setDefaultTimeout(60_000);
@@ -17,15 +18,6 @@ afterAll(() => daemon[Symbol.asyncDispose]());
 const config = (alias: string) => ({ model: "/m", alias, api_key: "k" });
 
 const healthOf = async ({ port }: Instance): Promise<number> => (await fetch(`http://127.0.0.1:${port}/health`)).status;
-
-const isAlive = (pid: number | null): boolean => {
-  try {
-    process.kill(pid ?? 0, 0);
-    return true;
-  } catch {
-    return false;
-  }
-};
 
 /** A port that was free a moment ago. */
 const freePort = (): Promise<number> =>

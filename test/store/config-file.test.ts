@@ -3,6 +3,7 @@ import { mkdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync }
 import { join } from "node:path";
 import { llamacppConfig } from "../../src/contract/index.ts";
 import { ConfigFile, ConfigFileError, loadConfig, type StoredInstance } from "../../src/store/config-file.ts";
+import { without } from "../../src/store/kept-keys.ts";
 import { removeFoldersAfterEach, temporaryFolder } from "../support/folder.ts";
 
 removeFoldersAfterEach();
@@ -54,6 +55,8 @@ const pythonEntry = {
   supported_endpoints: ["/v1/chat/completions", "/v1/completions"],
 };
 
+const nothingKept = { unreadable: [], top: {} };
+
 const stored = (id: string, changes: Partial<StoredInstance> = {}): StoredInstance => ({
   id,
   config: llamacppConfig.parse(pythonEntry.config),
@@ -66,6 +69,7 @@ const stored = (id: string, changes: Partial<StoredInstance> = {}): StoredInstan
   error_message: null,
   retry_count: 0,
   supported_endpoints: [],
+  kept: { entry: {}, config: {} },
   ...changes,
 });
 
@@ -165,7 +169,7 @@ describe("entries that cannot be understood", () => {
   test("are still there, as they were, after a save", async () => {
     const path = fileWith({ instances: [pythonEntry, ...broken] });
     const { instances, unreadable } = await loadConfig(path);
-    await new ConfigFile(path, unreadable, () => instances).save();
+    await new ConfigFile(path, { unreadable, top: {} }, () => instances).save();
     const again = JSON.parse(readFileSync(path, "utf8"));
     expect(again.instances.slice(1)).toEqual(broken);
     expect((await loadConfig(path)).unreadable).toEqual(broken);
@@ -175,7 +179,7 @@ describe("entries that cannot be understood", () => {
 describe("a file that is no config", () => {
   test("is empty only where it does not exist", async () => {
     const loaded = await loadConfig(join(temporaryFolder(), "config.json"));
-    expect(loaded).toEqual({ instances: [], unreadable: [], problems: [] });
+    expect(loaded).toEqual({ instances: [], unreadable: [], problems: [], top: {} });
     expect(await problemOf("")).toStartWith("config.json:1:1: the file is empty. Mend it");
     expect(await problemOf(" \n")).toContain("the file is empty");
   });
@@ -190,7 +194,7 @@ describe("a file that is no config", () => {
   test("is refused with the way back to the last good copy, where there is one", async () => {
     const path = fileWith({ instances: [pythonEntry] });
     const { instances } = await loadConfig(path);
-    await new ConfigFile(path, [], () => instances).save();
+    await new ConfigFile(path, nothingKept, () => instances).save();
     writeFileSync(path, "");
     await expect(loadConfig(path)).rejects.toThrow(`cp '${path}.bak' '${path}'`);
     writeFileSync(path, readFileSync(`${path}.bak`));
@@ -200,7 +204,7 @@ describe("a file that is no config", () => {
   test("is refused where it is gone and its copy is not, with the way back and the way to start anew", async () => {
     const path = join(temporaryFolder(), "config.json");
     expect((await loadConfig(path)).instances).toEqual([]);
-    await new ConfigFile(path, [], () => [stored("a")]).save();
+    await new ConfigFile(path, nothingKept, () => [stored("a")]).save();
     rmSync(path);
     const refused = loadConfig(path);
     await expect(refused).rejects.toThrow(ConfigFileError);
@@ -224,6 +228,29 @@ describe("a file that is no config", () => {
     expect(await problemOf(text.slice(0, text.length / 2))).toMatch(/^config\.json:\d+:\d+: /);
   });
 
+  test("is refused where its bytes are not UTF-8, with their place, and is left as it is: a broken one, a cut one, UTF-16", async () => {
+    const text = JSON.stringify({ instances: [{ id: "a", config: { model: "/é/m.gguf" } }] }, null, 2);
+    const at = text.indexOf("é");
+    const place = `${text.slice(0, at).split("\n").length}:${at - text.lastIndexOf("\n", at)}`;
+    const files: [Buffer, string][] = [
+      [Buffer.from(text, "latin1"), `${place}: not UTF-8; save the file as UTF-8. Mend it`],
+      [Buffer.concat([Buffer.from(text.slice(0, at)), Buffer.of(0xc3)]), `${place}: not UTF-8`],
+      [Buffer.from(`\ufeff${text}`, "utf16le"), "1:1: UTF-16; save the file as UTF-8"],
+      [Buffer.from(`\ufeff${text}`, "utf16le").swap16(), "1:1: UTF-16; save the file as UTF-8"],
+    ];
+    for (const [bytes, problem] of files) {
+      const path = fileWith("");
+      writeFileSync(path, bytes);
+      await expect(loadConfig(path)).rejects.toThrow(`${path}:${problem}`);
+      expect(readFileSync(path).equals(bytes)).toBe(true);
+    }
+  });
+
+  test("may begin with a byte order mark", async () => {
+    const { instances } = await loadConfig(fileWith(`\ufeff${JSON.stringify({ instances: [pythonEntry] })}`));
+    expect(instances).toHaveLength(1);
+  });
+
   test("is refused where it is JSON of another kind", async () => {
     for (const text of ["[]", "null", '"x"', "{}", '{"instances": {}}', '{"instances": null}']) {
       expect([text, await problemOf(text)]).toEqual([text, expect.stringContaining('expected {"instances": [...]}')]);
@@ -244,7 +271,7 @@ describe("a file that is no config", () => {
 describe("saving", () => {
   test("writes what the contract says: an object, two blanks, for its owner alone", async () => {
     const path = join(temporaryFolder(), "config.json");
-    await new ConfigFile(path, [], () => [stored("a")]).save();
+    await new ConfigFile(path, nothingKept, () => [stored("a")]).save();
     const text = readFileSync(path, "utf8");
     expect(text).toStartWith('{\n  "instances": [\n    {\n      "id": "a",\n      "config": {\n');
     expect(text).toEndWith("}\n");
@@ -258,15 +285,64 @@ describe("saving", () => {
       stored("a", { status: "failed", error_message: "no", retry_count: 2, desired: "running" }),
       stored("b", { status: "running", desired: "stopped", port: 1, pid: 2, started_at: "2025-11-24T00:00:01.000Z" }),
     ];
-    await new ConfigFile(path, [], () => instances).save();
+    await new ConfigFile(path, nothingKept, () => instances).save();
     expect((await loadConfig(path)).instances).toEqual(instances);
+  });
+
+  test("keeps what is another program's as it is: at the top, in an entry, in its config, in an entry that cannot be read", async () => {
+    const text = JSON.stringify(
+      {
+        version: 2,
+        instances: [
+          {
+            ...pythonEntry,
+            config: { ...pythonEntry.config, priority: "production", ngl_hint: [1, { a: null }], seed: "BIG" },
+            managed_by: "solar-control",
+            intent_id: "BIG",
+            priority: "staging",
+            roles: ["chat"],
+          },
+          { id: "b", config: { backend_type: "new" }, x: "BIG" },
+        ],
+        roles: { chat: [pythonEntry.id], "": null, n: 1.5 },
+        id: "BIG",
+      },
+      null,
+      2,
+    ).replaceAll('"BIG"', "12345678901234567890");
+    const path = fileWith(text.replace('"version"', '"__proto__": {"x": 1}, "version"'));
+    const loaded = await loadConfig(path);
+    expect([loaded.instances[0]?.config.priority, loaded.problems.length]).toEqual([0, 1]);
+    const before = readFileSync(path, "utf8");
+    await new ConfigFile(path, loaded, () => loaded.instances).save();
+    const after = readFileSync(path, "utf8");
+    expect(after.match(/12345678901234567890/g)).toHaveLength(4);
+    const { instances, ...top } = JSON.parse(after);
+    const { instances: instancesBefore, ...topBefore } = JSON.parse(before);
+    expect(top).toEqual(topBefore);
+    expect(after).toContain('"__proto__": {');
+    expect(instances[0]).toMatchObject(
+      without(instancesBefore[0], ["created_at", "started_at", "supported_endpoints"]),
+    );
+    expect(instances[1]).toEqual(instancesBefore[1]);
+  });
+
+  test("gives a priority that is a word up for a number that was set since", async () => {
+    const config = { ...pythonEntry.config, priority: "production" };
+    const path = fileWith({ instances: [{ ...pythonEntry, config }] });
+    const loaded = await loadConfig(path);
+    const [instance] = loaded.instances;
+    if (instance === undefined) throw new Error("it was not loaded");
+    instance.config = { ...instance.config, priority: 3 };
+    await new ConfigFile(path, loaded, () => loaded.instances).save();
+    expect((await loadConfig(path)).instances[0]?.config.priority).toBe(3);
   });
 
   test("asked for many times at once writes what is true at the end, and few times", async () => {
     const path = join(temporaryFolder(), "config.json");
     let n = 0;
     let snapshots = 0;
-    const file = new ConfigFile(path, [], () => {
+    const file = new ConfigFile(path, nothingKept, () => {
       snapshots += 1;
       return [stored(`instance-${n}`)];
     });
@@ -283,7 +359,7 @@ describe("saving", () => {
   test("resolves only when what was true at the call is on the disk", async () => {
     const path = join(temporaryFolder(), "config.json");
     let n = 0;
-    const file = new ConfigFile(path, [], () => [stored(String(n))]);
+    const file = new ConfigFile(path, nothingKept, () => [stored(String(n))]);
     const saves = Array.from({ length: 20 }, (_, at) => {
       n = at;
       return file.save().then(async () => {
@@ -296,7 +372,7 @@ describe("saving", () => {
   test("that failed does not keep the next one from working", async () => {
     const dir = join(temporaryFolder(), "later");
     const path = join(dir, "config.json");
-    const file = new ConfigFile(path, [], () => [stored("a")]);
+    const file = new ConfigFile(path, nothingKept, () => [stored("a")]);
     const [first, second] = await Promise.allSettled([file.save(), file.save()]);
     expect([first?.status, second?.status]).toEqual(["rejected", "rejected"]);
     await Bun.write(join(dir, "made"), "");

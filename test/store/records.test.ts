@@ -60,6 +60,9 @@ describe("records", () => {
       expect(records.read("a")).toEqual({ n: 2 });
       expect(warnings.splice(0)).toEqual([`${join(dir, "a.json")} is damaged: its copy is used`]);
     }
+    writeFileSync(join(dir, "a.json"), Buffer.from('{"n":9,"path":"/\xe9"}', "latin1"));
+    expect(records.read("a")).toEqual({ n: 2 });
+    expect(warnings.splice(0)).toHaveLength(1);
     expect(records.ids()).toEqual(["a"]);
     records.write("a", { n: 3 });
     expect(records.read("a")).toEqual({ n: 3 });

@@ -142,6 +142,48 @@ describe(".env", () => {
     expect(resolveSettings({ STOP_TIMEOUT: " 2.5 " }, {}, {}).STOP_TIMEOUT).toBe(2.5);
   });
 
+  test("has names in any case: of two that differ in case the last counts, as for the Python program", () => {
+    const path = join(temporaryFolder(), ".env");
+    writeFileSync(path, "API_KEY=one\napi_key=#two\nPORT\n");
+    expect(readEnvFile(path)).toEqual({ API_KEY: "#two" });
+  });
+
+  test("may name variables of the environment, and has the lines told that set nothing, without their text", () => {
+    const path = join(temporaryFolder(), ".env");
+    writeFileSync(path, `LOG_DIR=\${DATA}/logs\nmy secret\nPORT\nHOST='::1\n`);
+    const told: string[] = [];
+    expect(readEnvFile(path, { DATA: "/data" }, (message) => told.push(message))).toEqual({ LOG_DIR: "/data/logs" });
+    expect(told).toEqual([
+      `${path}:2: is neither NAME=value nor a comment, and is ignored`,
+      `${path}:4: is neither NAME=value nor a comment, and is ignored`,
+      `${path}: PORT has no '=' and is ignored`,
+    ]);
+  });
+
+  test.each(["", "PORT=9", "API_KEY\n", "\ufeffPORT=9\r\n", "A='unfinished", `A="\${B}" # why\\`, "# comment", "\n\n"])(
+    "that holds %j gives back the first key that is written to it",
+    (before) => {
+      const path = join(temporaryFolder(), ".env");
+      writeFileSync(path, before);
+      const values = readEnvFile(path);
+      const key = writeFirstKey(path);
+      expect(readEnvFile(path)).toEqual({ ...values, API_KEY: key });
+      expect(readFileSync(path, "utf8").startsWith(before)).toBe(true);
+    },
+  );
+
+  test("that is not UTF-8 is told with the place, and is left as it is", () => {
+    const path = join(temporaryFolder(), ".env");
+    const bytes = Buffer.from("PORT=9\nAPI_KEY=caf\xe9\n", "latin1");
+    writeFileSync(path, bytes);
+    expect(() => readEnvFile(path)).toThrow(new SettingsError(`${path}:2:12: not UTF-8; save the file as UTF-8`));
+    expect(() => writeFirstKey(path)).toThrow(SettingsError);
+    writeFileSync(path, Buffer.from("\ufeffAPI_KEY=a\n", "utf16le"));
+    expect(() => readEnvFile(path)).toThrow(`${path}:1:1: UTF-16; save the file as UTF-8`);
+    writeFileSync(path, "\ufeffAPI_KEY=a\n");
+    expect(readEnvFile(path)).toEqual({ API_KEY: "a" });
+  });
+
   test("that cannot be read is told", () => {
     expect(() => readEnvFile(temporaryFolder())).toThrow(SettingsError);
   });
