@@ -82,6 +82,7 @@ export class Cli {
     if (this.stdinTaken !== null)
       throw usageError(`${this.stdinTaken} and ${asker} both read stdin: give one of them otherwise`);
     this.stdinTaken = asker;
+    if (this.io.stdin.terminal) this.io.say(`${asker} reads what you type; end it with Ctrl-D on a line of its own`);
     return await Bun.stdin.text();
   }
 
@@ -116,10 +117,16 @@ export class Cli {
     return worst(codes);
   }
 
+  private async askKey(): Promise<string> {
+    const { askSecret } = await import("./prompt.ts");
+    return (await askSecret(this.io, "Key of the daemon (not shown): ")).trim();
+  }
+
   private async readKey(): Promise<string> {
-    const key = (await this.readStdin("--key -")).split("\n", 1)[0]?.trim() ?? "";
-    if (key === "")
-      throw usageError("--key - found no key on stdin", "for example: solar-host ctl ls --key - < key-file");
+    const key = this.io.stdin.terminal
+      ? await this.askKey()
+      : ((await this.readStdin("--key -")).split("\n", 1)[0]?.trim() ?? "");
+    if (key === "") throw usageError("--key - got no key", "for example: solar-host ctl ls --key - < key-file");
     return key;
   }
 }
