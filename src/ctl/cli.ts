@@ -1,11 +1,14 @@
+import { dirname, resolve } from "node:path";
 import type { Command } from "commander";
 import type { ListedInstance } from "../contract/instance-facts.ts";
 import { Api } from "./api.ts";
 import { listInstances } from "./calls.ts";
+import type { RawConfig } from "./config-input.ts";
 import { exitCodes, usageError, worst } from "./errors.ts";
 import { type Io, reportError } from "./io.ts";
+import { withAbsolutePaths } from "./model-paths.ts";
 import { checkNamed, chooseInstances } from "./names.ts";
-import { chooseTarget, lookAgain, type TargetOptions, targetSources } from "./target.ts";
+import { chooseTarget, isHere, lookAgain, type TargetOptions, targetSources } from "./target.ts";
 
 /** What commands share: common flags, the connection, and how an action ends. */
 
@@ -90,6 +93,17 @@ export class Cli {
     const options = await this.targetOptions(command);
     const sources = targetSources(this.io);
     return new Api(chooseTarget(options, sources), (target) => lookAgain(target, sources));
+  }
+
+  /**
+   * A config with paths that mean the same to the daemon.
+   * @param file the file that it comes from; null for the command line
+   */
+  withPaths(api: Api, config: RawConfig, file: string | null, before?: RawConfig): RawConfig {
+    const { cwd, home } = this.io;
+    if (!isHere(api.target, targetSources(this.io))) return config;
+    const folder = file === null || file === "-" ? cwd : dirname(resolve(cwd, file));
+    return withAbsolutePaths(config, { home, folder, onlyExisting: file !== null }, before);
   }
 
   /** `--context`, `--url` and `--key`, before the verb or behind it. */

@@ -86,17 +86,22 @@ export class Editing {
     if (set !== undefined) {
       return await this.change(listed, name, {
         before,
-        after: checked(withValues(before, set), before),
+        after: checked(this.cli.withPaths(this.api, withValues(before, set), null, before), before),
         byHand: false,
       });
     }
     if (this.given !== null) {
-      return await this.change(listed, name, { before, after: checked(this.given, before), byHand: false });
+      return await this.change(listed, name, {
+        before,
+        after: checked(this.cli.withPaths(this.api, this.given, this.options.file ?? "-", before), before),
+        byHand: false,
+      });
     }
     return await editByHand(this.cli, name, before, async (after) => {
       // The time that a person takes is not the daemon's.
       this.patience = patienceOf(this.options);
-      return await this.change(listed, name, { before, after, byHand: true });
+      const wanted = this.cli.withPaths(this.api, after, null, before);
+      return await this.change(listed, name, { before, after: wanted, byHand: true });
     });
   }
 

@@ -187,6 +187,10 @@ export const chooseTarget = (options: TargetOptions, sources: TargetSources): Ta
   return current === null ? localDaemon(sources, key) : ofContext(sources, current, key);
 };
 
+/** Whether the daemon runs on this machine, so that paths mean the same to both. */
+export const isHere = ({ directory, url }: Target, { daemons }: Pick<TargetSources, "daemons">): boolean =>
+  directory !== undefined || daemons().some((daemon) => isSame(daemon.url, url));
+
 /** Where the same daemon is now: one that was found on this machine may have come back on another port. */
 export const lookAgain = (target: Target, sources: TargetSources): Target => {
   const { directory, name } = target;

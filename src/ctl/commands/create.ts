@@ -94,7 +94,7 @@ const addBackend = (create: Command, backend: BackendType, cli: Cli): void => {
     .addHelpText(
       "after",
       `
-Its id goes to stdout. Each flag is a field of the config; the daemon checks the values.
+Its id goes to stdout. A relative path is this folder's where the daemon runs on this machine. Each flag is a field of the config; the daemon checks the values.
 
 Examples:
   $ solar-host ctl create ${backend} ${model} --alias name:8b
@@ -106,7 +106,8 @@ Examples:
         const options = command.optsWithGlobals<CreateOptions>();
         if (options.file !== undefined) throw usageError("give the backend and its flags, or -f, not both");
         const config = { backend_type: backend, ...configOf(fields, command.opts()) };
-        return await createAndStart(cli, await cli.connect(command), config, options);
+        const api = await cli.connect(command);
+        return await createAndStart(cli, api, cli.withPaths(api, config, null), options);
       }),
     );
 };
@@ -136,7 +137,8 @@ Examples:
           );
         }
         const config = await readConfigFile(cli, options.file);
-        return await createAndStart(cli, await cli.connect(command), config, options);
+        const api = await cli.connect(command);
+        return await createAndStart(cli, api, cli.withPaths(api, config, options.file), options);
       }),
     );
   for (const backend of backendTypes) addBackend(command, backend, cli);
