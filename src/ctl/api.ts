@@ -197,11 +197,15 @@ export class Api {
   }
 
   refusedKey(): CtlError {
-    const { key, keyFrom } = this.target;
+    const { key, keyFrom, unreadable = [] } = this.target;
     return new CtlError(
       exitCodes.refusedKey,
       key === "" ? `${this.where} asks for a key` : `${this.where} refused the key from ${keyFrom}`,
-      ["the daemon's key is API_KEY in the .env of its directory", this.keyHint()],
+      [
+        "the daemon's key is API_KEY in the .env of its directory",
+        ...(unreadable.length === 0 ? [] : [`you may not read ${unreadable.join(" and ")}`]),
+        this.keyHint(),
+      ],
     );
   }
 

@@ -1,11 +1,14 @@
+import { dirname, resolve } from "node:path";
 import type { Command } from "commander";
 import type { ListedInstance } from "../contract/instance-facts.ts";
 import { Api } from "./api.ts";
 import { listInstances } from "./calls.ts";
+import type { RawConfig } from "./config-input.ts";
 import { exitCodes, usageError, worst } from "./errors.ts";
 import { type Io, reportError } from "./io.ts";
+import { withAbsolutePaths } from "./model-paths.ts";
 import { checkNamed, chooseInstances } from "./names.ts";
-import { chooseTarget, lookAgain, type TargetOptions, targetSources } from "./target.ts";
+import { chooseTarget, isHere, lookAgain, type TargetOptions, targetSources } from "./target.ts";
 
 /** What commands share: common flags, the connection, and how an action ends. */
 
@@ -82,6 +85,7 @@ export class Cli {
     if (this.stdinTaken !== null)
       throw usageError(`${this.stdinTaken} and ${asker} both read stdin: give one of them otherwise`);
     this.stdinTaken = asker;
+    if (this.io.stdin.terminal) this.io.say(`${asker} reads what you type; end it with Ctrl-D on a line of its own`);
     return await Bun.stdin.text();
   }
 
@@ -89,6 +93,17 @@ export class Cli {
     const options = await this.targetOptions(command);
     const sources = targetSources(this.io);
     return new Api(chooseTarget(options, sources), (target) => lookAgain(target, sources));
+  }
+
+  /**
+   * A config with paths that mean the same to the daemon.
+   * @param file the file that it comes from; null for the command line
+   */
+  withPaths(api: Api, config: RawConfig, file: string | null, before?: RawConfig): RawConfig {
+    const { cwd, home } = this.io;
+    if (!isHere(api.target, targetSources(this.io))) return config;
+    const folder = file === null || file === "-" ? cwd : dirname(resolve(cwd, file));
+    return withAbsolutePaths(config, { home, folder, onlyExisting: file !== null }, before);
   }
 
   /** `--context`, `--url` and `--key`, before the verb or behind it. */
@@ -116,10 +131,16 @@ export class Cli {
     return worst(codes);
   }
 
+  private async askKey(): Promise<string> {
+    const { askSecret } = await import("./prompt.ts");
+    return (await askSecret(this.io, "Key of the daemon (not shown): ")).trim();
+  }
+
   private async readKey(): Promise<string> {
-    const key = (await this.readStdin("--key -")).split("\n", 1)[0]?.trim() ?? "";
-    if (key === "")
-      throw usageError("--key - found no key on stdin", "for example: solar-host ctl ls --key - < key-file");
+    const key = this.io.stdin.terminal
+      ? await this.askKey()
+      : ((await this.readStdin("--key -")).split("\n", 1)[0]?.trim() ?? "");
+    if (key === "") throw usageError("--key - got no key", "for example: solar-host ctl ls --key - < key-file");
     return key;
   }
 }

@@ -2,6 +2,7 @@ import { type Command, Option } from "commander";
 import type { z } from "zod";
 import { type BackendType, configFields } from "../contract/config.ts";
 import { usageError } from "./errors.ts";
+import { isFileField } from "./model-paths.ts";
 
 /** The flags of `create` are the fields of a backend's config, read from the contract and not written again. */
 
@@ -65,7 +66,7 @@ const placeholder = ({ kind, name }: ConfigField): string => {
     case "choice":
       return "<choice>";
     case "text":
-      return /(^model$|_file$)/.test(name) ? "<file>" : "<text>";
+      return isFileField(name) ? "<file>" : "<text>";
   }
 };
 

@@ -4,6 +4,8 @@ import { z } from "zod";
 import { xdgFolder } from "../contract/daemon-record.ts";
 import { decodeUtf8 } from "../contract/utf8.ts";
 import { CtlError, exitCodes, usageError } from "./errors.ts";
+import { whileLocked } from "./file-lock.ts";
+import { fileProblem } from "./file-problem.ts";
 import type { Io } from "./io.ts";
 
 /** The hosts that the user has named: a file that nobody else may read, since it holds their keys. */
@@ -30,29 +32,45 @@ export const readContexts = (io: Pick<Io, "env" | "home">): Contexts => {
     bytes = readFileSync(path);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return { current: null, contexts: {} };
-    throw new CtlError(exitCodes.failure, `cannot read the contexts: ${(error as Error).message}`);
+    throw new CtlError(exitCodes.failure, `cannot read ${path}: ${fileProblem(error)}`);
   }
   try {
     return contextsFile.parse(JSON.parse(decodeUtf8(bytes)));
   } catch (error) {
-    const why = error instanceof z.ZodError ? z.prettifyError(error).split("\n")[0] : (error as Error).message;
+    const place = error instanceof z.ZodError ? error.issues[0]?.path.map(String).join(".") || "its content" : null;
+    const why = place === null ? "it is no JSON" : `${place} is missing or not what it should be`;
     throw new CtlError(exitCodes.failure, `${path} is broken: ${why}`, [
       "mend it, or remove it and name your hosts again with: solar-host ctl context add",
     ]);
   }
 };
 
-export const writeContexts = (io: Pick<Io, "env" | "home">, contexts: Contexts): void => {
-  const path = contextsPath(io);
+const writeContexts = (path: string, contexts: Contexts): void => {
   const beside = `${path}.${process.pid}.tmp`;
   try {
-    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
     writeFileSync(beside, `${JSON.stringify(contexts, null, 2)}\n`, { mode: 0o600, flush: true });
     chmodSync(beside, 0o600);
     renameSync(beside, path);
-  } catch (error) {
+  } finally {
     rmSync(beside, { force: true });
-    throw new CtlError(exitCodes.failure, `cannot write the contexts: ${(error as Error).message}`);
+  }
+};
+
+/**
+ * Changes what is kept, one client at a time: what another adds meanwhile stays.
+ * @param change gets what is kept now
+ */
+export const changeContexts = async (
+  io: Pick<Io, "env" | "home">,
+  change: (contexts: Contexts) => Contexts,
+): Promise<void> => {
+  const path = contextsPath(io);
+  try {
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    await whileLocked(path, () => writeContexts(path, change(readContexts(io))));
+  } catch (error) {
+    if (error instanceof CtlError) throw error;
+    throw new CtlError(exitCodes.failure, `cannot write ${path}: ${fileProblem(error)}`);
   }
 };
 

@@ -6,7 +6,7 @@ import {
 } from "../contract/instance.ts";
 import type { ListedInstance } from "../contract/instance-facts.ts";
 import { type Answer, type Api, RefusedError } from "./api.ts";
-import { instancePath, operate } from "./calls.ts";
+import { instancePath, listInstances, operate } from "./calls.ts";
 import type { Cli, OutputOptions } from "./cli.ts";
 import { changesBetween, changeText, rebased } from "./config-diff.ts";
 import { checked, withValues } from "./config-edit.ts";
@@ -14,7 +14,7 @@ import type { RawConfig } from "./config-input.ts";
 import { deadlineIn } from "./deadline.ts";
 import { editByHand } from "./edit-by-hand.ts";
 import { CtlError, exitCodes } from "./errors.ts";
-import { asWord, nameOf } from "./names.ts";
+import { asWord, nameOf, refuseUsedAlias } from "./names.ts";
 import { Progress } from "./progress.ts";
 import { type Patience, patienceOf, type StartOptions } from "./starting.ts";
 import { isAtRest } from "./status.ts";
@@ -29,6 +29,7 @@ export interface EditOptions extends OutputOptions, StartOptions {
   set?: string[];
   file?: string;
   restart?: true;
+  force?: true;
 }
 
 export interface Edited {
@@ -85,17 +86,22 @@ export class Editing {
     if (set !== undefined) {
       return await this.change(listed, name, {
         before,
-        after: checked(withValues(before, set), before),
+        after: checked(this.cli.withPaths(this.api, withValues(before, set), null, before), before),
         byHand: false,
       });
     }
     if (this.given !== null) {
-      return await this.change(listed, name, { before, after: checked(this.given, before), byHand: false });
+      return await this.change(listed, name, {
+        before,
+        after: checked(this.cli.withPaths(this.api, this.given, this.options.file ?? "-", before), before),
+        byHand: false,
+      });
     }
     return await editByHand(this.cli, name, before, async (after) => {
       // The time that a person takes is not the daemon's.
       this.patience = patienceOf(this.options);
-      return await this.change(listed, name, { before, after, byHand: true });
+      const wanted = this.cli.withPaths(this.api, after, null, before);
+      return await this.change(listed, name, { before, after: wanted, byHand: true });
     });
   }
 
@@ -105,7 +111,9 @@ export class Editing {
     const now = await this.current(listed.id);
     this.refuseRunning(now.value, name);
     const config = configIn(now);
-    if (changesBetween(config, this.wanted(name, wish, config)).length === 0) return null;
+    const wanted = this.wanted(name, wish, config);
+    if (changesBetween(config, wanted).length === 0) return null;
+    if (!this.options.force && wanted.alias !== config.alias) await this.refuseUsedAlias(listed.id, wanted.alias);
     const wasActive = !isAtRest(now.value.status);
     if (wasActive) await this.stop(now.value, name);
     const { answer, before } = wasActive
@@ -119,6 +127,14 @@ export class Editing {
 
   private current(id: string): Promise<Answer<Instance>> {
     return this.api.request(instancePath(id), instanceSchema, { signal: this.patience.deadline.signal });
+  }
+
+  private async refuseUsedAlias(id: string, alias: unknown): Promise<void> {
+    const { value } = await listInstances(this.api, { signal: this.patience.deadline.signal });
+    refuseUsedAlias(
+      alias,
+      value.filter((other) => other.id !== id),
+    );
   }
 
   /** Others edit too: only what this user changed is put into what the daemon has by now. */

@@ -36,7 +36,7 @@ const darwinStartTime = (pid: number): string | null => {
  * Whether the very process that left a record still runs: the number alone may be someone else's by now. On macOS
  * the start time is a date, which no other run of the machine repeats; on Linux it counts from the boot.
  */
-export const isRunning = (record: DaemonRecord): boolean => {
+export const isRunning = (record: Pick<DaemonRecord, "pid" | "start_time" | "boot_id">): boolean => {
   if (process.platform === "darwin") return darwinStartTime(record.pid) === record.start_time;
   const boot = unlessGone(() => readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim());
   return boot === record.boot_id && linuxStartTime(record.pid) === record.start_time;

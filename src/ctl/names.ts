@@ -17,9 +17,21 @@ export const nameOf = (instance: ListedInstance, all: readonly ListedInstance[])
   return isTaken ? instance.id : short;
 };
 
+/** @throws CtlError where another has this alias: a name that two have names none of them */
+export const refuseUsedAlias = (alias: unknown, others: readonly ListedInstance[]): void => {
+  const holders = others.filter(({ config }) => config.alias === alias);
+  if (holders.length === 0) return;
+  throw new CtlError(exitCodes.failure, `the alias '${alias}' is used already:`, [
+    ...holders.map(candidateLine),
+    "change that one with 'edit', delete it with 'rm', or use another alias; --force gives both the same",
+  ]);
+};
+
 /** As a word that a shell takes as it is, for a command that is to be copied. */
 export const asWord = (name: string): string =>
   /^[\w@%+=:,./-]+$/.test(name) ? name : `'${name.replaceAll("'", "'\\''")}'`;
+
+const candidateLine = ({ id, config, status }: ListedInstance): string => `${id}  ${config.alias}  ${status}`;
 
 const candidates = (name: string, all: readonly ListedInstance[]): ListedInstance[] => {
   const rules: ((instance: ListedInstance) => boolean)[] = [
@@ -44,8 +56,10 @@ export const resolveName = (name: string, all: readonly ListedInstance[]): Liste
   if (others.length === 0) return first;
   throw usageError(
     `'${name}' may be any of ${found.length}:`,
-    ...found.map(({ id, config, status }) => `${id}  ${config.alias}  ${status}`),
-    "give more of the name, or the id",
+    ...found.map(candidateLine),
+    found.every(({ config }) => config.alias === first.config.alias)
+      ? "they have the same alias: give the id, or its beginning"
+      : "give more of the name, or the id",
   );
 };
 

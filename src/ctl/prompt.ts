@@ -1,4 +1,5 @@
 import { createInterface } from "node:readline";
+import { CtlError, exitCodes } from "./errors.ts";
 import { harmless } from "./harmless.ts";
 import type { Io } from "./io.ts";
 
@@ -26,8 +27,15 @@ export const confirm = async (io: Io, question: string): Promise<boolean> => {
 const INTERRUPT = "\u0003";
 const END = "\u0004";
 
-/** A line that is not shown while it is typed. @returns null where it was broken off */
-export const readSecret = (io: Io, question: string): Promise<string | null> =>
+/** A line that is not shown while it is typed. @throws CtlError where it is broken off */
+export const askSecret = async (io: Io, question: string): Promise<string> => {
+  const secret = await readSecret(io, question);
+  if (secret === null) throw new CtlError(exitCodes.interrupted, "interrupted: nothing was done");
+  return secret;
+};
+
+/** @returns null where it was broken off */
+const readSecret = (io: Io, question: string): Promise<string | null> =>
   new Promise((resolve) => {
     io.writeError(question);
     let typed = "";

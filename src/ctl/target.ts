@@ -2,6 +2,7 @@ import { realpathSync } from "node:fs";
 import { resolve } from "node:path";
 import type { DaemonRecord } from "../contract/daemon-record.ts";
 import { type Contexts, contextNamed, LOCAL, parseUrl, readContexts } from "./contexts.ts";
+import { type FolderDaemon, folderAround, lookInFolder } from "./daemon-folder.ts";
 import { CtlError, exitCodes, usageError } from "./errors.ts";
 import type { Io } from "./io.ts";
 import { daemonAround, findLocalDaemons } from "./local-daemons.ts";
@@ -19,6 +20,8 @@ export interface Target {
   directory?: string;
   /** Its name, where it is a host that the user has named. */
   context?: string;
+  /** What this user may not read of it, which may hold its key. */
+  unreadable?: readonly string[];
 }
 
 /** What the command line says of the target. */
@@ -36,12 +39,15 @@ export interface TargetSources {
   io: Pick<Io, "env" | "cwd" | "home">;
   contexts: () => Contexts;
   daemons: () => DaemonRecord[];
+  /** The daemon that a folder tells of. */
+  folder: (directory: string) => FolderDaemon | null;
 }
 
 export const targetSources = (io: Io): TargetSources => ({
   io,
   contexts: () => readContexts(io),
   daemons: () => findLocalDaemons(io),
+  folder: lookInFolder,
 });
 
 const ofRecord = (record: DaemonRecord, key: string | undefined): Target => ({
@@ -56,10 +62,45 @@ const ofRecord = (record: DaemonRecord, key: string | undefined): Target => ({
 const listed = (daemons: readonly DaemonRecord[]): string[] =>
   daemons.map((daemon) => `${daemon.directory}  ${daemon.url}`);
 
-const localDaemon = ({ io, daemons }: TargetSources, key: string | undefined): Target => {
+const owned = ({ directory, owner }: FolderDaemon): string =>
+  owner === null ? directory : `${directory}, of the user ${owner}`;
+
+/** What a folder tells of its daemon. @throws CtlError: whose it is and what may not be read, or that none runs */
+const ofFolder = (found: FolderDaemon, io: TargetSources["io"], given: string | undefined): Target => {
+  const { directory, owner, url, unreadable } = found;
+  if (url === null && unreadable.length === 0) {
+    throw new CtlError(exitCodes.unreachable, `no daemon runs in ${owned(found)}`, [
+      `start it: cd ${directory} && solar-host serve`,
+    ]);
+  }
+  if (url === null) {
+    throw new CtlError(
+      exitCodes.unreachable,
+      `the daemon in ${owned(found)}, cannot be asked: you may not read ${unreadable.join(" and ")}`,
+      [
+        ...(owner === null ? [] : [`ask as that user: sudo -u ${owner} solar-host ctl …`]),
+        "or give its address and its key: --url http://127.0.0.1:8001 --key -",
+      ],
+    );
+  }
+  const target = { url, name: owned(found), directory, unreadable };
+  if (given !== undefined) return { ...target, key: given, keyFrom: "--key" };
+  if (found.key !== null) return { ...target, key: found.key, keyFrom: "the daemon's .env" };
+  const fromEnv = io.env.SOLAR_HOST_API_KEY;
+  if (fromEnv !== undefined) return { ...target, key: fromEnv, keyFrom: "SOLAR_HOST_API_KEY" };
+  return { ...target, key: "", keyFrom: "no key was found" };
+};
+
+const localDaemon = ({ io, daemons, folder }: TargetSources, key: string | undefined): Target => {
   const found = daemons();
-  const only = found.length === 1 ? found[0] : daemonAround(found, io.cwd);
-  if (only !== undefined && only !== null) return ofRecord(only, key ?? undefined);
+  const own = daemonAround(found, io.cwd);
+  const here = folderAround(io.cwd, folder);
+  // What stands nearer is meant; a folder counts before daemons elsewhere where one runs in it, or that is not to be seen.
+  const isNearer = here !== null && (own === null || here.directory.length > own.directory.length);
+  if (isNearer && (here.runs || (here.owner !== null && here.unreadable.length > 0))) return ofFolder(here, io, key);
+  const only = own ?? (found.length === 1 ? found[0] : undefined);
+  if (only !== undefined) return ofRecord(only, key);
+  if (found.length === 0 && here !== null && here.url !== null) return ofFolder(here, io, key);
   if (found.length > 1) {
     throw usageError(
       "several daemons run on this machine, say which",
@@ -79,11 +120,12 @@ const localDaemon = ({ io, daemons }: TargetSources, key: string | undefined): T
   throw new CtlError(exitCodes.unreachable, "no daemon of yours runs on this machine, and no other is named", [
     "start one: solar-host serve",
     "or name one: solar-host ctl context add gpu1 http://gpu1:8001 --key - --use",
+    "that of another user is found in its folder, or by --context <folder>",
   ]);
 };
 
 /** `--context /srv/models`: the daemon of a directory on this machine. */
-const daemonOf = ({ io, daemons }: TargetSources, path: string, key: string | undefined): Target => {
+const daemonOf = ({ io, daemons, folder }: TargetSources, path: string, key: string | undefined): Target => {
   let directory = resolve(io.cwd, path);
   try {
     directory = realpathSync(directory);
@@ -93,6 +135,8 @@ const daemonOf = ({ io, daemons }: TargetSources, path: string, key: string | un
   const found = daemons();
   const record = found.find((daemon) => daemon.directory === directory);
   if (record !== undefined) return ofRecord(record, key);
+  const told = folder(directory);
+  if (told !== null && (told.url !== null || told.unreadable.length > 0)) return ofFolder(told, io, key);
   throw new CtlError(exitCodes.unreachable, `no daemon of yours runs in ${directory}`, [
     ...(found.length === 0 ? [] : ["there are:", ...listed(found)]),
     `start it: cd ${directory} && solar-host serve`,
@@ -143,12 +187,19 @@ export const chooseTarget = (options: TargetOptions, sources: TargetSources): Ta
   return current === null ? localDaemon(sources, key) : ofContext(sources, current, key);
 };
 
+/** Whether the daemon runs on this machine, so that paths mean the same to both. */
+export const isHere = ({ directory, url }: Target, { daemons }: Pick<TargetSources, "daemons">): boolean =>
+  directory !== undefined || daemons().some((daemon) => isSame(daemon.url, url));
+
 /** Where the same daemon is now: one that was found on this machine may have come back on another port. */
-export const lookAgain = (target: Target, { daemons }: Pick<TargetSources, "daemons">): Target => {
-  const record = daemons().find(({ directory }) => directory === target.directory);
-  if (record === undefined) return target;
-  const found = ofRecord(record, target.keyFrom === "--key" ? target.key : undefined);
-  return { ...found, name: target.name };
+export const lookAgain = (target: Target, sources: TargetSources): Target => {
+  const { directory, name } = target;
+  if (directory === undefined) return target;
+  const given = target.keyFrom === "--key" ? target.key : undefined;
+  const record = sources.daemons().find((daemon) => daemon.directory === directory);
+  if (record !== undefined) return { ...ofRecord(record, given), name };
+  const told = sources.folder(directory);
+  return told === null || told.url === null ? target : ofFolder(told, sources.io, given);
 };
 
 /** Every host that is named, and the daemons on this machine that are not among them. */

@@ -20,8 +20,9 @@ import { version } from "../version.ts";
 import { addressOf } from "./address.ts";
 import { askedFormat, BootError, checkFolders, type DaemonFlags, lock } from "./boot.ts";
 import { bootVoice } from "./boot-voice.ts";
-import { leaveRecord } from "./daemon-record.ts";
+import { leaveRecord, localUrl } from "./daemon-record.ts";
 import { hearSignals, untilAskedToEnd } from "./end-signals.ts";
+import { leaveFolderRecord } from "./folder-record.ts";
 import { createJournal, type DaemonJournal, wantsColor } from "./journal.ts";
 import { obtainKey } from "./key.ts";
 import { listen } from "./listen.ts";
@@ -120,6 +121,7 @@ const serve = async (flags: DaemonFlags): Promise<number> => {
   const removeRecord = leaveRecord({ host: settings.HOST, port, directory: dirname(configPath), key }, (problem) =>
     journal.warn(problem),
   );
+  leaveFolderRecord(stateDir, localUrl(settings.HOST, port), envPath, (problem) => journal.warn(problem));
   journal.info(`solar-host ${version} listens on http://${addressOf(settings.HOST, port)} (docs at /docs)`);
   supervisor.watchLogDisk();
   supervisor.startWanted();

@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { chmodSync, existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type DaemonRecord, daemonRecordFolder } from "../../src/contract/index.ts";
-import { contextsPath, looseMode, readContexts, writeContexts } from "../../src/ctl/contexts.ts";
+import { changeContexts, contextsPath, looseMode, readContexts } from "../../src/ctl/contexts.ts";
 import { findLocalDaemons, isRunning, startTimeOfStat } from "../../src/ctl/local-daemons.ts";
 import { identify } from "../../src/process/identity.ts";
 import { leaveRecord, localUrl } from "../../src/server/daemon-record.ts";
@@ -116,11 +116,11 @@ test("XDG folders are taken where they are absolute", () => {
   expect(contextsPath({ env: {}, home: "/home/u" })).toBe("/home/u/.config/solar-host/contexts.json");
 });
 
-test("contexts are kept where nobody else reads them, and looser rights are told", () => {
+test("contexts are kept where nobody else reads them, and looser rights are told", async () => {
   const io = fakeIo({ env: { XDG_CONFIG_HOME: temporaryFolder() } });
   expect(readContexts(io)).toEqual({ current: null, contexts: {} });
   const kept = { current: "a", contexts: { a: { url: "http://a:1", key: "k" } } };
-  writeContexts(io, kept);
+  await changeContexts(io, () => kept);
   expect(readContexts(io)).toEqual(kept);
   expect(statSync(contextsPath(io)).mode & 0o777).toBe(0o600);
   expect(looseMode(io)).toBeNull();
@@ -130,9 +130,9 @@ test("contexts are kept where nobody else reads them, and looser rights are told
 
 test.each(["{", "[]", '{"current": 1, "contexts": {}}', '{"current": null, "contexts": {"a": {"url": "http://a"}}}'])(
   "contexts that are broken are told with the file's name: %s",
-  (text) => {
+  async (text) => {
     const io = fakeIo({ env: { XDG_CONFIG_HOME: temporaryFolder() } });
-    writeContexts(io, { current: null, contexts: {} });
+    await changeContexts(io, (same) => same);
     writeFileSync(contextsPath(io), text);
     expect(() => readContexts(io)).toThrow(`${contextsPath(io)} is broken`);
   },

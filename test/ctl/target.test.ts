@@ -34,6 +34,7 @@ const choose = (options: TargetOptions, { env = {}, cwd = "/", current, daemons 
     io: { env, cwd, home: "/home/nobody" },
     contexts: () => ({ ...contexts, current: current ?? null }),
     daemons: () => daemons,
+    folder: () => null,
   });
 
 const exitCode = (run: () => unknown): number => {
@@ -136,6 +137,7 @@ test("a daemon that calls itself localhost is the one that is named by its numbe
     io: { env: {}, cwd: "/", home: "/" },
     contexts: () => contexts,
     daemons: () => [{ ...record("/srv/a", 1), url: "http://localhost:1" }],
+    folder: () => null,
   });
   expect(targets.map(({ name }) => name)).toEqual(["gpu1", "here"]);
 });
@@ -145,6 +147,7 @@ test("all hosts are the named ones, and the daemons here that are not among them
     io: { env: {}, cwd: "/", home: "/" },
     contexts: () => contexts,
     daemons: () => two,
+    folder: () => null,
   });
   expect(targets.map(({ name, url }) => [name, url])).toEqual([
     ["gpu1", "http://gpu1:8001"],

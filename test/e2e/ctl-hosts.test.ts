@@ -142,7 +142,7 @@ describe("hosts that are named", () => {
     expect(err).not.toContain(KEY);
     expect(await ctl.ok(["ls"])).toContain("only");
     expect(await ctl.ok(["context", "add", "--help"])).toContain("SOLAR_HOST_API_KEY");
-    expect((await ctl.run(["context", "add", "gpu2", daemon.url])).err).toContain("without a key");
+    expect((await ctl.run(["context", "add", "gpu2", DEAD])).err).toContain("without a key");
   });
 
   test("--all-contexts asks all of them, and a dead one and one that refuses spoil nothing", async () => {
@@ -153,7 +153,7 @@ describe("hosts that are named", () => {
     expect(some.code).toBe(5);
     expect(some.out).toMatch(/gpu1\s+only/);
     expect(some.err).toContain("dead");
-    await ctl.ok(["context", "add", "shut", daemon.url.replace("127.0.0.1", "localhost"), "--key", "wrong"]);
+    await ctl.ok(["context", "add", "shut", daemon.url.replace("127.0.0.1", "localhost"), "--key", "wrong", "--force"]);
     const { code, out } = await ctl.run(["ls", "--all-contexts", "--json"]);
     expect(code).toBe(6);
     const hosts = JSON.parse(out) as { context: string; instances?: unknown[]; error?: string }[];

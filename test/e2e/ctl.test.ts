@@ -184,8 +184,8 @@ describe("create", () => {
   test("what is said to do next names the new one, where another has its alias or it holds a blank", async () => {
     const alias = `two words ${fresh()}`;
     const create = ["create", "llamacpp", "--model", "/m", "--alias", alias];
-    expect((await ctl.run(create)).err).toContain(`ctl start '${alias}' --wait`);
-    const { out, err } = await ctl.run(create);
+    expect((await ctl.run([...create, "--force"])).err).toContain(`ctl start '${alias}' --wait`);
+    const { out, err } = await ctl.run([...create, "--force"]);
     expect(err).toContain(`ctl start ${out.slice(0, 8)} --wait`);
   });
 

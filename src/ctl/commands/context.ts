@@ -1,19 +1,26 @@
 import type { Command } from "commander";
+import { Api } from "../api.ts";
+import { listInstances } from "../calls.ts";
 import { addJson, type Cli, type OutputOptions } from "../cli.ts";
 import {
   type Contexts,
+  changeContexts,
   contextNamed,
   contextsPath,
   LOCAL,
   looseMode,
   parseUrl,
   readContexts,
-  writeContexts,
 } from "../contexts.ts";
 import { CtlError, exitCodes, usageError } from "../errors.ts";
 import { writeJson } from "../io.ts";
 import { findLocalDaemons } from "../local-daemons.ts";
+import { askSecret } from "../prompt.ts";
 import { type Column, layOut } from "../table.ts";
+import type { Target } from "../target.ts";
+
+/** A person waits for it. */
+const TRY_MS = 5000;
 
 interface Row {
   name: string;
@@ -37,24 +44,50 @@ const checkName = (name: string): void => {
   }
 };
 
+/** A key, and what is said of where it came from. */
 interface Found {
   key: string;
-  /** What is said of where it came from. */
   from: string;
 }
 
-const askKey = async (cli: Cli, url: string): Promise<Found> => {
+interface AddOptions {
+  use?: true;
+  force?: true;
+}
+
+/** The key of a host where none is given: what is typed, else the one that is kept already, else the environment's. */
+const askKey = async (cli: Cli, url: string, kept: string): Promise<Found> => {
   const { SOLAR_HOST_API_KEY } = cli.io.env;
+  const otherwise = kept === "" ? { key: "", from: ", without a key" } : { key: kept, from: ", with the key it had" };
   if (!cli.io.stdin.terminal) {
-    return SOLAR_HOST_API_KEY ? { key: SOLAR_HOST_API_KEY, from: ", with the key in SOLAR_HOST_API_KEY" } : noKey;
+    if (kept !== "" || !SOLAR_HOST_API_KEY) return otherwise;
+    return { key: SOLAR_HOST_API_KEY, from: ", with the key in SOLAR_HOST_API_KEY" };
   }
-  const { readSecret } = await import("../prompt.ts");
-  const key = await readSecret(cli.io, `Key of ${url} (not shown; empty for none): `);
-  if (key === null) throw new CtlError(exitCodes.interrupted, "nothing was changed");
-  return key === "" ? noKey : { key, from: "" };
+  const empty = kept === "" ? "empty for none" : "empty keeps the one it has";
+  const key = await askSecret(cli.io, `Key of ${url} (not shown; ${empty}): `);
+  return key === "" ? otherwise : { key, from: "" };
 };
 
-const noKey: Found = { key: "", from: ", without a key" };
+/** Tries a key. @throws CtlError where the daemon refuses it; where none answers, that is said alone */
+const tryKey = async (cli: Cli, target: Target): Promise<void> => {
+  try {
+    await listInstances(new Api(target), { timeoutMs: TRY_MS });
+  } catch (error) {
+    if (!(error instanceof CtlError)) throw error;
+    if (error.exitCode !== exitCodes.refusedKey) {
+      cli.io.say(`${cli.io.stderr.palette.yellow("warning:")} the key could not be tried: ${error.message}`);
+      return;
+    }
+    const what = target.key === "" ? `${target.url} asks for a key` : `${target.url} refused the key`;
+    throw new CtlError(exitCodes.refusedKey, `${what}; ${target.name} is left as it was`, [
+      "the daemon's key is API_KEY in the .env of its directory",
+      "keep it all the same: --force",
+    ]);
+  }
+};
+
+const keptKey = ({ contexts }: Contexts, name: string): string =>
+  Object.hasOwn(contexts, name) ? (contexts[name]?.key ?? "") : "";
 
 const addAdd = (context: Command, cli: Cli): void => {
   const add = context
@@ -64,45 +97,53 @@ const addAdd = (context: Command, cli: Cli): void => {
     .argument("<address>", "for example http://gpu1:8001, which gpu1 alone stands for")
     .option(
       "--key <key>",
-      "its key; '-' reads it from stdin; when not given it is asked for on a terminal, and SOLAR_HOST_API_KEY elsewhere",
+      "its key; '-' asks for it on a terminal and reads stdin elsewhere; '' is none. When not given: the one that is kept already, else SOLAR_HOST_API_KEY",
     )
-    .option("--use", "use it from now on");
+    .option("--use", "use it from now on")
+    .option("--force", "keep a key that the daemon refuses");
   add.action(
-    cli.action(async (name: string, address: string, options: { use?: true }) => {
+    cli.action(async (name: string, address: string, options: AddOptions) => {
       checkName(name);
       const url = parseUrl(address);
       const { key: given } = await cli.targetOptions(add);
-      const { key, from } = given === undefined ? await askKey(cli, url) : { key: given, from: "" };
-      const contexts = readContexts(cli.io);
-      const known = Object.hasOwn(contexts.contexts, name);
-      writeContexts(cli.io, {
-        current: options.use ? name : contexts.current,
-        contexts: { ...contexts.contexts, [name]: { url, key } },
+      const kept = keptKey(readContexts(cli.io), name);
+      const { key, from } = given === undefined ? await askKey(cli, url, kept) : { key: given, from: "" };
+      if (!options.force) await tryKey(cli, { url, key, name, keyFrom: "the command line" });
+      let isKnown = false;
+      let isUsed = false;
+      await changeContexts(cli.io, ({ current, contexts }) => {
+        isKnown = Object.hasOwn(contexts, name);
+        isUsed = options.use === true || current === name;
+        return { current: options.use ? name : current, contexts: { ...contexts, [name]: { url, key } } };
       });
-      cli.io.say(`${name} is ${known ? "changed" : "added"}: ${url}${from}`);
-      if (!options.use && contexts.current !== name) cli.io.say(`use it: solar-host ctl context use ${name}`);
+      cli.io.say(`${name} is ${isKnown ? "changed" : "added"}: ${url}${from}`);
+      if (!isUsed) cli.io.say(`use it: solar-host ctl context use ${name}`);
       return 0;
     }),
   );
 };
 
+const rowsOf = (cli: Cli, { current, contexts }: Contexts): { named: Row[]; local: Row[] } => {
+  const named = Object.entries(contexts).map(([name, { url, key }]): Row => {
+    return { name, url, current: name === current, hasKey: key !== "" };
+  });
+  const daemons = findLocalDaemons(cli.io);
+  const local = daemons.map(({ directory, url }): Row => {
+    return { name: directory, url, current: current === null && daemons.length === 1, hasKey: true };
+  });
+  return { named, local };
+};
+
+const asJson = ({ name, url, current, hasKey }: Row) => ({ name, url, current, has_key: hasKey });
+
 const list = (cli: Cli, contexts: Contexts, { json, quiet }: OutputOptions): number => {
   const { io } = cli;
-  const rows = Object.entries(contexts.contexts).map(([name, { url, key }]): Row => {
-    return { name, url, current: name === contexts.current, hasKey: key !== "" };
-  });
-  if (json)
-    writeJson(
-      io,
-      rows.map(({ name, url, current, hasKey }) => ({ name, url, current, has_key: hasKey })),
-    );
-  else if (quiet) for (const { name } of rows) io.write(`${name}\n`);
+  const { named, local } = rowsOf(cli, contexts);
+  if (json) writeJson(io, [...named.map(asJson), ...local.map((row) => ({ ...asJson(row), local: true }))]);
+  else if (quiet) for (const { name } of named) io.write(`${name}\n`);
   else {
-    const local = findLocalDaemons(io).map(({ directory, url }): Row => {
-      return { name: directory, url, current: false, hasKey: true };
-    });
-    if (rows.length + local.length === 0) io.say("no host is named yet: solar-host ctl context add --help");
-    io.write(`${layOut(columns, [...rows, ...local], io.stdout.width(), io.stdout.palette.dim).join("\n")}\n`);
+    if (named.length + local.length === 0) io.say("no host is named yet: solar-host ctl context add --help");
+    io.write(`${layOut(columns, [...named, ...local], io.stdout.width(), io.stdout.palette.dim).join("\n")}\n`);
     if (local.length > 0 && contexts.current === null) io.say(`in use: the daemon on this machine`);
   }
   return 0;
@@ -116,18 +157,19 @@ export const define = (command: Command, cli: Cli): void => {
     .argument("<name>", `'${LOCAL}' is the daemon on this machine`)
     .action(
       cli.action(async (name: string) => {
-        const contexts = readContexts(cli.io);
-        if (name !== LOCAL) contextNamed(contexts, name);
-        writeContexts(cli.io, { ...contexts, current: name === LOCAL ? null : name });
+        await changeContexts(cli.io, (contexts) => {
+          if (name !== LOCAL) contextNamed(contexts, name);
+          return { ...contexts, current: name === LOCAL ? null : name };
+        });
         cli.io.say(`${name === LOCAL ? "the daemon on this machine" : name} is used from now on`);
         return 0;
       }),
     );
   addJson(
     command.command("ls").description("the hosts that are named, and daemons here"),
-    "the named hosts, without keys",
+    "the named hosts and the daemons here (local: true), without keys",
   )
-    .option("-q, --quiet", "only names")
+    .option("-q, --quiet", "only the names of hosts that are named")
     .action(
       cli.action(async (options: OutputOptions) => {
         const warning = looseMode(cli.io);
@@ -141,12 +183,10 @@ export const define = (command: Command, cli: Cli): void => {
     .argument("<names...>")
     .action(
       cli.action(async (names: string[]) => {
-        const { current, contexts } = readContexts(cli.io);
-        for (const name of names) contextNamed({ current, contexts }, name);
-        const left = Object.fromEntries(Object.entries(contexts).filter(([name]) => !names.includes(name)));
-        writeContexts(cli.io, {
-          current: current !== null && names.includes(current) ? null : current,
-          contexts: left,
+        await changeContexts(cli.io, ({ current, contexts }) => {
+          for (const name of names) contextNamed({ current, contexts }, name);
+          const left = Object.fromEntries(Object.entries(contexts).filter(([name]) => !names.includes(name)));
+          return { current: current !== null && names.includes(current) ? null : current, contexts: left };
         });
         for (const name of names) cli.io.say(`${name} is forgotten`);
         return 0;
@@ -159,6 +199,7 @@ They are kept, keys too, in ${contextsPath(cli.io)}, which nobody else may read.
 On the daemon's own machine none is needed. Others on this machine see a key given with --key: for trying out.
 
 Examples:
+  $ solar-host ctl context add gpu1 http://gpu1:8001 --use
   $ solar-host ctl context add gpu1 http://gpu1:8001 --key - --use < key-file
   $ solar-host ctl context use gpu1
   $ solar-host ctl context use local

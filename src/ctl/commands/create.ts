@@ -7,14 +7,15 @@ import { listInstances } from "../calls.ts";
 import { addConnection, addJson, addQuiet, type Cli, type OutputOptions } from "../cli.ts";
 import { addFieldOptions, configOf, fieldsOf } from "../config-flags.ts";
 import { type RawConfig, readConfigFile } from "../config-input.ts";
-import { usageError } from "../errors.ts";
+import { exitCodes, usageError } from "../errors.ts";
 import { writeJson } from "../io.ts";
-import { asWord, nameOf } from "../names.ts";
+import { asWord, nameOf, refuseUsedAlias } from "../names.ts";
 import { addPatience, patienceOf, type StartOptions, startAll } from "../starting.ts";
 
 interface CreateOptions extends OutputOptions, StartOptions {
   file?: string;
   start?: true;
+  force?: true;
 }
 
 const KEY_BYTES = 24;
@@ -38,6 +39,8 @@ const tell = ({ io }: Cli, { value }: Answer<InstanceAnswer>, name: string, made
 const createAndStart = async (cli: Cli, api: Api, config: RawConfig, options: CreateOptions): Promise<number> => {
   const { config: whole, made } = withKey(config);
   const patience = patienceOf(options);
+  const others = await listInstances(api, { signal: patience.deadline.signal });
+  if (!options.force) refuseUsedAlias(whole.alias, others.value);
   const answer = await api.request("/instances", instanceAnswer, {
     method: "POST",
     body: { config: whole },
@@ -46,11 +49,7 @@ const createAndStart = async (cli: Cli, api: Api, config: RawConfig, options: Cr
   const { instance } = answer.value;
   const starts = options.start === true || options.wait === true || options.timeout !== undefined;
   if (!options.json) cli.io.write(`${instance.id}\n`);
-  // Another may have the same alias, which then names none of them.
-  const all = await listInstances(api, { signal: patience.deadline.signal }).then(
-    ({ value }) => value,
-    () => [instance],
-  );
+  const all = [...others.value, instance];
   if (!options.json && !options.quiet) tell(cli, answer, nameOf(instance, all), made, starts);
   if (!starts) {
     if (options.json) writeJson(cli.io, answer.raw);
@@ -58,6 +57,11 @@ const createAndStart = async (cli: Cli, api: Api, config: RawConfig, options: Cr
   }
   const { code, started } = await startAll(cli, api, [instance], all, "start", options, patience);
   if (options.json) writeJson(cli.io, started[0]?.raw ?? answer.raw);
+  if (code === exitCodes.failure) {
+    const name = asWord(nameOf(instance, all));
+    cli.io.say(`it is created all the same. Mend it: solar-host ctl edit ${name} --restart`);
+    cli.io.say(`or delete it: solar-host ctl rm ${name}`);
+  }
   return code;
 };
 
@@ -69,7 +73,16 @@ const whyNotCreate = (stray: string | undefined): string => {
 };
 
 const addCommon = (command: Command): Command =>
-  addConnection(addQuiet(addJson(addPatience(command.option("--start", "start it")), "what the API answers")));
+  addConnection(
+    addQuiet(
+      addJson(
+        addPatience(
+          command.option("--start", "start it").option("--force", "with an alias that another instance has too"),
+        ),
+        "what the API answers",
+      ),
+    ),
+  );
 
 const addBackend = (create: Command, backend: BackendType, cli: Cli): void => {
   const fields = fieldsOf(backend);
@@ -81,7 +94,7 @@ const addBackend = (create: Command, backend: BackendType, cli: Cli): void => {
     .addHelpText(
       "after",
       `
-Its id goes to stdout. Each flag is a field of the config; the daemon checks the values.
+Its id goes to stdout. A relative path is this folder's where the daemon runs on this machine. Each flag is a field of the config; the daemon checks the values.
 
 Examples:
   $ solar-host ctl create ${backend} ${model} --alias name:8b
@@ -93,7 +106,8 @@ Examples:
         const options = command.optsWithGlobals<CreateOptions>();
         if (options.file !== undefined) throw usageError("give the backend and its flags, or -f, not both");
         const config = { backend_type: backend, ...configOf(fields, command.opts()) };
-        return await createAndStart(cli, await cli.connect(command), config, options);
+        const api = await cli.connect(command);
+        return await createAndStart(cli, api, cli.withPaths(api, config, null), options);
       }),
     );
 };
@@ -123,7 +137,8 @@ Examples:
           );
         }
         const config = await readConfigFile(cli, options.file);
-        return await createAndStart(cli, await cli.connect(command), config, options);
+        const api = await cli.connect(command);
+        return await createAndStart(cli, api, cli.withPaths(api, config, options.file), options);
       }),
     );
   for (const backend of backendTypes) addBackend(command, backend, cli);

@@ -7,10 +7,13 @@ import { exitCodes, usageError, worst } from "../errors.ts";
 import { writeAnswers } from "../io.ts";
 import { addPatience, patienceOf, startAll } from "../starting.ts";
 
-const checkOptions = (names: string[], { all, set, file, restart, wait, timeout }: EditOptions): void => {
+const checkOptions = (names: string[], { all, set, file, restart, wait, timeout, force }: EditOptions): void => {
   if (set !== undefined && file !== undefined) throw usageError("give --set or -f, not both");
   if (set === undefined && (all || names.length > 1))
     throw usageError("a whole config is for one instance; with --set several are changed at once");
+  const setsAlias = set?.some((text) => /^alias=/.test(text)) === true;
+  if (setsAlias && (all || names.length > 1) && !force)
+    throw usageError("one alias for several instances would name none of them", "--force does it all the same");
   if (!restart && (wait || timeout !== undefined))
     throw usageError("--wait and --timeout go with --restart, which is what starts it");
 };
@@ -52,6 +55,7 @@ export const define = (command: Command, cli: Cli): void => {
     )
     .option("-f, --file <file>", "the whole config from a file, JSON or YAML; '-' reads stdin")
     .option("--restart", "stop it, apply, and start it")
+    .option("--force", "with an alias that another instance has too")
     .addHelpText(
       "after",
       `

@@ -1,5 +1,4 @@
 import type { Command } from "commander";
-import { prunedLogs } from "../../contract/pruned-logs.ts";
 import type { Api } from "../api.ts";
 import { addConnection, addJson, type Cli } from "../cli.ts";
 import { exitCodes } from "../errors.ts";
@@ -18,8 +17,11 @@ const MIB = 1024 * 1024;
 const amount = (names: readonly string[], bytes: number): string =>
   `${names.length} log file${names.length === 1 ? "" : "s"} of deleted instances, ${(bytes / MIB).toFixed(1)} MiB`;
 
-const prune = (api: Api, dryRun: boolean) =>
-  api.request("/logs/prune", prunedLogs, { method: "POST", query: { dry_run: String(dryRun) } });
+const prune = async (api: Api, dryRun: boolean) => {
+  // Its schemas take longer to build than `logs`, which loads this file, has.
+  const { prunedLogs } = await import("../../contract/pruned-logs.ts");
+  return await api.request("/logs/prune", prunedLogs, { method: "POST", query: { dry_run: String(dryRun) } });
+};
 
 const run = async (cli: Cli, command: Command, options: PruneOptions): Promise<number> => {
   const { io } = cli;

@@ -1,0 +1,103 @@
+import { readFileSync, statSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { parseEnv } from "node:util";
+import { FOLDER_RECORD, type FolderRecord, folderRecord, STATE_FOLDER } from "../contract/folder-record.ts";
+import { isRunning } from "./local-daemons.ts";
+
+/** A daemon as its folder tells of it: for clients that have no record of it, being another user's, root's say. */
+
+export interface FolderDaemon {
+  directory: string;
+  /** Name of the user whose daemon it is; null where that is the user of this client. */
+  owner: string | null;
+  /** Null where no daemon runs there, or the address cannot be read. */
+  url: string | null;
+  /** Null where none is set in its `.env`, or that cannot be read. */
+  key: string | null;
+  /** The process that wrote the record runs: the address is not only a guess from the settings. */
+  runs: boolean;
+  /** What this user may not read. */
+  unreadable: string[];
+}
+
+const errnoOf = (error: unknown): string => (error as NodeJS.ErrnoException).code ?? "";
+
+const nameOfUser = (uid: number): string => {
+  const done = Bun.spawnSync(["id", "-un", String(uid)], { stdin: "ignore", stderr: "ignore" });
+  const name = done.stdout.toString().trim();
+  return name === "" ? `uid ${uid}` : name;
+};
+
+/** The text of a file; null where there is none. What may not be read is put down. */
+const readIfAllowed = (path: string, unreadable: string[]): string | null => {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    if (errnoOf(error) === "EACCES" || errnoOf(error) === "EPERM") unreadable.push(path);
+    return null;
+  }
+};
+
+const parseRecord = (text: string): FolderRecord | null => {
+  try {
+    return folderRecord.safeParse(JSON.parse(text)).data ?? null;
+  } catch {
+    return null;
+  }
+};
+
+/** Names of settings are the same in capital and small letters. */
+const settingIn = (text: string, name: string): string | null => {
+  const found = Object.entries(parseEnv(text)).find(([known]) => known.toUpperCase() === name);
+  return found?.[1] ?? null;
+};
+
+/** Where a daemon with these settings is reached on its own machine. */
+const urlOfSettings = (text: string): string => {
+  const host = settingIn(text, "HOST") ?? "";
+  const here = host === "" || host === "0.0.0.0" || host === "::" ? "127.0.0.1" : host;
+  return `http://${here.includes(":") ? `[${here}]` : here}:${settingIn(text, "PORT") || "8001"}`;
+};
+
+/** Null where the folder is no daemon's. */
+export const lookInFolder = (directory: string): FolderDaemon | null => {
+  const state = join(directory, STATE_FOLDER);
+  const unreadable: string[] = [];
+  let uid: number | undefined;
+  try {
+    const stat = statSync(state);
+    if (!stat.isDirectory()) return null;
+    uid = stat.uid;
+  } catch (error) {
+    if (errnoOf(error) !== "EACCES") return null;
+    unreadable.push(directory);
+    uid = statSync(directory, { throwIfNoEntry: false })?.uid;
+  }
+  const owner = uid === undefined || uid === process.getuid?.() ? null : nameOfUser(uid);
+  if (unreadable.length > 0) return { directory, owner, url: null, key: null, runs: false, unreadable };
+  const recordText = readIfAllowed(join(state, FOLDER_RECORD), unreadable);
+  const record = recordText === null ? null : parseRecord(recordText);
+  const settings = readIfAllowed(record?.env_file ?? join(directory, ".env"), unreadable);
+  const runs = record !== null && isRunning(record);
+  const guessed = record === null && settings !== null ? urlOfSettings(settings) : null;
+  return {
+    directory,
+    owner,
+    url: runs ? record.url : guessed,
+    key: settings === null ? null : settingIn(settings, "API_KEY"),
+    runs,
+    unreadable,
+  };
+};
+
+/** The daemon's folder in which `path` is: the nearest one above. */
+export const folderAround = (
+  path: string,
+  look: (directory: string) => FolderDaemon | null = lookInFolder,
+): FolderDaemon | null => {
+  for (let directory = path; ; directory = dirname(directory)) {
+    const found = look(directory);
+    if (found !== null) return found;
+    if (directory === dirname(directory)) return null;
+  }
+};

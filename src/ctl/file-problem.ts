@@ -1,0 +1,31 @@
+/** Why a file cannot be read or written, in words; what the system calls it is of no use to a person. */
+export const fileProblem = (error: unknown): string => {
+  const { code = "unknown" } = error as NodeJS.ErrnoException;
+  switch (code) {
+    case "ENOENT":
+      return "it is not there";
+    case "EISDIR":
+      return "it is a folder";
+    case "ENOTDIR":
+      return "a part of its path is no folder";
+    case "EACCES":
+    case "EPERM":
+      return "you may not do that";
+    case "ENOSPC":
+    case "EDQUOT":
+      return "the disk is full";
+    case "EROFS":
+      return "the disk is read-only";
+    case "ENAMETOOLONG":
+      return "its name is too long";
+    case "ELOOP":
+      return "its links lead in a circle";
+    case "EIO":
+      return "the disk does not answer rightly";
+    case "EMFILE":
+    case "ENFILE":
+      return "too many files are open";
+    default:
+      return `the system says ${code}`;
+  }
+};
