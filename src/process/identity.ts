@@ -37,6 +37,13 @@ export function identify(pid: number, boot: string = bootId()): ProcessIdentity 
   return startTime === null ? null : { pid, startTime, bootId: boot };
 }
 
+/** Of this very process. */
+export function ownIdentity(): ProcessIdentity {
+  const identity = identify(process.pid);
+  if (identity === null) throw new Error("the system does not tell when this process started");
+  return identity;
+}
+
 /** Whether that very process still runs. `boot` is the machine's present run. */
 export function isSame(identity: ProcessIdentity, boot: string = bootId()): boolean {
   if (identity.bootId !== boot) return false;

@@ -1,11 +1,12 @@
-import { realpathSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { areSegments } from "../logs/segment.ts";
+import { ownIdentity } from "../process/identity.ts";
 import { PortRegistry } from "../process/ports.ts";
 import { punchHead } from "../process/punch.ts";
 import { releaseBootCode } from "../process/trim.ts";
 import { removeRests } from "../store/atomic-file.ts";
 import { ConfigFile, loadConfig } from "../store/config-file.ts";
+import { knowFolder } from "../store/folder-identity.ts";
 import { unpackPyserver } from "../store/pyserver-package.ts";
 import { RecordFolder } from "../store/records.ts";
 import { readEnvFile, resolveSettings, type Settings, SettingsError } from "../store/settings.ts";
@@ -41,11 +42,25 @@ const withoutProxies = (): Record<string, string | undefined> => {
   return env;
 };
 
+/** Before anything is adopted or ended. */
+const knownFolder = (stateDir: string, bootId: string, warn: (message: string) => void): Host["folder"] => {
+  const { identity, copyOf } = knowFolder(stateDir, bootId);
+  if (copyOf !== null) {
+    warn(
+      `${identity.path} is a copy of a daemon's folder (that was in ${copyOf}): it gets an identity of its own, and what ` +
+        "daemons of the other folder started is left alone",
+    );
+  }
+  return identity;
+};
+
 const createHost = (settings: Settings, stateDir: string, journal: DaemonJournal): Host => {
   const env = withoutProxies();
   const warn = (message: string): void => journal.warn(message);
+  const self = ownIdentity();
   return {
-    folder: realpathSync(dirname(stateDir)),
+    folder: knownFolder(stateDir, self.bootId, warn),
+    self,
     ports: new PortRegistry(settings.START_PORT),
     gate: new StartGate(settings.MAX_PARALLEL_STARTS),
     policy: defaultPolicy(settings.MAX_RETRIES),

@@ -74,6 +74,8 @@ export const startProcess = async (
   const file = await log.begin(config.alias);
   const record: LaunchRecord = {
     mark: randomUUID(),
+    folder: host.folder.id,
+    owner: host.self,
     port,
     host: config.host,
     log_file: file.path,
@@ -86,7 +88,8 @@ export const startProcess = async (
   };
   try {
     host.launches.write(id, record);
-    const child = spawnDetached(record.command, host.env, env, { launch: record.mark, folder: host.folder }, file.fd);
+    const marks = { launch: record.mark, folder: host.folder.id };
+    const child = spawnDetached(record.command, host.env, env, marks, file.fd);
     record.process = identify(child.pid);
     try {
       host.launches.write(id, record);
