@@ -110,7 +110,8 @@ const serve = async (flags: DaemonFlags): Promise<number> => {
   checkFolders(settings);
   const configPath = resolve(settings.CONFIG_FILE);
   const stateDir = join(dirname(configPath), ".solar-host");
-  const held = lock(stateDir);
+  // Until this process has gone: what it owns must not look like another daemon's to the next one.
+  lock(stateDir);
   const key = obtainKey(settings, flags, envPath, (made) =>
     bootVoice(settings.LOG_FORMAT, print).madeKey(envPath, made),
   );
@@ -139,7 +140,6 @@ const serve = async (flags: DaemonFlags): Promise<number> => {
   hub.closeAll();
   await server.stop(true);
   removeRecord();
-  held.release();
   if (ended) journal.info("ended");
   else journal.error("ended, though processes are left that SIGKILL does not end; the next daemon goes on ending them");
   return ended ? 0 : 1;

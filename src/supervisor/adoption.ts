@@ -1,4 +1,6 @@
-import { bootId } from "../process/identity.ts";
+import { environmentValue } from "../process/group.ts";
+import { bootId, isSame } from "../process/identity.ts";
+import { FOLDER_MARK } from "../process/spawn.ts";
 import type { Host, LaunchRecord } from "./host.ts";
 import type { ManagedInstance } from "./instance.ts";
 import { findProcess, type ServerProcess } from "./server-process.ts";
@@ -19,7 +21,9 @@ export interface AdoptedBy {
 export class Adoption {
   constructor(private readonly by: AdoptedBy) {}
 
+  /** @throws where a daemon that lives owns processes of this folder */
   async run(): Promise<void> {
+    this.refuseOwned();
     await Promise.all(this.launches.ids().map((id) => this.adoptOne(id)));
     if (this.by.instances.size > 0) await this.endUnknown();
   }
@@ -32,12 +36,23 @@ export class Adoption {
     this.by.host.journal.warn(message, id === undefined ? undefined : { instance: id });
   }
 
+  /** The lock lets no second daemon in; where it has failed to, nothing is touched. */
+  private refuseOwned(): void {
+    for (const id of this.launches.ids()) {
+      const { folder, owner } = this.launches.read(id) ?? {};
+      if (folder === this.by.host.folder.id && owner !== undefined && isSame(owner)) {
+        throw new Error(`another solar-host (pid ${owner.pid}) owns processes of this directory: end that one first`);
+      }
+    }
+  }
+
   private async adoptOne(id: string): Promise<void> {
     const record = this.launches.read(id);
     const server = record === null ? null : findProcess(record);
     const instance = this.by.instances.get(id);
     // An entry that a person has to mend: what it says may be what runs.
     if (instance === undefined && this.by.unreadable.has(id)) return;
+    if (record !== null && !this.isOurs(record, server)) return this.leaveAlone(id, record, server, instance);
     if (record !== null && isWorthRecalling(record, server)) instance?.recall(record);
     if (server === null) return this.clearAway(id, record, instance);
     if (instance === undefined) return this.endOrphan(id, server);
@@ -51,6 +66,22 @@ export class Adoption {
       this.followLater(instance);
     }
     instance.adopt(server);
+  }
+
+  private isOurs(record: LaunchRecord, server: ServerProcess | null): boolean {
+    const mark = server === null ? null : environmentValue(server.pid, FOLDER_MARK);
+    return isOurs(record, this.by.host.folder, mark);
+  }
+
+  /** It is neither taken over nor ended; what should run is started beside it. */
+  private leaveAlone(id: string, record: LaunchRecord, server: ServerProcess | null, of?: ManagedInstance): void {
+    if (server !== null) {
+      const { owner } = record;
+      const daemon =
+        owner !== undefined && isSame(owner) ? `the daemon with pid ${owner.pid}` : "another folder's daemon";
+      this.warn(`${of?.config.alias ?? id}: process ${server.pid} belongs to ${daemon}, and is left alone`, id);
+    }
+    this.launches.remove(id);
   }
 
   /** Of a process that has gone. */
@@ -125,6 +156,21 @@ export class Adoption {
     await Promise.race([gone, stuck.promise]);
   }
 }
+
+/**
+ * Whether the process of a record is this folder's: the record may have been copied here from another one, whose daemon
+ * still serves, or will when it comes back.
+ * @param mark what the process bears as its folder's; null where that is hidden, or the process has gone
+ */
+export const isOurs = (
+  { folder: recorded }: Pick<LaunchRecord, "folder">,
+  folder: Host["folder"],
+  mark: string | null,
+): boolean => {
+  if (recorded !== undefined) return recorded === folder.id;
+  // Older versions recorded no folder, and marked their processes with its path.
+  return mark === null || mark === folder.path || mark === folder.id;
+};
 
 /**
  * Whether a record tells more of what should be than the configuration does. Where the process is gone, only a stop

@@ -5,7 +5,7 @@ import type { Backend, RequiredFile } from "../backends/index.ts";
 import type { InstanceConfig } from "../contract/index.ts";
 import type { InstanceLog } from "../logs/instance-log.ts";
 import { groupMembers, processesWithEnv } from "../process/group.ts";
-import { bootId, identify, isSame, type ProcessIdentity } from "../process/identity.ts";
+import { identify, isSame, isVisible, type ProcessIdentity } from "../process/identity.ts";
 import { type ChildExit, findProgram, LAUNCH_MARK, spawnDetached } from "../process/spawn.ts";
 import type { Host, LaunchRecord } from "./host.ts";
 
@@ -122,8 +122,9 @@ const endOf = (identity: ProcessIdentity): Promise<null> =>
 
 /** The process of a record, where it is still that very process; null where it is gone. */
 export const findProcess = (record: LaunchRecord): ServerProcess | null => {
-  // A daemon that died between spawn and record left a process with no identity.
-  const identity = record.process ?? findByMark(record);
-  if (identity === null || identity.bootId !== bootId() || !isSame(identity)) return null;
+  // A daemon that died between spawn and record left a process with no identity. One of a container that has ended, or
+  // that is seen from outside, recorded a number that means nothing here.
+  const identity = record.process !== null && isVisible(record.process) ? record.process : findByMark(record);
+  if (identity === null || !isSame(identity)) return null;
   return { pid: identity.pid, port: record.port, record: { ...record, process: identity }, exited: endOf(identity) };
 };

@@ -100,6 +100,97 @@ describe.concurrent("a folder whose path another one has, or had", () => {
   });
 });
 
+/** As `cp -r` does it, with what it holds of its daemon. */
+const copyOf = (place: { dir: string }, daemon: TestDaemon, name: string): string => {
+  const copy = join(place.dir, name);
+  // It goes on where a file vanishes meanwhile: the daemon's temporary ones do.
+  Bun.spawnSync(["cp", "-r", daemon.dir, copy], { stderr: "ignore" });
+  return copy;
+};
+
+describe.concurrent("a copy of a folder", () => {
+  test("beside the daemon that serves the original says so, and starts its own beside what that one runs", async () => {
+    using place = arena();
+    await using first = await TestDaemon.start({ dir: place.folder("app"), env });
+    const served = await startFake(first);
+    place.ends(served.pid);
+    const dir = copyOf(place, first, "copy");
+    await using second = await TestDaemon.start({ dir, env });
+    const [said, adopted] = [/copy of a daemon's folder/, /belongs to the daemon with pid/].map((what) =>
+      second.stderr.search(what),
+    );
+    expect(said).toBeGreaterThanOrEqual(0);
+    expect(adopted).toBeGreaterThan(said ?? 0);
+    const own = await second.whenStatus(served.id, "running");
+    expect(own.pid).not.toBe(served.pid);
+    expect(own.port).not.toBe(served.port);
+    // Neither its end nor that of a later daemon there ends what the original runs.
+    await second.stop(served.id);
+    await second.kill();
+    await using third = await second.again();
+    expect(third.stderr).not.toContain("copy of a daemon's folder");
+    expect(await third.end()).toBe(0);
+    expect(await first.get(served.id)).toMatchObject({ status: "running", pid: served.pid });
+  });
+
+  test("leaves what the original's daemon left when it was killed, for the next one there", async () => {
+    using place = arena();
+    await using first = await TestDaemon.start({ dir: place.folder("app"), env });
+    const served = await startFake(first);
+    place.ends(served.pid);
+    await first.kill();
+    await using second = await TestDaemon.start({ dir: copyOf(place, first, "copy"), env });
+    expect((await second.whenStatus(served.id, "running")).pid).not.toBe(served.pid);
+    await second.end();
+    await using next = await first.again();
+    expect(await next.get(served.id)).toMatchObject({ status: "running", pid: served.pid });
+  });
+
+  test("of which a daemon of an older version made the records leaves the processes of the original", async () => {
+    using place = arena();
+    await using first = await TestDaemon.start({ dir: place.folder("app"), env });
+    const { id } = await first.createFake();
+    await first.kill();
+    const path = place.folder("app");
+    const old = Bun.spawn(["sleep", "600"], {
+      detached: true,
+      env: { SOLAR_HOST_FOLDER: path, SOLAR_HOST_LAUNCH: "old" },
+    });
+    place.ends(old.pid);
+    const dir = copyOf(place, first, "copy");
+    rmSync(join(dir, ".solar-host/identity.json"));
+    const record = {
+      mark: "old",
+      port: 1,
+      log_file: "x",
+      first_seq: 0,
+      command: [],
+      started_at: "2020-01-01T00:00:00Z",
+    };
+    const rest = { status: "running", process: identify(old.pid), crashes: 0, retry_count: 0 };
+    writeFileSync(recordPath(dir, id), JSON.stringify({ ...record, ...rest }));
+    await using second = await TestDaemon.start({ dir, env });
+    expect(second.stderr).toContain(`process ${old.pid} belongs to another folder's daemon`);
+    expect(await second.get(id)).toMatchObject({ status: "stopped", pid: null });
+    expect(isAlive(old.pid)).toBe(true);
+  });
+});
+
+test("a daemon that finds processes of its folder owned by one that lives touches nothing, and does not start", async () => {
+  await using first = await TestDaemon.start({ env });
+  const { id, pid } = await startFake(first);
+  const record = readRecord(first.dir, id);
+  await first.kill();
+  // The test itself is the owner, as a daemon that the lock has failed to tell of would be.
+  const owned = JSON.stringify({ ...record, owner: identify(process.pid) });
+  writeFileSync(recordPath(first.dir, id), owned);
+  const refused = await first.again().catch((error: Error) => error.message);
+  expect(refused).toContain(`another solar-host (pid ${process.pid}) owns processes of this directory`);
+  expect(readFileSync(recordPath(first.dir, id), "utf8")).toBe(owned);
+  expect(isAlive(pid)).toBe(true);
+  process.kill(-(pid ?? 0), "SIGKILL");
+});
+
 describe.concurrent("the record of a start", () => {
   test("names the daemon that owns the process, and is written anew by the one that takes it over", async () => {
     await using daemon = await TestDaemon.start({ env });
@@ -130,13 +221,15 @@ describe.concurrent("processes that bear the mark of older versions, a path", ()
 
   test("and that a record tells of are taken over, and owned from then on", async () => {
     await using daemon = await TestDaemon.start({ env });
-    const { id, pid } = await startFake(daemon);
+    const { id } = await startFake(daemon);
+    const { folder, owner, ...record } = readRecord(daemon.dir, id);
+    await daemon.stop(id);
     await daemon.kill();
-    const { folder, owner, ...old } = readRecord(daemon.dir, id);
-    writeFileSync(recordPath(daemon.dir, id), JSON.stringify(old));
+    const old = startOld(daemon.dir);
+    const rest = { mark: "old", status: "running", process: identify(old.pid) };
+    writeFileSync(recordPath(daemon.dir, id), JSON.stringify({ ...record, ...rest }));
     await using next = await daemon.again();
-    expect(await next.get(id)).toMatchObject({ status: "running", pid });
-    expect(readRecord(next.dir, id)).toMatchObject({ folder, owner: { pid: next.process.pid } });
-    expect(owner?.pid).toBe(daemon.process.pid);
+    expect(await next.get(id)).toMatchObject({ status: "running", pid: old.pid });
+    expect(readRecord(next.dir, id)).toMatchObject({ folder, owner: { ...owner, ...identify(next.process.pid) } });
   });
 });
