@@ -60,3 +60,7 @@ export function parsePidsWithEnv(text: string, name: string, value: string): num
   }
   return pids;
 }
+
+export function parseEnvValue(text: string, name: string): string | null {
+  return text.match(new RegExp(` ${name}=(\\S+)`))?.[1] ?? null;
+}

@@ -1,4 +1,4 @@
-import { isZombie, output, parsePidsWithEnv, parsePsRows } from "./darwin.ts";
+import { isZombie, output, parseEnvValue, parsePidsWithEnv, parsePsRows } from "./darwin.ts";
 import { errorCode, isLiving, processIds, readEnviron, readProcStat } from "./proc.ts";
 
 /**
@@ -75,6 +75,15 @@ function linuxProcessesWithEnv(name: string, value: string): number[] {
     // A zombie's environment is gone already, so what matches still runs.
     return environ !== null && hasEntry(environ, entry);
   });
+}
+
+/** Value of `name` in the environment that a process was started with; null where it has none, or hides it. */
+export function environmentValue(pid: number, name: string): string | null {
+  if (process.platform === "darwin") {
+    return parseEnvValue(output(["ps", "-E", "-ww", "-o", "command=", "-p", String(pid)]), name);
+  }
+  const entries = readEnviron(pid)?.toString("utf8").split("\0") ?? [];
+  return entries.find((entry) => entry.startsWith(`${name}=`))?.slice(name.length + 1) ?? null;
 }
 
 /** Whether `entry`, its NUL included, stands in `environ` at the start of an entry. */

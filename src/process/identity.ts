@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { readFileSync, readlinkSync } from "node:fs";
 import { isZombie, output, parseStartTime } from "./darwin.ts";
 import { isLiving, readProcStat } from "./proc.ts";
 
@@ -12,10 +12,16 @@ export interface ProcessIdentity {
   startTime: string;
   /** Which run of the machine it belongs to. */
   bootId: string;
+  /**
+   * In which the number counts (Linux: `pid:[4026531836]`): containers number their processes each for itself, and see
+   * none of another one's. Absent on macOS, and in records of older versions.
+   */
+  pidNamespace?: string;
 }
 
 const linuxBootId = "/proc/sys/kernel/random/boot_id";
 let known: string | undefined;
+let knownNamespace: { pidNamespace?: string } | undefined;
 
 /** Changes at each boot of the machine and never within one. */
 export function bootId(): string {
@@ -30,16 +36,34 @@ function readBootId(): string {
   return id;
 }
 
+/** Those of this process; empty where there is no such thing. */
+export function pidNamespace(): { pidNamespace?: string } {
+  knownNamespace ??= process.platform === "darwin" ? {} : { pidNamespace: readlinkSync("/proc/self/ns/pid") };
+  return knownNamespace;
+}
+
 /** Null where no such process runs; a zombie has ended and counts as gone. */
 export function identify(pid: number, boot: string = bootId()): ProcessIdentity | null {
   if (!Number.isInteger(pid) || pid <= 0) return null;
   const startTime = process.platform === "darwin" ? darwinStartTime(pid) : linuxStartTime(pid);
-  return startTime === null ? null : { pid, startTime, bootId: boot };
+  return startTime === null ? null : { pid, startTime, bootId: boot, ...pidNamespace() };
 }
 
-/** Whether that very process still runs. `boot` is the machine's present run. */
+/** Of this very process. */
+export function ownIdentity(): ProcessIdentity {
+  const identity = identify(process.pid);
+  if (identity === null) throw new Error("the system does not tell when this process started");
+  return identity;
+}
+
+/** Whether a process of that identity could be seen from here, if it ran. */
+export function isVisible({ bootId: boot, pidNamespace: namespace }: ProcessIdentity, now: string = bootId()): boolean {
+  return boot === now && (namespace === undefined || namespace === pidNamespace().pidNamespace);
+}
+
+/** Whether that very process still runs, as far as it can be seen from here. `boot` is the machine's present run. */
 export function isSame(identity: ProcessIdentity, boot: string = bootId()): boolean {
-  if (identity.bootId !== boot) return false;
+  if (!isVisible(identity, boot)) return false;
   return identify(identity.pid, boot)?.startTime === identity.startTime;
 }
 

@@ -32,14 +32,14 @@ export class LockedError extends Error {
 type Flock = (fd: number) => boolean;
 
 /**
- * Takes the lock until `release` is called or the process is gone. Locked are the file, which tells others who holds
+ * Takes the lock until the process is gone. Locked are the file, which tells others who holds
  * it, and the folder in which the file's own folder lies: who removes our state under a running daemon lets no second
  * one in.
  * @param path the lock file, in a folder that is ours alone
  * @param description what others are told of the holder
  * @throws LockedError where another process holds it
  */
-export const takeLock = (path: string, description: string): { release(): void } => {
+export const takeLock = (path: string, description: string): void => {
   const libc = openLibc({ flock: { args: [FFIType.i32, FFIType.i32], returns: FFIType.i32 } });
   const flock: Flock = (fd) => libc?.flock(fd, EXCLUSIVE_AT_ONCE) === 0;
   const folder = lockFolder(dirname(dirname(path)), path, flock);
@@ -52,12 +52,6 @@ export const takeLock = (path: string, description: string): { release(): void }
     }
     ftruncateSync(fd);
     writeSync(fd, description, 0);
-    return {
-      release: () => {
-        closeSync(fd);
-        closeSync(folder);
-      },
-    };
   } catch (error) {
     closeSync(folder);
     throw error;

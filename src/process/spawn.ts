@@ -3,7 +3,10 @@ import { constants } from "node:os";
 /** Marks every process of a start, so that one whose pid could not be recorded in time is found again. */
 export const LAUNCH_MARK = "SOLAR_HOST_LAUNCH";
 
-/** Names the folder of the daemon that started a process, so that what no record tells of is found all the same. */
+/**
+ * Names the folder whose daemon started a process, so that what no record tells of is found all the same. Its value is
+ * the folder's id; older versions wrote the folder's path, which other folders may bear as well.
+ */
 export const FOLDER_MARK = "SOLAR_HOST_FOLDER";
 
 /** The daemon's key, and what would change a Bun program's behaviour, are no business of a child's. */

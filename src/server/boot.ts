@@ -35,9 +35,9 @@ export const checkFolders = (settings: Settings): void => {
   }
 };
 
-export const lock = (stateDir: string): { release(): void } => {
+export const lock = (stateDir: string): void => {
   try {
-    return takeLock(join(stateDir, "lock"), `pid ${process.pid}`);
+    takeLock(join(stateDir, "lock"), `pid ${process.pid}`);
   } catch (error) {
     if (!(error instanceof LockedError)) throw new BootError(`cannot lock '${stateDir}': ${(error as Error).message}`);
     throw new BootError(`another solar-host (${error.owner}) already serves this directory`);

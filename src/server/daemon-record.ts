@@ -3,7 +3,7 @@ import { readdirSync, readFileSync, realpathSync, rmSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { type DaemonRecord, daemonRecord, daemonRecordFolder } from "../contract/daemon-record.ts";
-import { identify, isSame } from "../process/identity.ts";
+import { isSame, ownIdentity } from "../process/identity.ts";
 import { replaceFileSync } from "../store/atomic-file.ts";
 import { version } from "../version.ts";
 import { addressOf } from "./address.ts";
@@ -56,8 +56,7 @@ export const leaveRecord = (daemon: RecordedDaemon, warn: (message: string) => v
   const folder = daemonRecordFolder(process.env, homedir());
   const path = join(folder, fileName(daemon.directory));
   try {
-    const identity = identify(process.pid);
-    if (identity === null) throw new Error("the system does not tell when this process started");
+    const identity = ownIdentity();
     const record: DaemonRecord = {
       url: localUrl(daemon.host, daemon.port),
       directory: realpathSync(daemon.directory),

@@ -1,12 +1,12 @@
-import { realpathSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { LogDisk } from "../logs/log-disk.ts";
 import { areSegments } from "../logs/segment.ts";
+import { ownIdentity } from "../process/identity.ts";
 import { PortRegistry } from "../process/ports.ts";
 import { punchHead } from "../process/punch.ts";
-import { releaseBootCode } from "../process/trim.ts";
 import { removeRests } from "../store/atomic-file.ts";
 import { ConfigFile, loadConfig } from "../store/config-file.ts";
+import { knowFolder } from "../store/folder-identity.ts";
 import { pyserverUnpacker } from "../store/pyserver-package.ts";
 import { RecordFolder } from "../store/records.ts";
 import { readEnvFile, resolveSettings, type Settings, SettingsError } from "../store/settings.ts";
@@ -30,8 +30,6 @@ import { listen } from "./listen.ts";
 /** Puts the daemon together: settings, store, adoption, listening, starting; and takes it apart at the end. */
 
 const MIB = 1024 * 1024;
-/** When the boot's own code is let go of. */
-const BOOT_OVER_MS = 5000;
 
 const print = (text: string): void => void process.stderr.write(text);
 
@@ -44,11 +42,25 @@ const withoutProxies = (): Record<string, string | undefined> => {
   return env;
 };
 
+/** Before anything is adopted or ended. */
+const knownFolder = (stateDir: string, bootId: string, warn: (message: string) => void): Host["folder"] => {
+  const { identity, copyOf } = knowFolder(stateDir, bootId);
+  if (copyOf !== null) {
+    warn(
+      `${identity.path} is a copy of a daemon's folder (that was in ${copyOf}): it gets an identity of its own, and what ` +
+        "daemons of the other folder started is left alone",
+    );
+  }
+  return identity;
+};
+
 const createHost = (settings: Settings, stateDir: string, journal: DaemonJournal): Host => {
   const env = withoutProxies();
   const warn = (message: string): void => journal.warn(message);
+  const self = ownIdentity();
   return {
-    folder: realpathSync(dirname(stateDir)),
+    folder: knownFolder(stateDir, self.bootId, warn),
+    self,
     ports: new PortRegistry(settings.START_PORT),
     gate: new StartGate(settings.MAX_PARALLEL_STARTS),
     policy: defaultPolicy(settings.MAX_RETRIES),
@@ -103,7 +115,8 @@ const serve = async (flags: DaemonFlags): Promise<number> => {
   checkFolders(settings);
   const configPath = resolve(settings.CONFIG_FILE);
   const stateDir = join(dirname(configPath), ".solar-host");
-  const held = lock(stateDir);
+  // Until this process has gone: what it owns must not look like another daemon's to the next one.
+  lock(stateDir);
   const key = obtainKey(settings, flags, envPath, (made) =>
     bootVoice(settings.LOG_FORMAT, process.stderr).madeKey(envPath, made),
   );
@@ -125,13 +138,11 @@ const serve = async (flags: DaemonFlags): Promise<number> => {
   journal.info(`solar-host ${version} listens on http://${addressOf(settings.HOST, port)} (docs at /docs)`);
   supervisor.watchLogDisk();
   supervisor.startWanted();
-  setTimeout(releaseBootCode, BOOT_OVER_MS).unref();
 
   const ended = await untilAskedToEnd(signals, supervisor, journal, settings.KEEP_INSTANCES);
   hub.closeAll();
   await server.stop(true);
   removeRecord();
-  held.release();
   if (ended) journal.info("ended");
   else journal.error("ended, though processes are left that SIGKILL does not end; the next daemon goes on ending them");
   return ended ? 0 : 1;

@@ -19,6 +19,10 @@ export interface Journal {
 export interface LaunchRecord {
   /** In the environment of each of its processes. */
   mark: string;
+  /** Id of the folder whose daemons it belongs to. Absent in records of older versions. */
+  folder?: string;
+  /** The daemon that started it or took it over last. Absent in records of older versions. */
+  owner?: ProcessIdentity;
   port: number;
   /** Address that it was told to listen on. Absent in records of older versions. */
   host?: string;
@@ -44,8 +48,10 @@ export const isLaunchRecord = (value: unknown): value is LaunchRecord => {
 
 /** What all instances of one daemon share. */
 export interface Host {
-  /** Of the daemon's configuration, as an absolute path: names it among others on this machine. */
-  readonly folder: string;
+  /** The daemon's folder: its id, which no other folder has, and its path as of the boot. */
+  readonly folder: { readonly id: string; readonly path: string };
+  /** The daemon itself, as the owner of what it starts and takes over. */
+  readonly self: ProcessIdentity;
   readonly ports: PortRegistry;
   readonly gate: StartGate;
   readonly policy: RestartPolicy;

@@ -6,7 +6,7 @@ import type { InstanceConfig } from "../contract/index.ts";
 import type { InstanceLog } from "../logs/instance-log.ts";
 import { findProgram, spawnProblem } from "../process/executable.ts";
 import { groupMembers, processesWithEnv } from "../process/group.ts";
-import { bootId, identify, isSame, type ProcessIdentity } from "../process/identity.ts";
+import { identify, isSame, isVisible, type ProcessIdentity } from "../process/identity.ts";
 import { pathProblem } from "../process/path-problem.ts";
 import { errorCode } from "../process/proc.ts";
 import { type Child, type ChildExit, LAUNCH_MARK, spawnDetached } from "../process/spawn.ts";
@@ -104,6 +104,8 @@ export const startProcess = async (
   const file = await log.begin(config.alias);
   const record: LaunchRecord = {
     mark: randomUUID(),
+    folder: host.folder.id,
+    owner: host.self,
     port,
     host: config.host,
     log_file: file.path,
@@ -117,7 +119,7 @@ export const startProcess = async (
   try {
     host.launches.write(id, record);
     const inherited = Object.fromEntries(Object.entries(host.env).filter(([name]) => !backend.isWithheld(name)));
-    const marks = { launch: record.mark, folder: host.folder };
+    const marks = { launch: record.mark, folder: host.folder.id };
     const child = spawnOrSay(program, launch, () =>
       spawnDetached(record.command, inherited, launch.env, marks, file.fd),
     );
@@ -153,8 +155,9 @@ const endOf = (identity: ProcessIdentity): Promise<null> =>
 
 /** The process of a record, where it is still that very process; null where it is gone. */
 export const findProcess = (record: LaunchRecord): ServerProcess | null => {
-  // A daemon that died between spawn and record left a process with no identity.
-  const identity = record.process ?? findByMark(record);
-  if (identity === null || identity.bootId !== bootId() || !isSame(identity)) return null;
+  // A daemon that died between spawn and record left a process with no identity. One of a container that has ended, or
+  // that is seen from outside, recorded a number that means nothing here.
+  const identity = record.process !== null && isVisible(record.process) ? record.process : findByMark(record);
+  if (identity === null || !isSame(identity)) return null;
   return { pid: identity.pid, port: record.port, record: { ...record, process: identity }, exited: endOf(identity) };
 };

@@ -2,15 +2,12 @@ import { randomUUID } from "node:crypto";
 import { basename } from "node:path";
 import type { Instance, InstanceConfig, PrunedLogs } from "../contract/index.ts";
 import { pruneLogs } from "../logs/leftover.ts";
-import { bootId } from "../process/identity.ts";
 import { type ConfigFile, idsOf, type LoadedConfig, type StoredInstance } from "../store/config-file.ts";
+import { Adoption } from "./adoption.ts";
 import { InstanceNotFoundError, NotPrunedError, NotSavedError, ShuttingDownError } from "./errors.ts";
-import type { Host, LaunchRecord } from "./host.ts";
+import type { Host } from "./host.ts";
 import { type InstanceOwner, ManagedInstance } from "./instance.ts";
-import { findProcess, type ServerProcess } from "./server-process.ts";
-import { killAll, killStragglers, strangersTo, targetOf, terminate } from "./termination.ts";
 
-const LOG_AGAIN_MS = 1000;
 const LOG_DISK_MS = 5000;
 
 /** All instances of the daemon: which there are, what happens to them at boot and at its end. */
@@ -39,8 +36,8 @@ export class Supervisor implements InstanceOwner {
 
   /** Takes over what an earlier daemon left running. To be done before anything else. */
   async adopt(): Promise<void> {
-    await Promise.all(this.host.launches.ids().map((id) => this.adoptOne(id)));
-    if (this.instances.size > 0) await this.endUnknown();
+    const { host, instances, unreadable } = this;
+    await new Adoption({ host, instances, unreadable, ending: () => this.ending }).run();
   }
 
   /** Starts what should run and does not. */
@@ -213,79 +210,4 @@ export class Supervisor implements InstanceOwner {
     this.listing = null;
     return instance;
   }
-
-  private async adoptOne(id: string): Promise<void> {
-    const record = this.host.launches.read(id);
-    const server = record === null ? null : findProcess(record);
-    const instance = this.instances.get(id);
-    // An entry that somebody has to mend: what it says may be what runs.
-    if (instance === undefined && this.unreadable.has(id)) return;
-    if (record !== null && isWorthRecalling(record, server)) instance?.recall(record);
-    if (server === null) {
-      if (record !== null) await killStragglers(record.mark);
-      if (record?.status === "running" && record.process?.bootId === bootId() && instance?.shouldRun === true) {
-        await instance.foundDead(record).catch((error) => this.warnOfLog(instance, error));
-      }
-      this.host.launches.remove(id);
-      return;
-    }
-    if (instance === undefined) return this.endOrphan(id, server);
-    try {
-      await instance.log.open();
-      instance.log.follow();
-    } catch (error) {
-      // It serves all the same, and whether it is watched must not depend on what can be read of its past.
-      this.warnOfLog(instance, error);
-      this.followLater(instance);
-    }
-    instance.adopt(server);
-  }
-
-  /** The log of one that was taken over is tried until it can be read, or there is nothing to follow any more. */
-  private followLater(instance: ManagedInstance): void {
-    const again = (): void => {
-      instance.openLog().catch(() => setTimeout(again, LOG_AGAIN_MS).unref());
-    };
-    setTimeout(again, LOG_AGAIN_MS).unref();
-  }
-
-  private warnOfLog({ id, config }: ManagedInstance, error: unknown): void {
-    this.host.journal.warn(`cannot read the log of ${config.alias}: ${String(error)}`, { instance: id });
-  }
-
-  /** What this folder's daemons started and no record tells of: the record was damaged, or removed. */
-  private async endUnknown(): Promise<void> {
-    // Looked up each time: one that is taken over may be started again meanwhile.
-    const find = (): number[] => {
-      const marks = this.host.launches.ids().flatMap((id) => this.host.launches.read(id)?.mark ?? []);
-      return strangersTo(marks, this.host.folder);
-    };
-    const unknown = find();
-    if (unknown.length === 0) return;
-    const pids = unknown.join(", ");
-    this.host.journal.warn(`processes ${pids} were started from here and no record tells of them; they are ended`);
-    await killAll(find);
-  }
-
-  /** A process of an instance that is no longer in the configuration. */
-  private async endOrphan(id: string, server: ServerProcess): Promise<void> {
-    this.host.journal.warn(`process ${server.pid} belongs to an instance that is gone; it is ended`, { instance: id });
-    const stuck = Promise.withResolvers<void>();
-    const onStuck = (message: string, outlived: boolean): void => {
-      this.host.journal.warn(message, { instance: id });
-      if (outlived) stuck.resolve();
-    };
-    const gone = terminate(targetOf(server), this.host.stopTimeout, () => this.ending, onStuck)
-      .then(() => this.host.launches.remove(id))
-      .catch((error: unknown) => this.host.journal.warn(`cannot end process ${server.pid}: ${String(error)}`));
-    // One that outlives SIGKILL keeps its record, and does not keep the daemon from booting.
-    await Promise.race([gone, stuck.promise]);
-  }
 }
-
-/**
- * Whether a record tells more of what should be than the configuration does. Where the process is gone, only a stop
- * that was begun does: a start is stored before it is answered. After a reboot nothing does.
- */
-const isWorthRecalling = (record: LaunchRecord, server: ServerProcess | null): boolean =>
-  server !== null || (record.status === "stopping" && record.process?.bootId === bootId());

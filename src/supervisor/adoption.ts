@@ -1,0 +1,180 @@
+import { environmentValue } from "../process/group.ts";
+import { bootId, isSame } from "../process/identity.ts";
+import { FOLDER_MARK } from "../process/spawn.ts";
+import type { Host, LaunchRecord } from "./host.ts";
+import type { ManagedInstance } from "./instance.ts";
+import { findProcess, type ServerProcess } from "./server-process.ts";
+import { killAll, killStragglers, strangersTo, targetOf, terminate } from "./termination.ts";
+
+const LOG_AGAIN_MS = 1000;
+
+export interface AdoptedBy {
+  readonly host: Host;
+  readonly instances: ReadonlyMap<string, ManagedInstance>;
+  /** Ids of entries of the configuration that could not be understood. */
+  readonly unreadable: ReadonlySet<string>;
+  /** Whether the daemon ends, so that no grace time is waited for. */
+  readonly ending: () => boolean;
+}
+
+/** Takes over what an earlier daemon of this folder left running. */
+export class Adoption {
+  constructor(private readonly by: AdoptedBy) {}
+
+  /** @throws where a daemon that lives owns processes of this folder */
+  async run(): Promise<void> {
+    this.refuseOwned();
+    await Promise.all(this.launches.ids().map((id) => this.adoptOne(id)));
+    if (this.by.instances.size > 0) await this.endUnknown();
+  }
+
+  private get launches(): Host["launches"] {
+    return this.by.host.launches;
+  }
+
+  private warn(message: string, id?: string): void {
+    this.by.host.journal.warn(message, id === undefined ? undefined : { instance: id });
+  }
+
+  /** The lock lets no second daemon in; where it has failed to, nothing is touched. */
+  private refuseOwned(): void {
+    for (const id of this.launches.ids()) {
+      const { folder, owner } = this.launches.read(id) ?? {};
+      if (folder === this.by.host.folder.id && owner !== undefined && isSame(owner)) {
+        throw new Error(`another solar-host (pid ${owner.pid}) owns processes of this directory: end that one first`);
+      }
+    }
+  }
+
+  private async adoptOne(id: string): Promise<void> {
+    const record = this.launches.read(id);
+    const server = record === null ? null : findProcess(record);
+    const instance = this.by.instances.get(id);
+    // An entry that a person has to mend: what it says may be what runs.
+    if (instance === undefined && this.by.unreadable.has(id)) return;
+    if (record !== null && !this.isOurs(record, server)) return this.leaveAlone(id, record, server, instance);
+    if (record !== null && isWorthRecalling(record, server)) instance?.recall(record);
+    if (server === null) return this.clearAway(id, record, instance);
+    if (instance === undefined) return this.endOrphan(id, server);
+    this.own(id, server);
+    try {
+      await instance.log.open();
+      instance.log.follow();
+    } catch (error) {
+      // It serves all the same, and whether it is watched must not depend on what can be read of its past.
+      this.warnOfLog(instance, error);
+      this.followLater(instance);
+    }
+    instance.adopt(server);
+  }
+
+  private isOurs(record: LaunchRecord, server: ServerProcess | null): boolean {
+    const mark = server === null ? null : environmentValue(server.pid, FOLDER_MARK);
+    return isOurs(record, this.by.host.folder, mark);
+  }
+
+  /** It is neither taken over nor ended; what should run is started beside it. */
+  private leaveAlone(id: string, record: LaunchRecord, server: ServerProcess | null, of?: ManagedInstance): void {
+    if (server !== null) {
+      const { owner } = record;
+      const daemon =
+        owner !== undefined && isSame(owner) ? `the daemon with pid ${owner.pid}` : "another folder's daemon";
+      this.warn(`${of?.config.alias ?? id}: process ${server.pid} belongs to ${daemon}, and is left alone`, id);
+    }
+    this.launches.remove(id);
+  }
+
+  /** Of a process that has gone. */
+  private async clearAway(id: string, record: LaunchRecord | null, instance?: ManagedInstance): Promise<void> {
+    if (record !== null) await killStragglers(record.mark);
+    if (record?.status === "running" && record.process?.bootId === bootId() && instance?.shouldRun === true) {
+      await instance.foundDead(record).catch((error) => this.warnOfLog(instance, error));
+    }
+    this.launches.remove(id);
+  }
+
+  /** From now on it is this daemon's. */
+  private own(id: string, server: ServerProcess): void {
+    const { folder, self } = this.by.host;
+    server.record = { ...server.record, folder: folder.id, owner: self };
+    try {
+      this.launches.write(id, server.record);
+    } catch (error) {
+      this.warn(`cannot record that process ${server.pid} was taken over: ${String(error)}`, id);
+    }
+  }
+
+  /** The log of one that was taken over is tried until it can be read, or there is nothing to follow any more. */
+  private followLater(instance: ManagedInstance): void {
+    const again = (): void => {
+      instance.openLog().catch(() => setTimeout(again, LOG_AGAIN_MS).unref());
+    };
+    setTimeout(again, LOG_AGAIN_MS).unref();
+  }
+
+  private warnOfLog({ id, config }: ManagedInstance, error: unknown): void {
+    this.warn(`cannot read the log of ${config.alias}: ${String(error)}`, id);
+  }
+
+  /** What this folder's daemons started and no record tells of: the record was damaged, or removed. */
+  private async endUnknown(): Promise<void> {
+    const { folder } = this.by.host;
+    // Looked up each time: one that is taken over may be started again meanwhile.
+    const find = (mark: string): number[] => {
+      const marks = this.launches.ids().flatMap((id) => this.launches.read(id)?.mark ?? []);
+      return strangersTo(marks, mark);
+    };
+    const unknown = find(folder.id);
+    if (unknown.length > 0) {
+      const pids = unknown.join(", ");
+      this.warn(`processes ${pids} were started from here and no record tells of them; they are ended`);
+      await killAll(() => find(folder.id));
+    }
+    // The mark of older versions was a path, which another container's folder may bear too.
+    const doubtful = find(folder.path);
+    if (doubtful.length > 0) {
+      const pids = doubtful.join(", ");
+      this.warn(
+        `processes ${pids} were started by an older solar-host in a folder with this path, and no record here tells of ` +
+          "them; they may be another daemon's and are left alone. Where they are not, end them with kill",
+      );
+    }
+  }
+
+  /** A process of an instance that is no longer in the configuration. */
+  private async endOrphan(id: string, server: ServerProcess): Promise<void> {
+    this.warn(`process ${server.pid} belongs to an instance that is gone; it is ended`, id);
+    const stuck = Promise.withResolvers<void>();
+    const onStuck = (message: string, outlived: boolean): void => {
+      this.warn(message, id);
+      if (outlived) stuck.resolve();
+    };
+    const gone = terminate(targetOf(server), this.by.host.stopTimeout, this.by.ending, onStuck)
+      .then(() => this.launches.remove(id))
+      .catch((error: unknown) => this.warn(`cannot end process ${server.pid}: ${String(error)}`));
+    // One that outlives SIGKILL keeps its record, and does not keep the daemon from booting.
+    await Promise.race([gone, stuck.promise]);
+  }
+}
+
+/**
+ * Whether the process of a record is this folder's: the record may have been copied here from another one, whose daemon
+ * still serves, or will when it comes back.
+ * @param mark what the process bears as its folder's; null where that is hidden, or the process has gone
+ */
+export const isOurs = (
+  { folder: recorded }: Pick<LaunchRecord, "folder">,
+  folder: Host["folder"],
+  mark: string | null,
+): boolean => {
+  if (recorded !== undefined) return recorded === folder.id;
+  // Older versions recorded no folder, and marked their processes with its path.
+  return mark === null || mark === folder.path || mark === folder.id;
+};
+
+/**
+ * Whether a record tells more of what should be than the configuration does. Where the process is gone, only a stop
+ * that was begun does: a start is stored before it is answered. After a reboot nothing does.
+ */
+const isWorthRecalling = (record: LaunchRecord, server: ServerProcess | null): boolean =>
+  server !== null || (record.status === "stopping" && record.process?.bootId === bootId());
