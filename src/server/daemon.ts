@@ -4,7 +4,6 @@ import { LogDisk } from "../logs/log-disk.ts";
 import { areSegments } from "../logs/segment.ts";
 import { PortRegistry } from "../process/ports.ts";
 import { punchHead } from "../process/punch.ts";
-import { releaseBootCode } from "../process/trim.ts";
 import { removeRests } from "../store/atomic-file.ts";
 import { ConfigFile, loadConfig } from "../store/config-file.ts";
 import { unpackPyserver } from "../store/pyserver-package.ts";
@@ -28,8 +27,6 @@ import { listen } from "./listen.ts";
 /** Puts the daemon together: settings, store, adoption, listening, starting; and takes it apart at the end. */
 
 const MIB = 1024 * 1024;
-/** When the boot's own code is let go of. */
-const BOOT_OVER_MS = 5000;
 
 const print = (text: string): void => void process.stderr.write(text);
 
@@ -122,7 +119,6 @@ const serve = async (flags: DaemonFlags): Promise<number> => {
   journal.info(`solar-host ${version} listens on http://${addressOf(settings.HOST, port)} (docs at /docs)`);
   supervisor.watchLogDisk();
   supervisor.startWanted();
-  setTimeout(releaseBootCode, BOOT_OVER_MS).unref();
 
   const ended = await untilAskedToEnd(signals, supervisor, journal, settings.KEEP_INSTANCES);
   hub.closeAll();
