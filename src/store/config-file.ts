@@ -18,6 +18,7 @@ export interface StoredInstance {
   desired: "running" | "stopped";
   port: number | null;
   pid: number | null;
+  /** As the program that created it wrote it; {@link asUtc} is what the API answers. */
   created_at: string;
   started_at: string | null;
   error_message: string | null;
@@ -57,11 +58,16 @@ const stringOr = <T>(value: unknown, other: T): string | T =>
 const integerOr = <T>(value: unknown, other: T): number | T =>
   Number.isSafeInteger(value) ? (value as number) : other;
 
-/** Python writes times without a zone, in UTC; the contract wants RFC 3339. */
-const asUtc = (time: string): string => {
-  const zoned = /(?:Z|[+-]\d\d:?\d\d)$/i.test(time) ? time : `${time}Z`;
-  const parsed = new Date(zoned);
-  return Number.isNaN(parsed.getTime()) ? time : parsed.toISOString();
+/**
+ * A stored time as RFC 3339 in UTC, as exact as it is: Python writes microseconds, and UTC without a zone.
+ * What is no time stays as it is.
+ */
+export const asUtc = (time: string): string => {
+  const [, local = time, zone = ""] = /^(.*?)(Z|[+-]\d\d:?\d\d)?$/i.exec(time) ?? [];
+  const utc = /^(|Z|[+-]00:?00)$/i.test(zone) ? `${local.replace(" ", "T")}Z` : time;
+  const parsed = new Date(utc);
+  if (Number.isNaN(parsed.getTime())) return time;
+  return utc === time && !/Z$/i.test(time) ? parsed.toISOString() : utc;
 };
 
 const parseEntry = (entry: unknown, parse: typeof parseConfig): StoredInstance | string => {
@@ -82,7 +88,7 @@ const parseEntry = (entry: unknown, parse: typeof parseConfig): StoredInstance |
     desired: entry.desired === "running" || entry.desired === "stopped" ? entry.desired : ran ? "running" : "stopped",
     port: integerOr(entry.port, null),
     pid: integerOr(entry.pid, null),
-    created_at: asUtc(stringOr(entry.created_at, new Date(0).toISOString())),
+    created_at: stringOr(entry.created_at, new Date(0).toISOString()),
     started_at: typeof entry.started_at === "string" ? asUtc(entry.started_at) : null,
     error_message: stringOr(entry.error_message, null),
     retry_count: Math.max(0, integerOr(entry.retry_count, 0)),

@@ -1,6 +1,6 @@
 import { backendOf } from "../backends/index.ts";
 import type { Instance, InstanceConfig, InstanceStatus } from "../contract/index.ts";
-import type { StoredInstance } from "../store/config-file.ts";
+import { asUtc, type StoredInstance } from "../store/config-file.ts";
 import type { Observed } from "./run.ts";
 
 /** An instance as the API shows it and as the configuration holds it. Pure. */
@@ -30,7 +30,7 @@ export const viewOf = ({ id, config, status, observed, createdAt, logFile }: Ins
   status,
   port: observed.port,
   pid: observed.pid,
-  created_at: createdAt,
+  created_at: asUtc(createdAt),
   started_at: observed.started_at,
   error_message: observed.error_message,
   retry_count: observed.retry_count,

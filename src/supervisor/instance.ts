@@ -111,7 +111,7 @@ export class ManagedInstance implements RunOwner {
   }
 
   get stored(): StoredInstance {
-    return { ...storedOf(this.view, this.desired), kept: this.kept };
+    return { ...storedOf(this.view, this.desired), created_at: this.createdAt, kept: this.kept };
   }
 
   /**

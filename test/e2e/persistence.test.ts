@@ -319,7 +319,16 @@ describe("the answer to a stop", () => {
 test("what another program keeps in config.json outlives a change of the config, a restart and a deletion beside it", async () => {
   const dir = temporaryFolder();
   const config = { model: "/m", alias: "a", api_key: "k", priority: "production", hint: 1 };
-  const entry = { id: "of-both", config, status: "stopped", managed_by: "solar-control", intent_id: "i", roles: ["r"] };
+  const created_at = "2025-10-01T08:30:00.123456";
+  const entry = {
+    id: "of-both",
+    config,
+    status: "stopped",
+    created_at,
+    managed_by: "solar-control",
+    intent_id: "i",
+    roles: ["r"],
+  };
   writeFileSync(join(dir, "config.json"), JSON.stringify({ roles: { r: 1 }, instances: [entry] }));
   await using daemon = await TestDaemon.start({ dir, env });
   const other = await daemon.createFake();
@@ -332,12 +341,14 @@ test("what another program keeps in config.json outlives a change of the config,
   await daemon.kill();
   await using next = await daemon.again();
   await next.createFake();
+  expect((await next.get("of-both")).created_at).toBe(`${created_at}Z`);
   const file = next.configFile() as unknown as Record<string, unknown>;
   expect(file.roles).toEqual({ r: 1 });
   expect(next.configFile().instances[0]).toMatchObject({
     managed_by: "solar-control",
     intent_id: "i",
     roles: ["r"],
+    created_at,
     config: { model: "/m2", priority: "production", hint: 1 },
   });
 });

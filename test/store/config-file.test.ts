@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { mkdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { llamacppConfig } from "../../src/contract/index.ts";
-import { ConfigFile, ConfigFileError, loadConfig, type StoredInstance } from "../../src/store/config-file.ts";
+import { asUtc, ConfigFile, ConfigFileError, loadConfig, type StoredInstance } from "../../src/store/config-file.ts";
 import { without } from "../../src/store/kept-keys.ts";
 import { removeFoldersAfterEach, temporaryFolder } from "../support/folder.ts";
 
@@ -85,8 +85,8 @@ describe("a config.json of the Python program", () => {
       desired: "running",
       port: 3500,
       pid: 4242,
-      created_at: "2025-10-01T08:30:00.123Z",
-      started_at: "2025-10-02T09:00:00.654Z",
+      created_at: "2025-10-01T08:30:00.123456+00:00",
+      started_at: "2025-10-02T09:00:00.654321Z",
     });
   });
 
@@ -116,8 +116,8 @@ describe("a config.json of the Python program", () => {
   test("has times without a zone, which are UTC", async () => {
     const entry = { ...pythonEntry, created_at: "2025-10-01T08:30:00.123456", started_at: "2025-10-02T09:00:00" };
     const { instances } = await loadConfig(fileWith({ instances: [entry] }));
-    expect(instances[0]?.created_at).toBe("2025-10-01T08:30:00.123Z");
-    expect(instances[0]?.started_at).toBe("2025-10-02T09:00:00.000Z");
+    expect(instances[0]?.created_at).toBe("2025-10-01T08:30:00.123456");
+    expect(instances[0]?.started_at).toBe("2025-10-02T09:00:00Z");
   });
 
   test("may lack all that the API shows besides id and config", async () => {
@@ -139,6 +139,18 @@ describe("a config.json of the Python program", () => {
       "stopped",
     ]);
   });
+});
+
+test("a stored time is answered in UTC, with all its digits", () => {
+  const utc = "2025-10-01T08:30:00.123456Z";
+  const forms = [
+    "2025-10-01T08:30:00.123456",
+    "2025-10-01 08:30:00.123456",
+    ...["Z", "+00:00", "-00:00", "+0000"].map((zone) => `2025-10-01T08:30:00.123456${zone}`),
+  ];
+  expect(forms.map(asUtc)).toEqual(forms.map(() => utc));
+  expect(asUtc("2025-10-01T10:30:00.123456+02:00")).toBe("2025-10-01T08:30:00.123Z");
+  expect(["long ago", "", "Z"].map(asUtc)).toEqual(["long ago", "", "Z"]);
 });
 
 describe("entries that cannot be understood", () => {
@@ -321,9 +333,7 @@ describe("saving", () => {
     const { instances: instancesBefore, ...topBefore } = JSON.parse(before);
     expect(top).toEqual(topBefore);
     expect(after).toContain('"__proto__": {');
-    expect(instances[0]).toMatchObject(
-      without(instancesBefore[0], ["created_at", "started_at", "supported_endpoints"]),
-    );
+    expect(instances[0]).toMatchObject(without(instancesBefore[0], ["started_at", "supported_endpoints"]));
     expect(instances[1]).toEqual(instancesBefore[1]);
   });
 
