@@ -25,6 +25,11 @@ class Detokenizer:
         self._known = decode(self._window) if self._window else ""
         self._given = 0
 
+    @property
+    def before(self) -> tuple[tuple[int, ...], int]:
+        """The tokens that the next one is decoded behind, and how much of their text has been given."""
+        return tuple(self._window), len(self._known) + self._given
+
     def push(self, token: int) -> str:
         self._window.append(token)
         fresh = self._fresh()
