@@ -87,23 +87,26 @@ class Answer:
         return self._chat_logprobs(tokens) if self.chat else self._text_logprobs(index, tokens)
 
     def _chat_logprobs(self, tokens: Sequence[TokenLogprob]) -> Object:
-        def entry(token: int, logprob: float) -> Object:
-            return {
-                "token": self.tokenizer.token_text(token),
-                "logprob": _number(logprob),
-                "bytes": self.tokenizer.token_bytes(token),
-            }
+        def entry(logprob: float, text: str, data: list[int]) -> Object:
+            return {"token": text, "logprob": _number(logprob), "bytes": data}
+
+        def candidate(item: TokenLogprob, token: int, logprob: float) -> Object:
+            text = self.tokenizer.text_behind(item.before, item.given, token)
+            return entry(logprob, text, self.tokenizer.token_bytes(token, text))
 
         return {
             "content": [
-                {**entry(item.token, item.logprob), "top_logprobs": [entry(*pair) for pair in item.top]}
+                {
+                    **entry(item.logprob, self._text(item), self._bytes(item)),
+                    "top_logprobs": [candidate(item, *pair) for pair in item.top],
+                }
                 for item in tokens
             ],
             "refusal": None,
         }
 
     def _text_logprobs(self, index: int, tokens: Sequence[TokenLogprob]) -> Object:
-        texts = [self.tokenizer.token_text(item.token) for item in tokens]
+        texts = [self._text(item) for item in tokens]
         offsets = []
         for text in texts:
             offsets.append(self._offsets.get(index, 0))
@@ -111,11 +114,30 @@ class Answer:
         return {
             "tokens": texts,
             "token_logprobs": [_number(item.logprob) for item in tokens],
-            "top_logprobs": [
-                {self.tokenizer.token_text(token): _number(logprob) for token, logprob in item.top} for item in tokens
-            ],
+            "top_logprobs": [self._top(item) for item in tokens],
             "text_offset": offsets,
         }
+
+    def _top(self, item: TokenLogprob) -> dict[str, float]:
+        """By the text that each token would add. Two with the same text are told apart by their ids."""
+        chosen = self._text(item)
+        keys: dict[str, float] = {}
+        for token, logprob in item.top:
+            text = chosen if token == item.token else self.tokenizer.text_behind(item.before, item.given, token)
+            if "\ufffd" in text or not text:
+                text = self.tokenizer.token_key(token)
+            if text in keys or (text == chosen and token != item.token):
+                text = f"token_id:{token}"
+            keys[text] = _number(logprob)
+        return keys
+
+    def _text(self, item: TokenLogprob) -> str:
+        return self.tokenizer.token_text(item.token) if item.text is None else item.text
+
+    def _bytes(self, item: TokenLogprob) -> list[int]:
+        """Special tokens are no part of the answer."""
+        special = item.token in self.tokenizer.special_tokens
+        return [] if special else self.tokenizer.token_bytes(item.token, self._text(item))
 
 
 def _number(logprob: float) -> float:

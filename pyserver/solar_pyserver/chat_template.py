@@ -78,7 +78,8 @@ class ChatTemplate:
         """Whether the content of a message of this role gets into the prompt. None where no chat with it is taken."""
         wanted = self.form("user") if role not in ("user", "system") else "text"
         filler: Any = "x" if wanted != "parts" else [{"type": "text", "text": "x"}]
-        user, asked = {"role": "user", "content": filler}, {"role": role, "content": content}
+        user: Message = {"role": "user", "content": filler}
+        asked: Message = {"role": role, "content": content}
         called: list[Message] = [
             {"role": "assistant", "content": "", "tool_calls": [_call(form)]} for form in (ARGUMENTS, ARGUMENTS_TEXT)
         ]
@@ -123,7 +124,8 @@ class ChatTemplate:
         user = {"role": "user", "content": [{"type": "text", "text": "x"}] if form == "parts" else "x"}
         asked = {"role": "assistant", "content": "", "tool_calls": [_call(arguments)]}
         result = {"role": "tool", "tool_call_id": CALL_ID, "name": "f", "content": "x"}
-        for chat in ([user, asked, result], [user, asked]):
+        chats: list[list[Message]] = [[user, asked, result], [user, asked]]
+        for chat in chats:
             rendered = self._render(chat)
             if rendered is not None:
                 return rendered

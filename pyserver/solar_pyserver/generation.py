@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from .errors import ApiError
@@ -93,6 +93,9 @@ class Row:
         self._special_tokens = special_tokens
         self._text: list[str] = []
         self._logprobs: list[TokenLogprob] = []
+        # How much of the answer is decoded, behind which of its characters the logprobs begin, and how much is shown.
+        self._starts: list[int] = []
+        self._decoded = self._shown = 0
 
     def started(self, slot: int) -> None:
         self.task = next(_TASKS)
@@ -113,35 +116,67 @@ class Row:
             self._first_token = time.monotonic()
         self.tokens.append(token)
         if logprob is not None:
-            self._logprobs.append(logprob)
+            before, given = self._detokenizer.before
+            self._logprobs.append(replace(logprob, text="", before=before, given=given))
+            self._starts.append(self._decoded)
         special = self._special_tokens.get(token, "")
         if token in self._end_tokens:
             self._end("stop", special)
             return
-        text, stopped = self._matcher.push(self._detokenizer.push(token), special)
-        if text:
-            self._text.append(text)
+        text, stopped = self._matcher.push(self._of_token(self._detokenizer.push(token)), special)
+        self._show(text)
         if stopped:
+            self._cut_logprobs()
             self.finish_reason = "stop"
         elif self.remaining <= 0:
             self._end("length")
 
     def _end(self, reason: str, special: str = "") -> None:
-        text, stopped = self._matcher.push(self._detokenizer.flush(), special)
-        self._text.append(text)
+        text, stopped = self._matcher.push(self._of_token(self._detokenizer.flush()), special)
+        self._show(text)
         if stopped:
+            self._cut_logprobs()
             reason = "stop"
         else:
-            self._text.append(self._matcher.flush())
+            self._show(self._matcher.flush())
         self.finish_reason = reason
+
+    def _show(self, text: str) -> None:
+        if text:
+            self._text.append(text)
+            self._shown += len(text)
+
+    def _of_token(self, text: str) -> str:
+        """Notes what the last token has added to the answer."""
+        self._decoded += len(text)
+        if text and self._logprobs:
+            last = self._logprobs[-1]
+            self._logprobs[-1] = replace(last, text=(last.text or "") + text)
+        return text
+
+    def _cut_logprobs(self) -> None:
+        """What belongs to the stop string is not shown; of a token that begins before it, the part before it is."""
+        kept = [
+            replace(logprob, text=(logprob.text or "")[: self._shown - start])
+            for start, logprob in zip(self._starts, self._logprobs, strict=True)
+            if start < self._shown
+        ]
+        self._logprobs, self._starts = kept, self._starts[: len(kept)]
+
+    def _told_in_full(self) -> int:
+        """How many of the tokens whose text is shown to its end."""
+        ends = zip(self._starts, self._logprobs, strict=True)
+        return sum(start < self._shown and start + len(item.text or "") <= self._shown for start, item in ends)
 
     def updates(self) -> list[Update]:
         """What to tell now: pieces as they come for a stream, everything at the end otherwise."""
         told: list[Update] = []
         done = self.finish_reason is not None
         if (done or self.request.stream) and (self._text or (done and self._logprobs)):
-            told.append(Piece(self.index, "".join(self._text), tuple(self._logprobs)))
-            self._text, self._logprobs = [], []
+            # A token whose text is held back, because it may begin a stop string, is held back too.
+            count = len(self._starts) if done else self._told_in_full()
+            told.append(Piece(self.index, "".join(self._text), tuple(self._logprobs[:count])))
+            self._text, self._logprobs, self._starts = [], self._logprobs[count:], self._starts[count:]
         if self.finish_reason is not None:
             told.append(Finished(self.index, self.finish_reason, self.generated))
         return told

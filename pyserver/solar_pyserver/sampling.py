@@ -178,11 +178,18 @@ def _column(values: Sequence[float], like: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class TokenLogprob:
-    """Natural logarithms of the model's own probabilities, before temperature, penalties and filters."""
+    """Natural logarithms of the model's own probabilities, before temperature, penalties and filters.
+
+    `text` is what the token adds to the answer: nothing for a part of a character, which comes with its last token.
+    `before` are the tokens that it is decoded behind, of whose text `given` characters are in the answer already.
+    """
 
     token: int
     logprob: float
     top: tuple[tuple[int, float], ...]
+    text: str | None = None
+    before: tuple[int, ...] = ()
+    given: int = 0
 
 
 def logprobs_of(logits: Tensor, token: int, top: int) -> TokenLogprob:

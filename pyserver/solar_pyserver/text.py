@@ -25,9 +25,14 @@ class Detokenizer:
         self._known = decode(self._window) if self._window else ""
         self._given = 0
 
+    @property
+    def before(self) -> tuple[tuple[int, ...], int]:
+        """The tokens that the next one is decoded behind, and how much of their text has been given."""
+        return tuple(self._window), len(self._known) + self._given
+
     def push(self, token: int) -> str:
         self._window.append(token)
-        fresh = self._decode(self._window)[len(self._known) :]
+        fresh = self._fresh()
         pending = len(self._window) - self._read
         stable = fresh if pending >= _MAX_PENDING_TOKENS else _without_pending(fresh)
         piece = stable[self._given :]
@@ -38,9 +43,17 @@ class Detokenizer:
 
     def flush(self) -> str:
         """The end of the text: an incomplete character comes out as the replacement character."""
-        piece = self._decode(self._window)[len(self._known) + self._given :]
+        piece = self._fresh()[self._given :]
         self._advance()
         return piece
+
+    def _fresh(self) -> str:
+        """The text behind the last piece. A byte-fallback decoder breaks a whole run of bytes for one that is cut."""
+        text = self._decode(self._window)
+        head = text[: len(self._known)]
+        if REPLACEMENT in head and head != self._known:
+            return self._decode(self._window[self._read :])
+        return text[len(self._known) :]
 
     def _advance(self) -> None:
         self._window = self._window[self._read :]

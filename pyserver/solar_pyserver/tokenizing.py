@@ -29,9 +29,11 @@ def rust_tokenizer(tokenizer: Any) -> Any | None:
 
 def special_tokens(tokenizer: Any) -> dict[int, str]:
     """The names of the tokens that are not part of the text."""
-    added = getattr(tokenizer, "added_tokens_decoder", {})
-    names = {int(token): str(entry) for token, entry in added.items() if getattr(entry, "special", False)}
-    return {**dict(zip(tokenizer.all_special_ids, map(str, tokenizer.all_special_tokens), strict=False)), **names}
+    rust = rust_tokenizer(tokenizer)
+    if rust is not None:
+        added = rust.get_added_tokens_decoder().items()
+        return {int(token): str(entry.content) for token, entry in added if entry.special}
+    return dict(zip(tokenizer.all_special_ids, map(str, tokenizer.all_special_tokens), strict=False))
 
 
 class TextTokenizer:
@@ -86,16 +88,32 @@ class TextTokenizer:
             return str(self._fast.decode([token], skip_special_tokens=False))
         return str(self.raw.decode([token], skip_special_tokens=False))
 
-    def token_bytes(self, token: int) -> list[int]:
-        """The bytes of a token, also of one that is a part of a character only."""
-        text = self.token_text(token)
-        if "\ufffd" in text:
+    def text_behind(self, before: Sequence[int], given: int, token: int) -> str:
+        """What a token would add behind others of whose text `given` characters are there. Special ones by name.
+
+        A SentencePiece token by itself has lost its space, so that `▁upon` and `upon` would look alike.
+        """
+        if token in self.special_tokens:
+            return self.special_tokens[token]
+        return self.decode([*before, token])[given:]
+
+    def token_key(self, token: int) -> str:
+        """A name for a token that is no text by itself, as OpenAI writes parts of characters."""
+        if token in self.special_tokens:
+            return self.special_tokens[token]
+        return "bytes:" + "".join(f"\\x{value:02x}" for value in self.token_bytes(token, ""))
+
+    def token_bytes(self, token: int, text: str) -> list[int]:
+        """The bytes of a token that adds `text`; its own ones where it is a part of a character only."""
+        alone = self.token_text(token)
+        if "\ufffd" in alone:
             name = str(self.raw.convert_ids_to_tokens(token))
             if match := re.fullmatch(r"<0x([0-9A-Fa-f]{2})>", name):
                 return [int(match[1], 16)]
             if all(letter in self._bytes for letter in name):
                 return [self._bytes[letter] for letter in name]
-        return list(text.encode("utf-8", "replace"))
+        whole = text and "\ufffd" not in text
+        return list((text if whole else alone).encode("utf-8", "replace"))
 
 
 def _byte_alphabet() -> dict[str, int]:

@@ -16,8 +16,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from solar_pyserver.scoring import Scorer
 from solar_pyserver.packing import pack
+from solar_pyserver.scoring import Scorer
 from solar_pyserver.service import MAX_CLASSIFY_CELLS, MAX_CLASSIFY_ROWS
 from solar_pyserver.threads import settle_threads
 

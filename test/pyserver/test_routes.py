@@ -46,6 +46,8 @@ class Endless:
 class Tokenizer:
     """Remembers the threads that it worked in."""
 
+    raw: Any = None
+
     def __init__(self) -> None:
         self.threads: list[threading.Thread] = []
 

@@ -48,6 +48,19 @@ def test_a_byte_fallback_decoder_holds_back_all_bytes_of_a_character() -> None:
     assert given == ["", "", "", "🙂", "!", ""]
 
 
+@pytest.mark.parametrize("text", ["日🙂", "🙂日本🙂", "é🙂!"])
+def test_characters_in_bytes_behind_each_other_stay_whole(text: str) -> None:
+    """A byte-fallback decoder shows all bytes of a run as broken until the last character is whole."""
+    names = ["<unk>", *(f"<0x{value:02X}>" for value in range(256))]
+    raw = Tokenizer(models.BPE({name: at for at, name in enumerate(names)}, [], byte_fallback=True))
+    raw.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Fuse()])
+    tokens = [raw.token_to_id(f"<0x{value:02X}>") for value in text.encode()]
+    given = pieces(Detokenizer(lambda ids: raw.decode(ids)), tokens)
+    assert [piece for piece in given if piece] == list(text)
+    cut = pieces(Detokenizer(lambda ids: raw.decode(ids)), tokens[:-1])
+    assert "".join(cut).startswith(text[:-1])
+
+
 def test_bytes_that_never_make_a_character_are_let_go() -> None:
     tokenizer = byte_tokenizer()
     lone = tokenizer.convert_tokens_to_ids("ÿ")

@@ -94,7 +94,7 @@ def test_cutting_is_for_one_call_only() -> None:
 def test_the_bytes_of_half_a_character_are_known() -> None:
     tokenizer = TextTokenizer(byte_tokenizer(), {1})
     tokens = tokenizer.encode("日")[1:]
-    assert bytes(value for token in tokens for value in tokenizer.token_bytes(token)) == "日".encode()
+    assert bytes(value for token in tokens for value in tokenizer.token_bytes(token, "")) == "日".encode()
     assert len(tokens) > 1
 
 
