@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.cache_utils import DynamicCache
 
 from server_process import wait_for
+from solar_pyserver import generation
 from solar_pyserver.batch_model import mask_kinds, prepare_batching
-from solar_pyserver.events import EventLog
+from solar_pyserver.events import EventLog, Throttle
 from solar_pyserver.generation import Finished, GenerationRequest, Piece, Row, Update
 from solar_pyserver.kv_pool import plain_shapes
 from solar_pyserver.metrics import Metrics
@@ -207,6 +209,20 @@ def test_one_row_at_a_time_ends_at_stop_strings_and_obeys_penalties(sequential: 
     assert text_of(told, ask(engine, [0, 50], 30, stop=(stop,))) == plain[: plain.index(stop)]
     penalised = SamplingParams(temperature=0, frequency_penalty=2.0)
     assert text_of(told, ask(engine, [0, 50], 30, sampling=penalised)) != plain
+
+
+@pytest.mark.parametrize("tokens", [1, 3])
+def test_one_row_at_a_time_is_told_at_its_first_token_however_short_it_is(
+    sequential: Any, monkeypatch: pytest.MonkeyPatch, tokens: int
+) -> None:
+    engine, told, _, _ = sequential
+    out = BytesIO()
+    monkeypatch.setattr(engine, "_events", EventLog(out))
+    monkeypatch.setattr(generation, "Throttle", partial(Throttle, clock=lambda: 0.0))
+    text_of(told, ask(engine, [0, 50], tokens))
+    wait_for(lambda: b"request-end" in out.getvalue(), "the end")
+    names = [line.split()[1] for line in out.getvalue().decode().splitlines()]
+    assert names == ["request-start", "generating", "request-end"]
 
 
 def test_a_cancelled_row_ends_and_the_next_one_starts(sequential: Any) -> None:
