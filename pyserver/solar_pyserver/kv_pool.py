@@ -108,7 +108,7 @@ class PoolLayer(DynamicLayer):
 
 
 class PoolCache(DynamicCache):
-    """What the model is given as `past_key_values`."""
+    """What the model is given as its cache."""
 
     def __init__(self, layers: list[PoolLayer]) -> None:
         Cache.__init__(self, layers=layers)
