@@ -28,6 +28,10 @@ class EventLog:
     def error(self, message: str) -> None:
         self._write(f"solar: error message={' '.join(message.split())}")
 
+    def notice(self, message: str) -> None:
+        """What works, but not as it could."""
+        self._write(f"solar: notice message={' '.join(message.split())}")
+
     def _write(self, line: str) -> None:
         with self._lock:
             try:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import transformers
 
 from .batch_model import bytes_per_token, prepare_batching, rotates_by_longest, try_pass
 from .choices import choose_activation, choose_kv_budget, choose_labels
@@ -27,6 +28,7 @@ from .scoring import Scorer
 from .side_by_side import SideBySide
 from .threads import settle_threads
 from .tokenizing import ClassifierTokenizer, TextTokenizer, embedded_tokens, require_known_tokens
+from .versions import untried, versions
 
 MAX_CLASSIFY_ROWS = 64
 MAX_CLASSIFY_CELLS = 16384
@@ -83,6 +85,8 @@ def build_causal(settings: Settings, loaded: Loaded, around: Surroundings) -> Se
         around.on_lost,
     )
     engine: Engine
+    batching = "in flight" if batch is not None else f"one at a time: {reason}"
+    tell_batching(batching, around.events)
     if batch is not None:
         engine = InFlightEngine(batch, settings.max_batch, budget, settings.prefill_chunk, *shared)
     else:
@@ -94,7 +98,7 @@ def build_causal(settings: Settings, loaded: Loaded, around: Surroundings) -> Se
     routes = GenerationRoutes(engine, tokenizer, settings.alias, loaded.context, vocabulary)
     facts = {
         **common_facts(settings, loaded),
-        "batching": "in flight" if batch is not None else f"one at a time: {reason}",
+        "batching": batching,
         "kv_budget_tokens": budget or None,
         "chat_template": tokenizer.has_chat_template,
     }
@@ -124,6 +128,7 @@ def build_classification(settings: Settings, loaded: Loaded, around: Surrounding
         if rotates_by_longest(loaded.model, loaded.context)
         else settle_batching(scorer, tokenizer, loaded.context)
     )
+    tell_batching(batching, around.events)
     max_rows = MAX_CLASSIFY_ROWS if batching == IN_BATCHES else 1
     threads = warm_up(loaded, scorer, max_rows)
     engine = ClassificationEngine(
@@ -140,6 +145,12 @@ def build_classification(settings: Settings, loaded: Loaded, around: Surrounding
     routes = ClassifyRoutes(engine, encoder, settings.alias, labels, loaded.context)
     facts = {**common_facts(settings, loaded), "batching": batching, "labels": list(labels)}
     return Service(engine, {"/v1/classify": routes.classify}, facts)
+
+
+def tell_batching(batching: str, events: EventLog) -> None:
+    """Where there is none, the log says why, as /health does."""
+    if batching.startswith("one at a time"):
+        events.notice(f"requests are not batched but run {batching}")
 
 
 def class_labels(settings: Settings, config: Any) -> tuple[str, ...]:
@@ -171,12 +182,18 @@ def common_facts(settings: Settings, loaded: Loaded) -> dict[str, object]:
     return {
         "model": settings.alias,
         "model_id": settings.model,
-        "model_type": loaded.model_type,
+        "model_type": settings.task,
+        "architecture": loaded.model_type,
         "device": loaded.device,
         "dtype": loaded.dtype,
         "attention": loaded.attention,
         "context": loaded.context,
+        **versions(torch.__version__, transformers.__version__),
     }
+
+
+def untried_release() -> str | None:
+    return untried(transformers.__version__)
 
 
 def _told(request: Any, update: Any) -> Call:
