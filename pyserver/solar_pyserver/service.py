@@ -56,20 +56,24 @@ class Surroundings:
 def build_causal(settings: Settings, loaded: Loaded, around: Surroundings) -> Service:
     model = loaded.model
     tokenizer = TextTokenizer(loaded.tokenizer, loaded.end_tokens)
-    budget = 0
+    token_bytes = 0
 
-    def budget_for(shapes: Any) -> int:
-        nonlocal budget
-        free = free_bytes(loaded.placement)
-        budget = choose_kv_budget(
+    def budget(held: int) -> int:
+        """Asked again whenever the cache is to grow, for the memory is not this process's alone."""
+        return choose_kv_budget(
             settings.kv_budget_tokens,
             loaded.context,
             settings.max_batch,
-            free,
-            bytes_per_token(shapes),
+            free_bytes(loaded.placement),
+            token_bytes,
             loaded.device,
+            held,
         )
-        return budget
+
+    def budget_for(shapes: Any) -> int:
+        nonlocal token_bytes
+        token_bytes = bytes_per_token(shapes)
+        return budget(0)
 
     _make_lean_causal(model)
     batch, reason = prepare_batching(model, settings.max_batch, budget_for, loaded.context)
@@ -99,7 +103,7 @@ def build_causal(settings: Settings, loaded: Loaded, around: Surroundings) -> Se
     facts = {
         **common_facts(settings, loaded),
         "batching": batching,
-        "kv_budget_tokens": budget or None,
+        "kv_budget_tokens": None if batch is None else budget(0),
         "chat_template": tokenizer.has_chat_template,
     }
     return Service(engine, {"/v1/chat/completions": routes.chat, "/v1/completions": routes.complete}, facts)

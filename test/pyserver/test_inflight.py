@@ -56,14 +56,20 @@ class Bench:
         self.out = BytesIO()
         self.metrics = Metrics()
         self.lost: list[str] = []
-        options = {"max_queue": 512, "max_batch": 16, "budget": 100_000, "prefill_chunk": 64, **options}
+        options = {
+            "max_queue": 512,
+            "max_batch": 16,
+            "budget": 100_000,
+            "prefill_chunk": 64,
+            **options,
+        }
         batch, reason = prepare_batching(self.model, options["max_batch"], lambda shapes: options["budget"], 512)
         assert batch is not None, reason
         self.pool = batch.pool
         self.engine: Engine = InFlightEngine(
             batch,
             options["max_batch"],
-            options["budget"],
+            options.get("allowed", lambda held: options["budget"]),
             options["prefill_chunk"],
             tokenizer,
             options["max_queue"],
