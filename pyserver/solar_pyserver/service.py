@@ -16,6 +16,7 @@ from .company import IN_BATCHES, settle_batching
 from .configuration import Settings
 from .engine import Engine
 from .events import EventLog
+from .generation_defaults import FIELDS, sampling_defaults, told_defaults
 from .hardware import free_bytes
 from .http.app import Handler
 from .http.classify import ClassifyRoutes
@@ -56,6 +57,8 @@ class Surroundings:
 def build_causal(settings: Settings, loaded: Loaded, around: Surroundings) -> Service:
     model = loaded.model
     tokenizer = TextTokenizer(loaded.tokenizer, loaded.end_tokens)
+    # Read now: the engine that takes one row at a time puts a config of its own in its place.
+    wishes = told_defaults(getattr(model, "generation_config", None))
     token_bytes = 0
 
     def budget(held: int) -> int:
@@ -99,11 +102,13 @@ def build_causal(settings: Settings, loaded: Loaded, around: Surroundings) -> Se
         engine = SequentialEngine(model, *shared)
     vocabulary = embedded_tokens(model) or 2**31
     require_known_tokens(loaded.tokenizer, vocabulary, settings.model)
-    routes = GenerationRoutes(engine, tokenizer, settings.alias, loaded.context, vocabulary)
+    defaults = sampling_defaults(wishes, vocabulary)
+    routes = GenerationRoutes(engine, tokenizer, settings.alias, loaded.context, vocabulary, defaults)
     facts = {
         **common_facts(settings, loaded),
         "batching": batching,
         "kv_budget_tokens": None if batch is None else budget(0),
+        "sampling_defaults": {name: value for name, value in wishes.items() if name in FIELDS},
         "chat_template": tokenizer.has_chat_template,
     }
     return Service(engine, {"/v1/chat/completions": routes.chat, "/v1/completions": routes.complete}, facts)
