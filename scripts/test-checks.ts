@@ -7,7 +7,9 @@ import {
   makeBinary,
   makeFuzzer,
   makeLlamaServer,
+  makeNewestPython,
   makePython,
+  newestPython,
   pythonIn,
   requirements,
 } from "./test-setup.ts";
@@ -95,9 +97,13 @@ const pythonPlaces = (): { folder: string; config: string }[] =>
     { folder: "scripts/models", config: "scripts/models/pyproject.toml" },
   ].filter(({ folder }) => filesUnder(folder, /\.py$/).length > 0);
 
+/** Tests that no release of transformers has a part in. */
+const PURE = /test_(choices|packing|readme|sampling|text|threads)\.py$/;
+
 const bun = process.execPath;
 
-const pythonChecks = (pytests: string[]): Check[] => {
+/** @param newest the files to run with the newest transformers too */
+const pythonChecks = (pytests: string[], newest: string[]): Check[] => {
   if (!existsSync(requirements)) return [];
   const ruff = pythonPlaces().flatMap(({ folder, config }) => [
     { command: [pythonIn("ruff"), "check", "--config", config, folder] },
@@ -105,16 +111,28 @@ const pythonChecks = (pytests: string[]): Check[] => {
   ]);
   const typed = ["pyserver", "scripts/models"].filter((folder) => existsSync(join(root, folder, "pyproject.toml")));
   const mypy = typed.map((folder) => ({ command: [pythonIn("mypy")], cwd: join(root, folder) }));
-  const pytest = (report: string): string[] => [
-    ...[pythonIn("python"), "-m", "pytest", "-c", "pyserver/pyproject.toml", "--rootdir", "."],
-    ...[`--junitxml=${report}`, ...pytests],
+  const pytest =
+    (python: string, files: string[]) =>
+    (report: string): string[] => [
+      ...[python, "-m", "pytest", "-c", "pyserver/pyproject.toml", "--rootdir", "."],
+      ...[`--junitxml=${report}`, ...files],
+    ];
+  const tests: Check[] = [
+    {
+      name: "pytest",
+      title: "pytest: tests of the Python server",
+      run: counted(makePython, pytest(pythonIn("python"), pytests)),
+    },
+    {
+      name: "pytest-newest",
+      title: "pytest: the same with the newest transformers",
+      run: counted(makeNewestPython, pytest(newestPython, newest)),
+    },
   ];
   return [
     { name: "ruff", title: "ruff: style of the Python sources", run: whole(makePython, ...ruff) },
     { name: "mypy", title: "mypy: types of the Python sources", run: whole(makePython, ...mypy) },
-    ...(pytests.length === 0
-      ? []
-      : [{ name: "pytest", title: "pytest: tests of the Python server", run: counted(makePython, pytest) }]),
+    ...tests.filter(({ name }) => (name === "pytest" ? pytests : newest).length > 0),
   ];
 };
 
@@ -123,7 +141,9 @@ export const findChecks = (patterns: string[]): Check[] => {
   const wanted = (path: string): boolean => patterns.length === 0 || patterns.some((part) => path.includes(part));
   const named = (name: string): boolean => patterns.length === 0 || patterns.includes(name);
   const bunTests = filesUnder("test", /\.test\.ts$/).filter((path) => named("bun") || wanted(path));
-  const pytests = filesUnder("test/pyserver", /(^|\/)test_\w+\.py$/).filter((path) => named("pytest") || wanted(path));
+  const pythonTests = filesUnder("test/pyserver", /(^|\/)test_\w+\.py$/);
+  const pytests = pythonTests.filter((path) => named("pytest") || wanted(path));
+  const newest = named("pytest-newest") ? pythonTests.filter((path) => !PURE.test(path)) : [];
   const bunTest = (report: string): string[] => [
     ...[bun, "test", `--timeout=${TEST_LIMIT_MS}`, "--reporter=junit", `--reporter-outfile=${report}`],
     ...bunTests.map((path) => `./${path}`),
@@ -144,7 +164,7 @@ export const findChecks = (patterns: string[]): Check[] => {
   ];
   return [
     ...checks.filter(({ name }) => named(name)),
-    ...pythonChecks(pytests).filter(({ name }) => (name === "pytest" ? pytests.length > 0 : named(name))),
+    ...pythonChecks(pytests, newest).filter(({ name }) => name.startsWith("pytest") || named(name)),
     ...(bunTests.length === 0 ? [] : [tests]),
   ];
 };

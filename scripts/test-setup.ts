@@ -1,15 +1,19 @@
-import { copyFileSync, existsSync, readFileSync } from "node:fs";
+import { copyFileSync, existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join, relative } from "node:path";
 
 /** Gets what the tests need and is not there. Each step is done once, and says what to do where it cannot. */
 
 const root = join(import.meta.dir, "..");
 const venv = join(root, ".venv");
+/** The pinned packages with the newest transformers on top: torch need not be installed twice. */
+const newestVenv = join(root, ".venv-newest");
 
 /** What the Python checks and tests need; without it there are none. */
 export const requirements = join(root, "pyserver/requirements-dev.txt");
 
 export const pythonIn = (command: string): string => join(venv, "bin", command);
+
+export const newestPython = join(newestVenv, "bin/python");
 
 const say = (text: string): void => console.log(`==> ${text}`);
 
@@ -127,6 +131,28 @@ const installInto = (dir: string, list: string): void => {
 };
 
 export const makePython = once(async () => installInto(venv, requirements));
+
+/** Without a network the newest release that is there will do; with none there is nothing to test. */
+export const makeNewestPython = once(async () => {
+  await makePython();
+  const stamp = join(newestVenv, ".installed-from");
+  if (!sameContent(stamp, requirements)) {
+    rmSync(newestVenv, { recursive: true, force: true });
+    if (attempt([pythonIn("python"), "-m", "venv", newestVenv]) !== 0) {
+      throw new Error(`${pythonIn("python")} could not make ${newestVenv}: see its message above`);
+    }
+    const siteOf = (python: string): string =>
+      Bun.spawnSync([python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]).stdout.toString().trim();
+    // What is installed here comes before what this file leads to.
+    writeFileSync(join(siteOf(newestPython), "pinned.pth"), `${siteOf(pythonIn("python"))}\n`);
+  }
+  say("asking for the newest transformers");
+  const pip = [newestPython, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--retries", "1"];
+  if (attempt([...pip, "--upgrade", "transformers"]) === 0) copyFileSync(requirements, stamp);
+  else if (sameContent(stamp, requirements))
+    say("the newest transformers cannot be asked for: the one that is there is tried");
+  else throw new Error("pip could not install the newest transformers: see its message above");
+});
 
 /** A failure shows in the tests: the one that fuzzes says that there is nothing to do it with. */
 export const makeFuzzer = once(async () => {

@@ -16,7 +16,7 @@ const plural = (count: number, word: string): string => `${count} ${word}${count
 
 const line = ({ name, passed, failed, skipped, seconds }: Done): string => {
   const counts = [`${passed} passed`, `${failed} failed`, ...(skipped === 0 ? [] : [`${skipped} skipped`])];
-  return `  ${failed === 0 ? "ok  " : "FAIL"}  ${name.padEnd(8)} ${counts.join(", ")} (${seconds.toFixed(1)} s)`;
+  return `  ${failed === 0 ? "ok  " : "FAIL"}  ${name.padEnd(13)} ${counts.join(", ")} (${seconds.toFixed(1)} s)`;
 };
 
 /** `soak` is what is too long for every day: the tests with a long form, in that form. */

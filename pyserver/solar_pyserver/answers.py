@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from .json_lines import json_line
 from .sampling import TokenLogprob
 from .tokenizing import TextTokenizer
 
@@ -37,7 +37,7 @@ class Answer:
         self.id = f"{'chatcmpl' if self.chat else 'cmpl'}-{uuid.uuid4().hex}"
         self._offsets: dict[int, int] = {}
         head = {"id": self.id, "object": self._object(chunk=True), "created": self.created, "model": self.model}
-        self._head = json.dumps(head, ensure_ascii=False)[:-1]
+        self._head = json_line(head)[:-1]
 
     def _object(self, chunk: bool) -> str:
         if not self.chat:
@@ -77,8 +77,8 @@ class Answer:
         return self._chunk([], tokens)
 
     def _chunk(self, choices: Sequence[Object], tokens: Object | None = None) -> bytes:
-        tail = "" if tokens is None else f', "usage": {json.dumps(tokens)}'
-        return f'data: {self._head}, "choices": {json.dumps(choices, ensure_ascii=False)}{tail}}}\n\n'.encode()
+        tail = "" if tokens is None else f', "usage": {json_line(tokens)}'
+        return f'data: {self._head}, "choices": {json_line(choices)}{tail}}}\n\n'.encode()
 
     def logprobs(self, index: int, tokens: Sequence[TokenLogprob], asked: bool) -> Object | None:
         """The log-probabilities of a piece, in the form that its endpoint has for them."""

@@ -16,16 +16,21 @@ from .kv_pool import KvPool, LayerShape, plain_shapes
 TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-8}
 HALF_TOLERANCE = 0.05
 
+# What a forward calls its cache: transformers 5.24 renamed it, and code that a checkpoint brings may have either name.
+CACHE_NAMES = ("cache", "past_key_values")
+
 
 class BatchModel:
     """Runs a causal model with its K/V in a pool. Rows are numbered as the pool numbers them."""
 
-    def __init__(self, model: Any, pool: KvPool, mask: str) -> None:
+    def __init__(self, model: Any, pool: KvPool, mask: str, cache_name: str) -> None:
         self._model = model
         self.pool = pool
         self._mask = mask
         self._device = model.get_input_embeddings().weight.device
-        self._extra = {"logits_to_keep": 1} if _accepts(model, "logits_to_keep") else {}
+        self._extra: dict[str, Any] = {cache_name: pool.cache, "use_cache": True}
+        if _accepts(model, "logits_to_keep"):
+            self._extra["logits_to_keep"] = 1
 
     def prefill(self, row: int, tokens: Sequence[int], start: int) -> Tensor:
         """Adds `tokens` to a row that holds `start` tokens. Returns the logits after the last, float32."""
@@ -49,14 +54,7 @@ class BatchModel:
         return self._forward(torch.tensor(tokens, device=self._device)[:, None], positions[:, None], mask)
 
     def _forward(self, ids: Tensor, positions: Tensor, mask: Tensor | None) -> Tensor:
-        output = self._model(
-            input_ids=ids,
-            position_ids=positions,
-            attention_mask=mask,
-            past_key_values=self.pool.cache,
-            use_cache=True,
-            **self._extra,
-        )
+        output = self._model(input_ids=ids, position_ids=positions, attention_mask=mask, **self._extra)
         logits: Tensor = output.logits[:, -1]
         return logits.float()
 
@@ -74,11 +72,14 @@ def prepare_batching(model: Any, max_rows: int, budget_for: Any, context: int) -
             output = model(input_ids=torch.tensor([[1, 2]], device=device), use_cache=True)
         except Exception as error:
             return None, f"a forward pass with a cache failed: {one_line(error)}"
-        cache = getattr(output, "past_key_values", None)
+        cache = cache_of(output)
         shapes = plain_shapes(cache)
         if shapes is None:
             kinds = sorted({type(layer).__name__ for layer in getattr(cache, "layers", [])})
             return None, f"its cache is not of plain layers ({type(cache).__name__}: {', '.join(kinds) or 'no layers'})"
+        cache_name = cache_argument(model)
+        if cache_name is None:
+            return None, f"it takes no cache: neither {' nor '.join(CACHE_NAMES)}"
         if not _accepts(model, "position_ids"):
             return None, "it takes no position_ids"
         if rotates_by_longest(model, context):
@@ -86,7 +87,7 @@ def prepare_batching(model: Any, max_rows: int, budget_for: Any, context: int) -
         reason = ""
         for mask in mask_kinds(str(getattr(model.config, "_attn_implementation", "eager"))):
             pool = KvPool(shapes, max_rows, budget_for(shapes))
-            batch = BatchModel(model, pool, mask)
+            batch = BatchModel(model, pool, mask, cache_name)
             try:
                 error_size, allowed = _difference(model, batch, device)
             except Exception as error:
@@ -98,6 +99,17 @@ def prepare_batching(model: Any, max_rows: int, budget_for: Any, context: int) -
                 return batch, ""
             reason = f"a batch gives other logits (by {error_size:.2g})"
         return None, reason
+
+
+def cache_argument(model: Any) -> str | None:
+    """The name by which the model's forward takes its cache; the newer one where it takes both."""
+    return next((name for name in CACHE_NAMES if _accepts(model, name)), None)
+
+
+def cache_of(output: Any) -> Any:
+    """The cache that a forward pass left, under whichever name. The newer one first: asking for the old one warns."""
+    found = (getattr(output, name, None) for name in CACHE_NAMES)
+    return next((cache for cache in found if cache is not None), None)
 
 
 def try_pass(batch: BatchModel, rows: int = 8, length: int = 32) -> Callable[[], object]:

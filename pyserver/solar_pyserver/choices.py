@@ -84,16 +84,27 @@ def choose_context(max_length: int, own_limits: Sequence[object]) -> int:
 
 
 def choose_kv_budget(
-    asked: int | None, context: int, max_rows: int, free_bytes: int | None, bytes_per_token: int, device: str
+    asked: int | None,
+    context: int,
+    max_rows: int,
+    free_bytes: int | None,
+    bytes_per_token: int,
+    device: str,
+    held: int = 0,
 ) -> int:
-    """Tokens that the KV cache may hold, counted as rows x longest. Never less than one row of the whole context."""
+    """Tokens that the KV cache may hold, counted as rows x longest. Never less than one row of the whole context.
+
+    `free_bytes` is what is free now, beside the `held` tokens that the cache has memory for already: other processes
+    take of the same memory, so this is asked again whenever the cache is to grow.
+    """
     most = context * max_rows
     if asked is not None:
         return max(context, min(asked, most))
     if free_bytes is None:
         return most
     share = HOST_SHARE if device == "cpu" else ACCELERATOR_SHARE
-    return max(context, min(most, int(free_bytes * share) // max(1, bytes_per_token)))
+    each = max(1, bytes_per_token)
+    return max(context, min(most, int((free_bytes + held * each) * share) // each))
 
 
 def choose_labels(asked: Sequence[str] | None, own: Sequence[str]) -> tuple[str, ...]:

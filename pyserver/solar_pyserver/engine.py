@@ -168,11 +168,16 @@ class Engine(ABC):
             self._waiting.appendleft(row)
 
     def _told(self, row: Row) -> None:
-        """After a token: passes on what is new, and reports progress now and then."""
+        """After a token: passes on what is new. The first token is reported at once, progress now and then."""
         self._metrics.generated_tokens += 1
         self._outbox.extend((row.request, update) for update in row.updates())
-        if row.finish_reason is None and row.throttle.ready():
-            self._events.emit("generating", task=row.task, slot=row.slot, tokens=row.generated, tps=row.speed())
+        first = row.generated == 1
+        if first:
+            row.throttle.restart()
+        if first or (row.finish_reason is None and row.throttle.ready()):
+            # One token has no rate yet: the time before it is the prompt's.
+            tps = 0.0 if first else row.speed()
+            self._events.emit("generating", task=row.task, slot=row.slot, tokens=row.generated, tps=tps)
 
     def _ended(self, row: Row, reason: str) -> None:
         speed = row.speed()

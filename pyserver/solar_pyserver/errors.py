@@ -88,7 +88,7 @@ def stopping(reason: str | None) -> ApiError:
 def context_exceeded(length: int, context: int, param: str) -> ApiError:
     return ApiError(
         400,
-        f"This model's context is {context} tokens, but {param} has {length} tokens",
+        f"This model's maximum context length is {context} tokens, but {param} has {length} tokens",
         param=param,
         code="context_length_exceeded",
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from collections.abc import Callable
 from typing import BinaryIO
 
 PROGRESS_INTERVAL_S = 0.25
@@ -27,6 +28,10 @@ class EventLog:
     def error(self, message: str) -> None:
         self._write(f"solar: error message={' '.join(message.split())}")
 
+    def notice(self, message: str) -> None:
+        """What works, but not as it could."""
+        self._write(f"solar: notice message={' '.join(message.split())}")
+
     def _write(self, line: str) -> None:
         with self._lock:
             try:
@@ -39,15 +44,19 @@ class EventLog:
 class Throttle:
     """Says when a request may report progress again: four times a second at most."""
 
-    def __init__(self, interval_s: float = PROGRESS_INTERVAL_S) -> None:
+    def __init__(self, interval_s: float = PROGRESS_INTERVAL_S, clock: Callable[[], float] = time.monotonic) -> None:
         self._interval = interval_s
-        self._next = time.monotonic() + interval_s
+        self._clock = clock
+        self.restart()
+
+    def restart(self) -> None:
+        """From now on, one interval passes before the next report."""
+        self._next = self._clock() + self._interval
 
     def ready(self) -> bool:
-        now = time.monotonic()
-        if now < self._next:
+        if self._clock() < self._next:
             return False
-        self._next = now + self._interval
+        self.restart()
         return True
 
 

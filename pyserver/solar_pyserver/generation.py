@@ -64,7 +64,11 @@ class GenerationRequest:
 
 
 class Row:
-    """One choice while it is decoded. `tokens` is prompt and answer; the first `cached` have K/V stored."""
+    """One choice while it is decoded: its prompt, which all choices share, and its answer.
+
+    The first `cached` tokens have K/V stored. What costs time or memory is made in the engine's thread by `started`,
+    so that a request for many rows costs the event loop nothing and those that wait hold nothing.
+    """
 
     def __init__(
         self,
@@ -74,22 +78,23 @@ class Row:
         end_tokens: frozenset[int],
         special_tokens: Mapping[int, str] = NO_TOKENS,
     ) -> None:
-        prompt = request.prompts[index // request.n]
         self.request = request
         self.index = index
         self.task = 0
         self.slot = -1
-        self.tokens = list(prompt)
-        self.prompt_tokens = len(prompt)
+        self.prompt = request.prompts[index // request.n]
+        self.prompt_tokens = len(self.prompt)
+        self.answer: list[int] = []
         self.cached = 0
-        self.sampler = RowSampler(request.sampling, prompt, index)
         self.finish_reason: str | None = None
-        self.throttle = Throttle()
+        self.sampler: RowSampler
+        self.throttle: Throttle
+        self._detokenizer: Detokenizer
+        self._matcher: StopMatcher
+        self._decode = decode
         self._began = self._first_token = 0.0
         self._limit = request.max_new_tokens[index // request.n]
         self._end_tokens = frozenset() if request.ignore_eos else end_tokens
-        self._detokenizer = Detokenizer(decode, prompt[-8:] if request.continues_prompt else ())
-        self._matcher = StopMatcher(request.stop)
         self._special_tokens = special_tokens
         self._text: list[str] = []
         self._logprobs: list[TokenLogprob] = []
@@ -101,10 +106,24 @@ class Row:
         self.task = next(_TASKS)
         self.slot = slot
         self._began = time.monotonic()
+        request = self.request
+        self.sampler = RowSampler(request.sampling, self.prompt, self.index)
+        self.throttle = Throttle()
+        self._detokenizer = Detokenizer(self._decode, self.prompt[-8:] if request.continues_prompt else ())
+        self._matcher = StopMatcher(request.stop)
+
+    @property
+    def length(self) -> int:
+        return self.prompt_tokens + len(self.answer)
 
     @property
     def generated(self) -> int:
-        return len(self.tokens) - self.prompt_tokens
+        return len(self.answer)
+
+    def tokens(self, start: int, end: int) -> list[int]:
+        """Of prompt and answer, as one list would give them."""
+        after = self.prompt_tokens
+        return [*self.prompt[start:end], *self.answer[max(0, start - after) : max(0, end - after)]]
 
     @property
     def remaining(self) -> int:
@@ -114,7 +133,7 @@ class Row:
         """Takes the next token; sets `finish_reason` where it was the last."""
         if self.generated == 0:
             self._first_token = time.monotonic()
-        self.tokens.append(token)
+        self.answer.append(token)
         if logprob is not None:
             before, given = self._detokenizer.before
             self._logprobs.append(replace(logprob, text="", before=before, given=given))

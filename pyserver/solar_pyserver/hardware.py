@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 
 import torch
 
 from .choices import Hardware
+from .host_memory import host_free_bytes
 
 
 def find_hardware() -> Hardware:
@@ -29,17 +29,22 @@ def find_hardware() -> Hardware:
 
 
 def free_bytes(placement: str) -> int | None:
-    """Memory that is free where the model is; None where it cannot be told."""
+    """Memory that is free where the model is, now; None where it cannot be told.
+
+    What torch's allocator keeps without using it is free to this process.
+    """
     if placement == "auto":
-        return min(torch.cuda.mem_get_info(at)[0] for at in range(torch.cuda.device_count()))
+        return min(_cuda_free(torch.device("cuda", at)) for at in range(torch.cuda.device_count()))
     if placement.startswith("cuda"):
-        return torch.cuda.mem_get_info(torch.device(placement))[0]
+        return _cuda_free(torch.device(placement))
     if placement == "mps":
         return max(0, torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory())
-    try:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):
-        return None
+    return host_free_bytes()
+
+
+def _cuda_free(device: torch.device) -> int:
+    kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return torch.cuda.mem_get_info(device)[0] + kept
 
 
 def _cpu_half() -> frozenset[str]:

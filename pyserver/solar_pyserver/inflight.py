@@ -25,10 +25,20 @@ def fits(rows: Sequence[int], wanted: int, budget: int) -> bool:
 
 
 class InFlightEngine(Engine):
-    """The pool's first rows are decoded together; the one after them is being prefilled, a chunk at a time."""
+    """The pool's first rows are decoded together; the one after them is being prefilled, a chunk at a time.
+
+    `budget` gives the tokens that the pool may hold, where it has memory for so many already. It is asked when the
+    pool is to grow.
+    """
 
     def __init__(
-        self, batch: BatchModel, max_batch: int, budget: int, prefill_chunk: int, *args: Any, **kwargs: Any
+        self,
+        batch: BatchModel,
+        max_batch: int,
+        budget: Callable[[int], int],
+        prefill_chunk: int,
+        *args: Any,
+        **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         self._batch = batch
@@ -38,7 +48,8 @@ class InFlightEngine(Engine):
         self._chunk = prefill_chunk
         self._decoding: list[Row] = []
         self._prefilling: Row | None = None
-        self._metrics.kv_budget = budget
+        self._granted = budget(0)
+        self._metrics.kv_budget = self._granted
 
     def _active(self) -> int:
         return len(self._decoding) + (self._prefilling is not None)
@@ -47,8 +58,10 @@ class InFlightEngine(Engine):
         self._drop_cancelled()
         self._prefill()
         self._decode()
-        if not self._active():
+        if not self._active() and self._pool.held:
             self._pool.release()
+            # Else torch would keep it, and another server on this device could not have it.
+            self._free_memory()
         self._metrics.kv_cells = self._active() * self._longest()
 
     def _abandon(self) -> list[Row]:
@@ -59,7 +72,16 @@ class InFlightEngine(Engine):
         return rows
 
     def _longest(self) -> int:
-        return max((len(row.tokens) for row in self._rows()), default=0)
+        return max((row.length for row in self._rows()), default=0)
+
+    def _allowed(self, rows: int, columns: int) -> int:
+        """Tokens that the pool may hold for so many rows. What was granted once is not taken from those who run."""
+        return self._granted if self._pool.holds(rows, columns) else self._budget(self._pool.held)
+
+    def _reserve(self, rows: int, columns: int, budget: int) -> None:
+        if not self._pool.holds(rows, columns):
+            self._pool.reserve(rows, columns, budget)
+            self._metrics.kv_budget = self._granted = budget
 
     def _rows(self) -> list[Row]:
         return [*self._decoding, self._prefilling] if self._prefilling else self._decoding
@@ -98,42 +120,44 @@ class InFlightEngine(Engine):
         row = self._next_waiting()
         if row is None:
             return None
-        wanted = len(row.tokens) + min(row.remaining, HEADROOM)
-        if not fits([len(other.tokens) for other in self._decoding], wanted, self._budget):
+        wanted = row.length + min(row.remaining, HEADROOM)
+        lengths = [other.length for other in self._decoding]
+        columns = max(wanted, *lengths, 0)
+        budget = self._allowed(len(lengths) + 1, columns)
+        if not fits(lengths, wanted, budget):
             return None
         self._prefilling = row
         row.cached = 0
         self._take(row)
-        self._attempt(row, lambda: self._make_place(row, wanted))
+        self._attempt(row, lambda: self._make_place(row, columns, budget))
         return self._prefilling or row
 
-    def _make_place(self, row: Row, wanted: int) -> None:
-        self._pool.reserve(len(self._decoding) + 1, wanted)
+    def _make_place(self, row: Row, columns: int, budget: int) -> None:
+        self._reserve(len(self._decoding) + 1, columns, budget)
         self._copy_prompt(row)
 
     def _copy_prompt(self, row: Row) -> None:
         """Another choice of the same request has the same prompt: all but its last token is there already."""
         for place, other in enumerate(self._decoding):
-            if other.request is row.request and other.prompt_tokens == row.prompt_tokens:
+            if other.prompt is row.prompt or (other.request is row.request and other.prompt == row.prompt):
                 shared = row.prompt_tokens - 1
-                if other.tokens[:shared] == row.tokens[:shared]:
-                    self._pool.move(place, len(self._decoding), shared)
-                    row.cached = shared
-                    return
+                self._pool.move(place, len(self._decoding), shared)
+                row.cached = shared
+                return
 
     def _prefill_chunk(self, row: Row, limit: int) -> int:
         """Returns the tokens spent. A row whose prompt is through gets its first token and joins."""
         if self._prefilling is not row:
             return 1
-        chunk = row.tokens[row.cached : row.cached + limit]
+        chunk = row.tokens(row.cached, row.cached + limit)
         place = len(self._decoding)
         logits = self._attempt(row, lambda: self._batch.prefill(place, chunk, row.cached))
         if logits is None:
             return len(chunk)
         row.cached += len(chunk)
-        if row.cached < len(row.tokens):
+        if row.cached < row.length:
             if row.throttle.ready():
-                self._events.emit("prefill", task=row.task, slot=row.slot, done=row.cached, total=len(row.tokens))
+                self._events.emit("prefill", task=row.task, slot=row.slot, done=row.cached, total=row.length)
             return len(chunk)
         tokens = self._attempt(row, lambda: choose(logits[None], [row.sampler]))
         if tokens is not None:
@@ -155,12 +179,12 @@ class InFlightEngine(Engine):
 
     def _decode(self) -> None:
         while self._decoding:
-            self._keep_to_budget()
-            longest = max(row.cached for row in self._decoding)
+            budget = self._keep_to_budget()
             try:
-                self._pool.reserve(self._active(), longest + 1)
+                self._reserve(self._active(), self._longest(), budget)
+                # Each has an answer by now: its first token came with its prompt.
                 logits = self._batch.decode(
-                    [row.tokens[-1] for row in self._decoding], [row.cached for row in self._decoding]
+                    [row.answer[-1] for row in self._decoding], [row.cached for row in self._decoding]
                 )
                 tokens = choose(logits, [row.sampler for row in self._decoding])
             except Exception as error:
@@ -172,9 +196,12 @@ class InFlightEngine(Engine):
             self._accept(list(self._decoding), tokens, logits)
             return
 
-    def _keep_to_budget(self) -> None:
-        """The youngest row makes room, and is prefilled again later with what it has said so far."""
-        while self._active() > 1 and self._active() * self._longest() > self._budget:
+    def _keep_to_budget(self) -> int:
+        """Gives the budget. The youngest row makes room, and is prefilled again later with what it has said so far."""
+        while True:
+            budget = self._allowed(self._active(), self._longest())
+            if self._active() == 1 or self._active() * self._longest() <= budget:
+                return budget
             row = self._prefilling or max(self._decoding, key=lambda row: row.task)
             self._remove(row)
             self._put_back(row)

@@ -108,7 +108,7 @@ class PoolLayer(DynamicLayer):
 
 
 class PoolCache(DynamicCache):
-    """What the model is given as `past_key_values`."""
+    """What the model is given as its cache."""
 
     def __init__(self, layers: list[PoolLayer]) -> None:
         Cache.__init__(self, layers=layers)
@@ -126,17 +126,33 @@ class KvPool:
         self._max_rows = max_rows
         self._budget = budget
 
-    def reserve(self, rows: int, columns: int) -> None:
-        """Room for so many rows of so many tokens. May run out of memory; what is stored is then still whole."""
-        if rows <= self.rows and columns <= self.columns:
+    @property
+    def held(self) -> int:
+        """Tokens that there is memory for."""
+        return self.rows * self.columns
+
+    def holds(self, rows: int, columns: int) -> bool:
+        return rows <= self.rows and columns <= self.columns
+
+    def reserve(self, rows: int, columns: int, budget: int | None = None) -> None:
+        """Room for so many rows of so many tokens, which covers all that is stored.
+
+        What is more than that is given up where `budget` tokens do not suffice for it. May run out of memory; what is
+        stored is then still whole.
+        """
+        if self.holds(rows, columns):
             return
-        wide = max(self.columns, -(-columns // COLUMN_BLOCK) * COLUMN_BLOCK)
-        high = self.rows
-        if rows > high:
-            # Rows come by doubling, as far as the budget goes, so that a crowd does not copy everything each time.
-            high = max(rows, min(2 * high, self._max_rows, self._budget // wide))
+        budget = self._budget if budget is None else budget
+        needed = -(-columns // COLUMN_BLOCK) * COLUMN_BLOCK
+        wide = max(self.columns, needed)
+        # Rows come by doubling, as far as the budget goes, so that a crowd does not copy everything each time.
+        high = self.rows if rows <= self.rows else max(rows, min(2 * self.rows, self._max_rows))
+        if high * wide > budget:
+            wide = needed
+            high = max(rows, min(high, budget // wide))
+        self.rows, self.columns = min(self.rows, high), min(self.columns, wide)
         for layer in self.layers:
-            if layer.keys.shape[0] < high or layer.keys.shape[2] < wide:
+            if layer.keys.shape[0] != high or layer.keys.shape[2] != wide:
                 layer.resize(high, wide)
         self.rows, self.columns = high, wide
 

@@ -16,7 +16,7 @@ CANDIDATES = 1024
 
 @dataclass(frozen=True)
 class SamplingParams:
-    """One request's wishes. `top_k` 0 is off; `temperature` 0 is greedy."""
+    """One request's wishes. `top_k` 0 is off; `temperature` 0 is greedy; tokens in `suppressed` are never chosen."""
 
     temperature: float = 1.0
     top_p: float = 1.0
@@ -26,6 +26,7 @@ class SamplingParams:
     presence_penalty: float = 0.0
     frequency_penalty: float = 0.0
     seed: int | None = None
+    suppressed: tuple[int, ...] = ()
 
     @property
     def greedy(self) -> bool:
@@ -37,7 +38,12 @@ class SamplingParams:
 
     @property
     def penalised(self) -> bool:
-        return self.repetition_penalty != 1.0 or self.presence_penalty != 0.0 or self.frequency_penalty != 0.0
+        return (
+            self.repetition_penalty != 1.0
+            or self.presence_penalty != 0.0
+            or self.frequency_penalty != 0.0
+            or bool(self.suppressed)
+        )
 
 
 class RowSampler:
@@ -75,7 +81,11 @@ class RowSampler:
         scaled = torch.where(logits < 0, logits * params.repetition_penalty, logits / params.repetition_penalty)
         penalised = torch.where(self._seen, scaled, logits)
         presence = params.presence_penalty * (self._counts > 0)
-        return penalised - presence - params.frequency_penalty * self._counts
+        penalised = penalised - presence - params.frequency_penalty * self._counts
+        if params.suppressed:
+            known = [token for token in params.suppressed if token < penalised.shape[-1]]
+            penalised[known] = float("-inf")
+        return penalised
 
 
 def choose(logits: Tensor, samplers: Sequence[RowSampler]) -> list[int | None]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 from .errors import ApiError
 from .sampling import SamplingParams
@@ -15,6 +16,9 @@ MAX_TOP_LOGPROBS = 20
 MAX_TEXTS = 2048
 # Rows that one request may ask for, prompts x n.
 MAX_ROWS = 2048
+# As llama-server has it: tokens up to the context.
+UNLIMITED = -1
+ANY_SEED = -1
 # A client may set a template's variables, but neither bring a template of its own nor change what is made of it.
 RESERVED_VARIABLES = frozenset(
     {"chat_template", "conversation", "add_generation_prompt", "continue_final_message", "tokenize", "return_dict"}
@@ -44,9 +48,21 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-class StreamOptions(_Strict):
+class StreamOptions(BaseModel):
+    """Other servers have further options, all of which say how an answer is told and not what it is."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+
     include_usage: bool | None = None
-    include_obfuscation: Any = None
+
+
+def _limit(value: int) -> int:
+    if value < 1 and value != UNLIMITED:
+        raise PydanticCustomError("limit", "Input should be 1 or more, or -1 for no limit")
+    return value
+
+
+Limit = Annotated[int, AfterValidator(_limit)]
 
 
 class _Generation(_Strict):
@@ -56,8 +72,8 @@ class _Generation(_Strict):
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     stop: str | list[str] | None = None
-    max_tokens: Annotated[int, Field(ge=1)] | None = None
-    max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
+    max_tokens: Limit | None = None
+    max_completion_tokens: Limit | None = None
     temperature: Annotated[float, Field(ge=0, le=100)] | None = None
     top_p: Annotated[float, Field(ge=0, le=1)] | None = None
     top_k: Annotated[int, Field(ge=-1, le=2**31)] | None = None
@@ -82,19 +98,22 @@ class _Generation(_Strict):
     id_slot: Any = None
     timings_per_token: Any = None
 
-    def sampling(self) -> SamplingParams:
+    def sampling(self, defaults: SamplingParams) -> SamplingParams:
+        """What the request says; the checkpoint's `defaults` where it says nothing."""
+
         def given(value: float | None, default: float) -> float:
             return default if value is None else value
 
         return SamplingParams(
-            temperature=given(self.temperature, 1.0),
-            top_p=given(self.top_p, 1.0),
-            top_k=max(0, self.top_k or 0),
-            min_p=given(self.min_p, 0.0),
-            repetition_penalty=given(self.repetition_penalty, 1.0),
+            temperature=given(self.temperature, defaults.temperature),
+            top_p=given(self.top_p, defaults.top_p),
+            top_k=defaults.top_k if self.top_k is None else max(0, self.top_k),
+            min_p=given(self.min_p, defaults.min_p),
+            repetition_penalty=given(self.repetition_penalty, defaults.repetition_penalty),
             presence_penalty=given(self.presence_penalty, 0.0),
             frequency_penalty=given(self.frequency_penalty, 0.0),
-            seed=self.seed,
+            seed=None if self.seed == ANY_SEED else self.seed,
+            suppressed=defaults.suppressed,
         )
 
     def stops(self) -> tuple[str, ...]:

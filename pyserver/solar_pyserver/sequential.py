@@ -54,7 +54,7 @@ class SequentialEngine(Engine):
             self._row = None
 
     def _generate(self, row: Row) -> None:
-        ids = torch.tensor([row.tokens], device=self._device)
+        ids = torch.tensor([row.tokens(0, row.length)], device=self._device)
         config = GenerationConfig(
             max_new_tokens=row.remaining, do_sample=False, pad_token_id=0, eos_token_id=None, use_cache=True
         )

@@ -142,6 +142,8 @@ class Process:
             around = service.Surroundings(self._events, self._metrics, self._to_loop, self._lost)
             build = service.build_causal if self._settings.task == "causal" else service.build_classification
             built = build(self._settings, loaded, around)
+            if notice := service.untried_release():
+                self._events.notice(notice)
         except StartupError as error:
             self._fail(error.code, str(error))
             return
@@ -168,7 +170,8 @@ class Process:
             device=loaded.device,
             dtype=loaded.dtype,
             attention=loaded.attention,
-            model_type=loaded.model_type,
+            model_type=self._settings.task,
+            architecture=loaded.model_type,
             load_s=time.monotonic() - self._started,
         )
 

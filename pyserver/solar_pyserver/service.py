@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import transformers
 
 from .batch_model import bytes_per_token, prepare_batching, rotates_by_longest, try_pass
 from .choices import choose_activation, choose_kv_budget, choose_labels
@@ -15,6 +16,7 @@ from .company import IN_BATCHES, settle_batching
 from .configuration import Settings
 from .engine import Engine
 from .events import EventLog
+from .generation_defaults import FIELDS, sampling_defaults, told_defaults
 from .hardware import free_bytes
 from .http.app import Handler
 from .http.classify import ClassifyRoutes
@@ -27,6 +29,7 @@ from .scoring import Scorer
 from .side_by_side import SideBySide
 from .threads import settle_threads
 from .tokenizing import ClassifierTokenizer, TextTokenizer, embedded_tokens, require_known_tokens
+from .versions import untried, versions
 
 MAX_CLASSIFY_ROWS = 64
 MAX_CLASSIFY_CELLS = 16384
@@ -54,20 +57,26 @@ class Surroundings:
 def build_causal(settings: Settings, loaded: Loaded, around: Surroundings) -> Service:
     model = loaded.model
     tokenizer = TextTokenizer(loaded.tokenizer, loaded.end_tokens)
-    budget = 0
+    # Read now: the engine that takes one row at a time puts a config of its own in its place.
+    wishes = told_defaults(getattr(model, "generation_config", None))
+    token_bytes = 0
 
-    def budget_for(shapes: Any) -> int:
-        nonlocal budget
-        free = free_bytes(loaded.placement)
-        budget = choose_kv_budget(
+    def budget(held: int) -> int:
+        """Asked again whenever the cache is to grow, for the memory is not this process's alone."""
+        return choose_kv_budget(
             settings.kv_budget_tokens,
             loaded.context,
             settings.max_batch,
-            free,
-            bytes_per_token(shapes),
+            free_bytes(loaded.placement),
+            token_bytes,
             loaded.device,
+            held,
         )
-        return budget
+
+    def budget_for(shapes: Any) -> int:
+        nonlocal token_bytes
+        token_bytes = bytes_per_token(shapes)
+        return budget(0)
 
     _make_lean_causal(model)
     batch, reason = prepare_batching(model, settings.max_batch, budget_for, loaded.context)
@@ -83,6 +92,8 @@ def build_causal(settings: Settings, loaded: Loaded, around: Surroundings) -> Se
         around.on_lost,
     )
     engine: Engine
+    batching = "in flight" if batch is not None else f"one at a time: {reason}"
+    tell_batching(batching, around.events)
     if batch is not None:
         engine = InFlightEngine(batch, settings.max_batch, budget, settings.prefill_chunk, *shared)
     else:
@@ -91,11 +102,13 @@ def build_causal(settings: Settings, loaded: Loaded, around: Surroundings) -> Se
         engine = SequentialEngine(model, *shared)
     vocabulary = embedded_tokens(model) or 2**31
     require_known_tokens(loaded.tokenizer, vocabulary, settings.model)
-    routes = GenerationRoutes(engine, tokenizer, settings.alias, loaded.context, vocabulary)
+    defaults = sampling_defaults(wishes, vocabulary)
+    routes = GenerationRoutes(engine, tokenizer, settings.alias, loaded.context, vocabulary, defaults)
     facts = {
         **common_facts(settings, loaded),
-        "batching": "in flight" if batch is not None else f"one at a time: {reason}",
-        "kv_budget_tokens": budget or None,
+        "batching": batching,
+        "kv_budget_tokens": None if batch is None else budget(0),
+        "sampling_defaults": {name: value for name, value in wishes.items() if name in FIELDS},
         "chat_template": tokenizer.has_chat_template,
     }
     return Service(engine, {"/v1/chat/completions": routes.chat, "/v1/completions": routes.complete}, facts)
@@ -124,6 +137,7 @@ def build_classification(settings: Settings, loaded: Loaded, around: Surrounding
         if rotates_by_longest(loaded.model, loaded.context)
         else settle_batching(scorer, tokenizer, loaded.context)
     )
+    tell_batching(batching, around.events)
     max_rows = MAX_CLASSIFY_ROWS if batching == IN_BATCHES else 1
     threads = warm_up(loaded, scorer, max_rows)
     engine = ClassificationEngine(
@@ -140,6 +154,12 @@ def build_classification(settings: Settings, loaded: Loaded, around: Surrounding
     routes = ClassifyRoutes(engine, encoder, settings.alias, labels, loaded.context)
     facts = {**common_facts(settings, loaded), "batching": batching, "labels": list(labels)}
     return Service(engine, {"/v1/classify": routes.classify}, facts)
+
+
+def tell_batching(batching: str, events: EventLog) -> None:
+    """Where there is none, the log says why, as /health does."""
+    if batching.startswith("one at a time"):
+        events.notice(f"requests are not batched but run {batching}")
 
 
 def class_labels(settings: Settings, config: Any) -> tuple[str, ...]:
@@ -171,12 +191,18 @@ def common_facts(settings: Settings, loaded: Loaded) -> dict[str, object]:
     return {
         "model": settings.alias,
         "model_id": settings.model,
-        "model_type": loaded.model_type,
+        "model_type": settings.task,
+        "architecture": loaded.model_type,
         "device": loaded.device,
         "dtype": loaded.dtype,
         "attention": loaded.attention,
         "context": loaded.context,
+        **versions(torch.__version__, transformers.__version__),
     }
+
+
+def untried_release() -> str | None:
+    return untried(transformers.__version__)
 
 
 def _told(request: Any, update: Any) -> Call:

@@ -26,7 +26,7 @@ class State:
             return {"status": "error", "message": self.error}
         if self._facts is None:
             return {"status": "loading"}
-        return {"status": "ok", **self._facts}
+        return {"status": "healthy", **self._facts}
 
     def card(self) -> dict[str, object]:
         return {"id": self.alias, "object": "model", "created": self._created, "owned_by": "solar"}

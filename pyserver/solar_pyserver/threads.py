@@ -30,25 +30,29 @@ def candidates(most: int) -> list[int]:
     return sorted({most, max(1, most - 1), max(1, most // 2), 1}, reverse=True)
 
 
-def settle_threads(run: Callable[[], object], environ: Mapping[str, str] = os.environ) -> int:
+def settle_threads(
+    run: Callable[[], object],
+    environ: Mapping[str, str] = os.environ,
+    clock: Callable[[], float] = time.perf_counter,
+) -> int:
     """Times `run` and sets torch's number of threads for threads that are yet to start. OMP_NUM_THREADS is obeyed."""
     most = torch.get_num_threads()
     if most == 1 or environ.get("OMP_NUM_THREADS"):
         return most
     run()
-    if _time(run) > LONG_PASS_S:
+    if _time(run, clock) > LONG_PASS_S:
         return most
     seconds: dict[int, float] = {}
     for count in candidates(most):
         torch.set_num_threads(count)
         run()
-        seconds[count] = min(_time(run) for _ in range(TRIES))
+        seconds[count] = min(_time(run, clock) for _ in range(TRIES))
     chosen = choose_threads(seconds)
     torch.set_num_threads(chosen)
     return chosen
 
 
-def _time(run: Callable[[], object]) -> float:
-    started = time.perf_counter()
+def _time(run: Callable[[], object], clock: Callable[[], float]) -> float:
+    started = clock()
     run()
-    return time.perf_counter() - started
+    return clock() - started

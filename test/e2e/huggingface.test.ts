@@ -117,7 +117,8 @@ describe("with the real transformers", () => {
     expect(last.decode_tps).toBeGreaterThan(0);
     await until("idle again", async () => !(await daemon.state(causal.id)).busy);
     const phases = socket.frames.map((frame) => (frame.data as { phase: string }).phase);
-    expect(phases).toContain("generating");
+    // Each phase, however short it was on this machine.
+    expect(phases.filter((phase, at) => phase !== phases[at - 1])).toEqual(["idle", "prefill", "generating", "idle"]);
     socket.close();
   });
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
+import warnings
+from functools import partial
 from io import BytesIO
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,8 +17,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.cache_utils import DynamicCache
 
 from server_process import wait_for
-from solar_pyserver.batch_model import mask_kinds, prepare_batching
-from solar_pyserver.events import EventLog
+from solar_pyserver import generation
+from solar_pyserver.batch_model import cache_argument, cache_of, mask_kinds, prepare_batching
+from solar_pyserver.events import EventLog, Throttle
 from solar_pyserver.generation import Finished, GenerationRequest, Piece, Row, Update
 from solar_pyserver.kv_pool import plain_shapes
 from solar_pyserver.metrics import Metrics
@@ -151,11 +156,63 @@ def test_a_model_whose_batch_gives_other_logits_is_not_batched(llama: Any) -> No
     assert "other logits" in reason
 
 
+class Named:
+    """The model as of a release that calls the cache by this name; another name is unknown to it."""
+
+    def __init__(self, model: Any, name: str) -> None:
+        self._model = model
+        self._own = cache_argument(model)
+        self._name = name
+        renamed = [
+            parameter.replace(name=name) if parameter.name == self._own else parameter
+            for parameter in inspect.signature(model.forward).parameters.values()
+        ]
+        self.forward = lambda: None
+        self.forward.__signature__ = inspect.Signature(renamed)  # type: ignore[attr-defined]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._model, name)
+
+    def __call__(self, **inputs: Any) -> Any:
+        unknown = inputs.keys() - inspect.signature(self.forward).parameters.keys()
+        assert not unknown, unknown
+        if self._name in inputs:
+            inputs[self._own] = inputs.pop(self._name)
+        output = self._model(**inputs)
+        return SimpleNamespace(**{"logits": output.logits, self._name: cache_of(output)})
+
+
+@pytest.mark.parametrize("name", ["cache", "past_key_values"])
+def test_the_cache_goes_by_the_name_that_the_models_forward_has_for_it(llama: Any, name: str) -> None:
+    batch, reason = prepare_batching(Named(llama, name), 4, budget, 512)
+    assert batch is not None, reason
+
+
+def test_a_model_that_takes_its_cache_by_no_name_we_know_is_not_batched_and_the_reason_says_so(llama: Any) -> None:
+    model = Named(llama, "past_key_values")
+    model.forward.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [
+            one.replace(name="memory") if one.name == "past_key_values" else one
+            for one in inspect.signature(model.forward).parameters.values()
+        ]
+    )
+    batch, reason = prepare_batching(model, 4, budget, 512)
+    assert batch is None
+    assert reason == "it takes no cache: neither cache nor past_key_values"
+
+
+def test_passes_over_the_pool_warn_of_nothing(llama: Any) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        batch, reason = prepare_batching(llama, 4, budget, 512)
+    assert batch is not None, reason
+
+
 def test_only_caches_of_plain_layers_have_shapes(llama: Any) -> None:
     assert plain_shapes(object()) is None
     assert plain_shapes(DynamicCache()) is None
     output = llama(input_ids=torch.tensor([[1, 2, 3]]), use_cache=True)
-    shapes = plain_shapes(output.past_key_values)
+    shapes = plain_shapes(cache_of(output))
     assert shapes is not None
     assert [(shape.heads, shape.key_size) for shape in shapes] == [(2, 16), (2, 16)]
     assert shapes[0].bytes_per_token == 2 * (16 + 16) * 4
@@ -207,6 +264,20 @@ def test_one_row_at_a_time_ends_at_stop_strings_and_obeys_penalties(sequential: 
     assert text_of(told, ask(engine, [0, 50], 30, stop=(stop,))) == plain[: plain.index(stop)]
     penalised = SamplingParams(temperature=0, frequency_penalty=2.0)
     assert text_of(told, ask(engine, [0, 50], 30, sampling=penalised)) != plain
+
+
+@pytest.mark.parametrize("tokens", [1, 3])
+def test_one_row_at_a_time_is_told_at_its_first_token_however_short_it_is(
+    sequential: Any, monkeypatch: pytest.MonkeyPatch, tokens: int
+) -> None:
+    engine, told, _, _ = sequential
+    out = BytesIO()
+    monkeypatch.setattr(engine, "_events", EventLog(out))
+    monkeypatch.setattr(generation, "Throttle", partial(Throttle, clock=lambda: 0.0))
+    text_of(told, ask(engine, [0, 50], tokens))
+    wait_for(lambda: b"request-end" in out.getvalue(), "the end")
+    names = [line.split()[1] for line in out.getvalue().decode().splitlines()]
+    assert names == ["request-start", "generating", "request-end"]
 
 
 def test_a_cancelled_row_ends_and_the_next_one_starts(sequential: Any) -> None:

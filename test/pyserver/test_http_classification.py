@@ -98,6 +98,9 @@ def test_without_a_padding_token_texts_are_taken_singly(
 ) -> None:
     server = start_server("classification", "--model", str(make_gpt2_classifier(tmp_path / "gpt2")))
     server.wait_ready()
+    why = "its tokenizer has no padding token"
+    assert server.request("GET", "/health")[1]["batching"] == f"one at a time: {why}"
+    assert f"solar: notice message=requests are not batched but run one at a time: {why}" in server.lines
     before = server.metric("batches_total")
     texts = ["good", "bad awful terrible poor sad bad", "fine day"]
     together = classify(server, input=texts)["choices"]
@@ -112,6 +115,9 @@ def test_texts_whose_positions_depend_on_their_company_are_taken_singly(
 ) -> None:
     server = start_server("classification", "--model", str(make_longrope_classifier(tmp_path / "longrope")))
     server.wait_ready()
+    why = "its rotary positions depend on the longest text"
+    assert server.request("GET", "/health")[1]["batching"] == f"one at a time: {why}"
+    assert f"solar: notice message=requests are not batched but run one at a time: {why}" in server.lines
     texts = ["good fine day bad " * 2, "bad awful terrible poor sad " * 4, "fine good day sad " * 2]
     together = classify(server, input=texts)["choices"]
     assert [choice["score"] for choice in together] == [
@@ -135,7 +141,10 @@ def test_generation_is_not_served_by_a_classifier(classifier: ServerProcess) -> 
 
 def test_without_a_key_the_server_is_open(classifier: ServerProcess) -> None:
     assert classifier.request("GET", "/v1/models")[0] == 200
-    assert classifier.request("GET", "/health")[1]["labels"] == ["negative", "positive"]
+    health = classifier.request("GET", "/health")[1]
+    assert health["labels"] == ["negative", "positive"]
+    assert (health["status"], health["model_type"], health["architecture"]) == ("healthy", "classification", "bert")
+    assert health["batching"] == "in batches"
 
 
 def test_given_labels_are_used_and_a_wrong_count_ends_the_start(

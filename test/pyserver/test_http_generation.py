@@ -7,9 +7,12 @@ from typing import Any
 
 import openai
 import pytest
+import torch
+import transformers
 from openai import OpenAI
 
 from server_process import ServerProcess, wait_for
+from solar_pyserver.versions import TRIED_TRANSFORMERS
 
 HELLO: list[Any] = [{"role": "user", "content": "The sun rises"}]
 
@@ -163,8 +166,6 @@ def test_token_ids_are_a_prompt_too(client: OpenAI, tokenizer: Any) -> None:
 
 
 def test_logprobs_are_the_models_own(client: OpenAI, llama: Any, tokenizer: Any) -> None:
-    import torch
-
     answer = say(client, logprobs=True, top_logprobs=3, max_tokens=5, temperature=0.3, seed=2)
     content = answer.choices[0].logprobs.content
     assert len(content) == 5
@@ -318,11 +319,14 @@ def test_models_lists_the_alias(client: OpenAI) -> None:
 def test_health_says_what_is_really_in_use(causal: ServerProcess) -> None:
     status, health, _ = causal.request("GET", "/health")
     assert status == 200
-    assert health["status"] == "ok"
-    assert (health["model"], health["model_type"]) == ("tiny:llama", "llama")
+    assert health["status"] == "healthy"
+    assert (health["model"], health["model_type"], health["architecture"]) == ("tiny:llama", "causal", "llama")
     assert (health["device"], health["dtype"], health["attention"]) == ("cpu", "float32", "sdpa")
     assert health["batching"] == "in flight"
+    assert (health["torch"], health["transformers"]) == (torch.__version__, transformers.__version__)
+    assert health["transformers_tried"] == list(TRIED_TRANSFORMERS)
     [ready] = causal.events("ready")
+    assert (ready["model_type"], ready["architecture"]) == ("causal", "llama")
     assert (ready["device"], ready["dtype"], ready["attention"]) == ("cpu", "float32", "sdpa")
 
 

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import copy
+import re
 import threading
-import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from io import BytesIO
 from typing import Any
 
@@ -12,11 +13,11 @@ import pytest
 import torch
 
 from server_process import wait_for
-from solar_pyserver import inflight
+from solar_pyserver import generation, inflight
 from solar_pyserver.batch_model import prepare_batching
 from solar_pyserver.engine import Delivery, Engine
 from solar_pyserver.errors import ApiError
-from solar_pyserver.events import EventLog
+from solar_pyserver.events import EventLog, Throttle
 from solar_pyserver.generation import Failed, Finished, GenerationRequest, Piece, Update
 from solar_pyserver.inflight import InFlightEngine, fits
 from solar_pyserver.metrics import Metrics
@@ -55,14 +56,20 @@ class Bench:
         self.out = BytesIO()
         self.metrics = Metrics()
         self.lost: list[str] = []
-        options = {"max_queue": 512, "max_batch": 16, "budget": 100_000, "prefill_chunk": 64, **options}
+        options = {
+            "max_queue": 512,
+            "max_batch": 16,
+            "budget": 100_000,
+            "prefill_chunk": 64,
+            **options,
+        }
         batch, reason = prepare_batching(self.model, options["max_batch"], lambda shapes: options["budget"], 512)
         assert batch is not None, reason
         self.pool = batch.pool
         self.engine: Engine = InFlightEngine(
             batch,
             options["max_batch"],
-            options["budget"],
+            options.get("allowed", lambda held: options["budget"]),
             options["prefill_chunk"],
             tokenizer,
             options["max_queue"],
@@ -474,24 +481,53 @@ def test_a_stream_is_told_piece_by_piece_and_a_plain_request_once(bench: Callabl
     assert sum(isinstance(update, Piece) for update in one.told[plain]) == 1
 
 
+class Clock:
+    """Time that passes only where a test says so."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 0.0
+        monkeypatch.setattr(generation, "Throttle", partial(Throttle, clock=lambda: self.now))
+
+
 def test_events_tell_progress_without_prompt_text(bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch) -> None:
     one = bench(prefill_chunk=8)
+    clock = Clock(monkeypatch)
 
-    def slow(ids: torch.Tensor) -> None:
-        time.sleep(0.03)
+    def pass_time(ids: torch.Tensor) -> None:
+        clock.now += 0.03
 
-    one.model.fault = slow
+    one.model.fault = pass_time
     request = one.ask([0, *range(100, 200)], tokens=20)
     one.text(request)
     wait_for(lambda: any("request-end" in line for line in one.lines()), "the end")
     lines = one.lines()
-    assert lines[0] == f"solar: request-start task={task_of(lines[0])} slot=0 kind=completion prompt_tokens=101"
-    assert any(line.startswith(f"solar: prefill task={task_of(lines[0])} slot=0 done=") for line in lines)
-    assert any(line.startswith(f"solar: generating task={task_of(lines[0])} slot=0 tokens=") for line in lines)
+    task = task_of(lines[0])
+    assert lines[0] == f"solar: request-start task={task} slot=0 kind=completion prompt_tokens=101"
+    # 32 passes of 30 ms each: one line every 250 ms, and one for the first token
+    told = [re.sub(r" tps=.*", "", line) for line in lines[1:-1]]
+    assert told == [
+        f"solar: prefill task={task} slot=0 done=72 total=101",
+        f"solar: generating task={task} slot=0 tokens=1",
+        f"solar: generating task={task} slot=0 tokens=10",
+        f"solar: generating task={task} slot=0 tokens=19",
+    ]
     assert "prompt_tokens=101 generated=20 tps=" in lines[-1]
     assert lines[-1].endswith("reason=length")
-    # 33 passes of 30 ms each: a line for each pass would be many more
-    assert len(lines) < 12
+
+
+@pytest.mark.parametrize("tokens", [1, 2, 20])
+def test_a_generation_that_takes_no_time_is_told_at_its_first_token(
+    bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch, tokens: int
+) -> None:
+    Clock(monkeypatch)
+    one = bench()
+    one.text(one.ask(PROMPTS[0], tokens=tokens))
+    wait_for(lambda: any("request-end" in line for line in one.lines()), "the end")
+    start, generating, end = one.lines()
+    assert start.startswith("solar: request-start ")
+    # One token has no rate: the time before it was the prompt's.
+    assert generating == f"solar: generating task={task_of(start)} slot=0 tokens=1 tps=0.00"
+    assert f"generated={tokens} " in end
 
 
 def task_of(line: str) -> str:

@@ -235,7 +235,7 @@ def test_health_is_503_and_loading_from_the_first_moment_until_the_model_answers
 
     wait_for(probe, "a ready server")
     assert seen[0] == (503, "loading")
-    assert seen[-1] == (200, "ok")
+    assert seen[-1] == (200, "healthy")
     assert server.request("POST", "/v1/completions", {"prompt": "x", "max_tokens": 1})[0] == 200
     stages = [event["stage"] for event in server.events("loading")]
     order = ["import", "config", "tokenizer", "weights", "ready-check"]
@@ -431,7 +431,10 @@ def test_a_reader_of_stdout_that_goes_away_does_not_stop_the_server(llama_folder
 def test_a_model_with_a_sliding_window_is_served_one_row_at_a_time(start_server: Start, mistral_folder: Path) -> None:
     server = start_server("causal", "--model", str(mistral_folder), "--alias", "m")
     server.wait_ready()
-    assert server.request("GET", "/health")[1]["batching"].startswith("one at a time: ")
+    batching = server.request("GET", "/health")[1]["batching"]
+    why = batching.removeprefix("one at a time: ")
+    assert "DynamicSlidingWindowLayer" in why
+    assert f"solar: notice message=requests are not batched but run one at a time: {why}" in server.lines
     body: dict[str, Any] = {"prompt": "The sun", "max_tokens": 30, "temperature": 0, "ignore_eos": True}
     plain = server.request("POST", "/v1/completions", body)[1]
     assert plain["usage"]["completion_tokens"] == 30

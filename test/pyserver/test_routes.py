@@ -107,9 +107,9 @@ def test_a_body_is_read_up_to_its_limit() -> None:
 
         return receive
 
-    assert len(asyncio.run(read_body(receiver(4)))) == MAX_BODY_BYTES
+    assert len(asyncio.run(read_body({}, receiver(4)))) == MAX_BODY_BYTES
     with pytest.raises(ApiError) as caught:
-        asyncio.run(read_body(receiver(5)))
+        asyncio.run(read_body({}, receiver(5)))
     assert caught.value.status == 413
 
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import time
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -26,12 +26,39 @@ def test_a_users_own_number_of_threads_is_obeyed(monkeypatch: pytest.MonkeyPatch
     assert not runs
 
 
-def test_a_pass_that_a_second_thread_speeds_up_gets_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = [4]
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
-    monkeypatch.setattr(torch, "set_num_threads", lambda count: now.__setitem__(0, count))
-    assert settle_threads(lambda: time.sleep(0.04 / now[0]), {}) == 4
-    assert now == [4]
-    now[0] = 4
-    assert settle_threads(lambda: time.sleep(0.01), {}) == 1
-    assert now == [1]
+class Machine:
+    """Four cores, and a clock that only a pass moves on."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, seconds: Callable[[int], float]) -> None:
+        self.threads = 4
+        self.now = 0.0
+        self.passes = 0
+        self._seconds = seconds
+        monkeypatch.setattr(torch, "get_num_threads", lambda: self.threads)
+        monkeypatch.setattr(torch, "set_num_threads", lambda count: setattr(self, "threads", count))
+
+    def run(self) -> None:
+        self.passes += 1
+        self.now += self._seconds(self.threads)
+
+    def settle(self) -> int:
+        return settle_threads(self.run, {}, lambda: self.now)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "chosen"),
+    [(lambda threads: 0.04 / threads, 4), (lambda threads: 0.01, 1), (lambda threads: 0.04 / min(2, threads), 2)],
+    ids=["all are of use", "a second one is of none", "two are as good as four"],
+)
+def test_a_pass_gets_the_threads_that_speed_it_up(
+    monkeypatch: pytest.MonkeyPatch, seconds: Callable[[int], float], chosen: int
+) -> None:
+    machine = Machine(monkeypatch, seconds)
+    assert machine.settle() == chosen
+    assert machine.threads == chosen
+
+
+def test_a_long_pass_gets_all_threads_and_is_not_timed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(monkeypatch, lambda threads: 1.0)
+    assert machine.settle() == 4
+    assert machine.passes == 2

@@ -17,6 +17,7 @@ from .wire import (
     Receive,
     Scope,
     Send,
+    header,
     send_bytes,
     send_error,
     send_error_event,
@@ -26,6 +27,7 @@ from .wire import (
 Handler = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 OPEN_PATHS = frozenset({"/health"})
+METHODS = "GET, HEAD, POST, OPTIONS"
 log = logging.getLogger("solar_pyserver")
 
 
@@ -72,6 +74,9 @@ class App:
             nonlocal status, stream
             if message["type"] == "http.response.start":
                 status = message["status"]
+                if self._key is not None:
+                    # Without a key any page that its user opens could use the model.
+                    message["headers"].append((b"access-control-allow-origin", b"*"))
                 stream = any(value.startswith(b"text/event-stream") for _, value in message["headers"])
             await send(message)
 
@@ -99,6 +104,10 @@ class App:
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         path, method = scope["path"], scope["method"]
+        if method == "OPTIONS":
+            # A browser asks without the key whether it may send it.
+            await send_bytes(send, 204, b"", "text/plain", self._permissions(scope))
+            return
         if path not in OPEN_PATHS:
             self._authenticate(scope)
         methods = self._routes.get(path)
@@ -111,6 +120,18 @@ class App:
             allowed = ", ".join(methods)
             raise ApiError(405, f"{path} takes {allowed}", code="method_not_allowed", headers={"Allow": allowed})
         await handler(scope, receive, send)
+
+    def _permissions(self, scope: Scope) -> dict[str, str]:
+        if self._key is None:
+            return {"Allow": METHODS}
+        wanted = header(scope, b"access-control-request-headers").decode("latin-1")
+        return {
+            "Allow": METHODS,
+            "Access-Control-Allow-Methods": METHODS,
+            # `*` would not cover Authorization.
+            "Access-Control-Allow-Headers": wanted or "*",
+            "Access-Control-Max-Age": "86400",
+        }
 
     def _authenticate(self, scope: Scope) -> None:
         if self._key is None:

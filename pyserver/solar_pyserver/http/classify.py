@@ -32,7 +32,7 @@ class ClassifyRoutes:
         self._lock = threading.Lock()
 
     async def classify(self, scope: Scope, receive: Receive, send: Send) -> None:
-        raw = await read_body(receive)
+        raw = await read_body(scope, receive)
         # An encoding that is going on elsewhere would be waited for.
         size = INLINE_BYTES + 1 if self._lock.locked() else len(raw)
         encodings, all_scores = await off_loop(size, lambda: self._read(raw))

@@ -11,8 +11,8 @@ from ..engine import Engine
 from ..errors import ApiError, context_exceeded
 from ..generation import Failed, Finished, GenerationRequest, Piece, Update
 from ..parsing import parse_body
-from ..sampling import TokenLogprob
-from ..schemas import MAX_ROWS, ChatRequest, CompletionRequest
+from ..sampling import SamplingParams, TokenLogprob
+from ..schemas import MAX_ROWS, UNLIMITED, ChatRequest, CompletionRequest
 from ..tokenizing import TextTokenizer, require_embedded
 from .wire import (
     Receive,
@@ -38,20 +38,29 @@ class _Choice:
 
 
 class GenerationRoutes:
-    def __init__(self, engine: Engine, tokenizer: TextTokenizer, alias: str, context: int, vocabulary: int) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        tokenizer: TextTokenizer,
+        alias: str,
+        context: int,
+        vocabulary: int,
+        defaults: SamplingParams = SamplingParams(),  # noqa: B008 (it is frozen)
+    ) -> None:
         self._engine = engine
         self._tokenizer = tokenizer
         self._alias = alias
         self._context = context
         self._vocabulary = vocabulary
+        self._defaults = defaults
 
     async def chat(self, scope: Scope, receive: Receive, send: Send) -> None:
-        raw = await read_body(receive)
+        raw = await read_body(scope, receive)
         request, body = await off_loop(len(raw), lambda: self._read_chat(raw))
         await self._run(request, body, Answer(True, self._alias, self._tokenizer), receive, send)
 
     async def complete(self, scope: Scope, receive: Receive, send: Send) -> None:
-        raw = await read_body(receive)
+        raw = await read_body(scope, receive)
         request, body = await off_loop(len(raw), lambda: self._read_completion(raw))
         await self._run(request, body, Answer(False, self._alias, self._tokenizer), receive, send)
 
@@ -64,7 +73,7 @@ class GenerationRoutes:
         request = self._request(
             body,
             prompts=[ids],
-            limit=body.max_completion_tokens or body.max_tokens,
+            limit=body.max_completion_tokens or body.max_tokens or UNLIMITED,
             where="messages",
             logprobs=top if body.logprobs else None,
         )
@@ -86,7 +95,7 @@ class GenerationRoutes:
         self,
         body: ChatRequest | CompletionRequest,
         prompts: list[list[int]],
-        limit: int | None,
+        limit: int,
         where: str,
         logprobs: int | None,
     ) -> GenerationRequest:
@@ -101,8 +110,8 @@ class GenerationRoutes:
         rooms = [self._context - len(ids) for ids in prompts]
         return GenerationRequest(
             prompts=prompts,
-            sampling=body.sampling(),
-            max_new_tokens=[room if limit is None else min(limit, room) for room in rooms],
+            sampling=body.sampling(self._defaults),
+            max_new_tokens=[room if limit == UNLIMITED else min(limit, room) for room in rooms],
             deliver=lambda update: None,
             kind="chat" if isinstance(body, ChatRequest) else "completion",
             stop=body.stops(),

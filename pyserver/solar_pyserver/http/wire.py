@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import zlib
 from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from ..errors import ApiError
+from ..json_lines import json_line
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -28,7 +30,52 @@ class ClientLeft(Exception):
     """The client has closed its connection; there is nobody to answer."""
 
 
-async def read_body(receive: Receive) -> bytes:
+async def read_body(scope: Scope, receive: Receive) -> bytes:
+    """The body as it was before a client packed it."""
+    encoding = header(scope, b"content-encoding").strip().lower()
+    if encoding not in (b"", b"identity", b"gzip", b"x-gzip"):
+        raise ApiError(
+            415,
+            f"Content-Encoding {encoding.decode('latin-1')} is not read by this server: send the body plain or as gzip",
+            code="unsupported_content_encoding",
+            headers={"Accept-Encoding": "gzip, identity"},
+        )
+    raw = await _receive_body(receive)
+    if encoding not in (b"gzip", b"x-gzip"):
+        return raw
+    # A few bytes may become megabytes.
+    return await asyncio.get_running_loop().run_in_executor(_workers, unpack, raw)
+
+
+def unpack(raw: bytes) -> bytes:
+    """Of gzip, which may have several members, up to the limit of a body."""
+    body = b""
+    while raw or not body:
+        member = zlib.decompressobj(wbits=31)
+        try:
+            body += member.decompress(raw, MAX_BODY_BYTES + 1 - len(body))
+        except zlib.error as error:
+            raise ApiError(400, "The body is not gzip, as its Content-Encoding says") from error
+        if len(body) > MAX_BODY_BYTES:
+            raise _too_large()
+        if not member.eof:
+            raise ApiError(400, "The body is gzip that ends before its end")
+        raw = member.unused_data
+        if not body and not raw:
+            break
+    return body
+
+
+def header(scope: Scope, name: bytes) -> bytes:
+    """The first of that name, in lower case; empty where there is none."""
+    return next((value for key, value in scope.get("headers", ()) if key == name), b"")
+
+
+def _too_large() -> ApiError:
+    return ApiError(413, f"The body is larger than {MAX_BODY_BYTES} bytes")
+
+
+async def _receive_body(receive: Receive) -> bytes:
     parts: list[bytes] = []
     size = 0
     while True:
@@ -38,7 +85,7 @@ async def read_body(receive: Receive) -> bytes:
         part = message.get("body", b"")
         size += len(part)
         if size > MAX_BODY_BYTES:
-            raise ApiError(413, f"The body is larger than {MAX_BODY_BYTES} bytes")
+            raise _too_large()
         parts.append(part)
         if not message.get("more_body", False):
             return b"".join(parts)
@@ -115,8 +162,7 @@ async def start_stream(send: Send) -> None:
 
 async def send_error_event(send: Send, error: ApiError) -> None:
     """The end of a stream that has begun already."""
-    data = json.dumps(error.body(), ensure_ascii=False)
-    await send_part(send, f"data: {data}\n\n".encode(), last=True)
+    await send_part(send, f"data: {json_line(error.body())}\n\n".encode(), last=True)
 
 
 async def send_part(send: Send, data: bytes, last: bool = False) -> None:
