@@ -25,7 +25,8 @@ const problemOf = (key: string): string | null => {
   return key.trim() === key ? null : "begins or ends with a space";
 };
 
-const makeKey = (envPath: string): string => {
+/** A new key, written into `.env`. */
+export const makeKey = (envPath: string): string => {
   try {
     return writeFirstKey(envPath);
   } catch (error) {
@@ -35,22 +36,13 @@ const makeKey = (envPath: string): string => {
   }
 };
 
-/**
- * The key in force; makes one on the first run.
- * @param tell told of a key that was made; it is told nowhere else
- */
-export const obtainKey = (
+/** The key that is given, if one is; nothing is written yet. */
+export const givenKey = (
   settings: Pick<Settings, "API_KEY" | "HOST">,
   { apiKeyFile }: Pick<DaemonFlags, "apiKeyFile">,
-  envPath: string,
-  tell: (made: string) => void,
-): string => {
+): string | null => {
   const key = apiKeyFile === null ? settings.API_KEY : readKeyFile(apiKeyFile);
-  if (key === null) {
-    const made = makeKey(envPath);
-    tell(made);
-    return made;
-  }
+  if (key === null) return null;
   const problem = problemOf(key);
   if (problem !== null) {
     const source = apiKeyFile === null ? "API_KEY" : `--api-key-file: the key in '${apiKeyFile}'`;

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { chmodSync, readFileSync, statSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { parseEnv } from "node:util";
 import { z } from "zod";
 import { replaceFileSync } from "./atomic-file.ts";
@@ -96,26 +96,19 @@ export class SettingsError extends Error {}
 
 type Source = Readonly<Record<string, string | undefined>>;
 
-/** Reads a `.env` file; one that does not exist is empty. One that holds the key is nobody else's to read from then on. */
+/** Reads a `.env` file; one that does not exist is empty. */
 export const readEnvFile = (path: string): Record<string, string> => {
   try {
-    const values = parseEnv(readFileSync(path, "utf8")) as Record<string, string>;
-    const holdsKey = (lookUp(values, "API_KEY") ?? "") !== "";
-    if (holdsKey && (statSync(path).mode & 0o077) !== 0) makePrivate(path);
-    return values;
+    return parseEnv(readFileSync(path, "utf8")) as Record<string, string>;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return {};
     throw new SettingsError(`cannot read ${path}: ${(error as Error).message}`);
   }
 };
 
-const makePrivate = (path: string): void => {
-  try {
-    chmodSync(path, 0o600);
-  } catch {
-    // Somebody else's file: whoever owns it decides who may read it.
-  }
-};
+/** Whether a name in `.env` is one of ours, in whatever case. */
+export const isSettingName = (name: string): boolean =>
+  name.toUpperCase() === "API_KEY" || Object.hasOwn(settingSpecs, name.toUpperCase());
 
 const lookUp = (source: Source, name: string): string | undefined => {
   if (source[name] !== undefined) return source[name];
