@@ -1,4 +1,4 @@
-import { realpathSync } from "node:fs";
+import { fstatSync, realpathSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { LogDisk } from "../logs/log-disk.ts";
 import { areSegments } from "../logs/segment.ts";
@@ -22,7 +22,7 @@ import { bootVoice } from "./boot-voice.ts";
 import { leaveRecord } from "./daemon-record.ts";
 import { hearSignals, untilAskedToEnd } from "./end-signals.ts";
 import { type EnvFile, enterFolder, judgeEnvFile, refuseForeign, settleEnvFile } from "./env-file.ts";
-import { createJournal, type DaemonJournal, wantsColor } from "./journal.ts";
+import { createJournal, type DaemonJournal, isJournalStream, wantsColor } from "./journal.ts";
 import { givenKey, makeKey } from "./key.ts";
 import { listen } from "./listen.ts";
 
@@ -103,6 +103,7 @@ const serve = async (flags: DaemonFlags): Promise<number> => {
     format: settings.LOG_FORMAT,
     level: settings.LOG_LEVEL,
     color: wantsColor(process.stderr, process.env),
+    underJournal: isJournalStream(fstatSync(process.stderr.fd), process.env),
     write: print,
   });
   goOnAfterFaults(journal);
