@@ -23,7 +23,7 @@ import { leaveRecord } from "./daemon-record.ts";
 import { hearSignals, untilAskedToEnd } from "./end-signals.ts";
 import { type EnvFile, enterFolder, judgeEnvFile, refuseForeign, settleEnvFile } from "./env-file.ts";
 import { createJournal, type DaemonJournal, isJournalStream, wantsColor } from "./journal.ts";
-import { givenKey, makeKey } from "./key.ts";
+import { givenKey, makeKey, weaknessOf } from "./key.ts";
 import { listen } from "./listen.ts";
 
 /** Puts the daemon together: settings, store, adoption, listening, starting; and takes it apart at the end. */
@@ -116,6 +116,8 @@ const serve = async (flags: DaemonFlags): Promise<number> => {
   for (const said of settleEnvFile(envFile)) journal.warn(said);
   const key = given ?? makeKey(envPath);
   if (given === null) bootVoice(settings.LOG_FORMAT, process.stderr).madeKey(envPath, key);
+  const weakness = weaknessOf(key);
+  if (weakness !== null) journal.warn(weakness);
   removeRests(configPath);
   // Again, since the daemon that had the lock may have saved meanwhile.
   const loaded = await loadConfig(configPath);

@@ -25,6 +25,23 @@ const problemOf = (key: string): string | null => {
   return key.trim() === key ? null : "begins or ends with a space";
 };
 
+const WELL_KNOWN =
+  /^(change-?me(-please)?|please-?change(-?me)?|default|password|passwd|secret|test(-?key)?|admin|(your-?)?(api-?)?key)[\d!]*$/i;
+const SHORTEST = 8;
+
+/** What is weak about a key that is in force; null where nothing is. The key itself is not repeated. */
+export const weaknessOf = (key: string): string | null => {
+  if (key === "") return null;
+  const why = WELL_KNOWN.test(key)
+    ? "is one that many know"
+    : key.length < SHORTEST
+      ? `has fewer than ${SHORTEST} characters`
+      : new Set(key).size < 3
+        ? "repeats the same character"
+        : null;
+  return why === null ? null : `the API key ${why}, and who has it can run code here: set a long random one`;
+};
+
 /** A new key, written into `.env`. */
 export const makeKey = (envPath: string): string => {
   try {

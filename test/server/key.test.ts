@@ -3,7 +3,7 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { BootError } from "../../src/server/boot.ts";
 import { isLoopback } from "../../src/server/cross-origin.ts";
-import { givenKey, makeKey } from "../../src/server/key.ts";
+import { givenKey, makeKey, weaknessOf } from "../../src/server/key.ts";
 import { removeFoldersAfterEach, temporaryFolder } from "../support/folder.ts";
 
 removeFoldersAfterEach();
@@ -82,4 +82,13 @@ describe("the key", () => {
     expect(message).toContain(`could not be saved in ${envPath}: `);
     expect(message).toContain("Set API_KEY in the environment, or name a file that holds it with --api-key-file.");
   });
+});
+
+test("a key that others know, a short one and one of a single character are weak; none, and a random one, are not", () => {
+  for (const key of ["change-me-please", "changeme", "CHANGE-ME", "password123", "hunter2", "abc", "aaaaaaaaaaaa"]) {
+    expect([key, weaknessOf(key)]).toEqual([key, expect.stringContaining("the API key ")]);
+    expect(weaknessOf(key)).not.toContain(key);
+  }
+  for (const key of ["", "q7Zk2mP0xW4v", "key-q7Zk2mP0", "testQx81kz9", "a-good-long-one-of-4711"])
+    expect([key, weaknessOf(key)]).toEqual([key, null]);
 });
