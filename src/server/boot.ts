@@ -19,13 +19,19 @@ export interface DaemonFlags {
   /** By name of the setting, as given on the command line. */
   settings: Record<string, string>;
   apiKeyFile: string | null;
+  /** The folder to serve; null is the present one. */
+  dir: string | null;
 }
 
-export const checkFolders = (settings: Settings): void => {
+export const checkConfigFolder = (settings: Settings): void => {
   const configDir = dirname(resolve(settings.CONFIG_FILE));
   if (!statSync(configDir, { throwIfNoEntry: false })?.isDirectory()) {
     throw new BootError(`CONFIG_FILE: no such directory: '${configDir}'`);
   }
+};
+
+/** Makes the folder of the logs where there is none. */
+export const checkLogFolder = (settings: Settings): void => {
   const logDir = resolve(settings.LOG_DIR);
   try {
     mkdirSync(logDir, { recursive: true });

@@ -1,3 +1,4 @@
+import { fstatSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { LogDisk } from "../logs/log-disk.ts";
 import { areSegments } from "../logs/segment.ts";
@@ -18,13 +19,14 @@ import { isStateRecord } from "../supervisor/state-record.ts";
 import { Supervisor } from "../supervisor/supervisor.ts";
 import { version } from "../version.ts";
 import { addressOf } from "./address.ts";
-import { askedFormat, BootError, checkFolders, type DaemonFlags, lock } from "./boot.ts";
+import { askedFormat, BootError, checkConfigFolder, checkLogFolder, type DaemonFlags, lock } from "./boot.ts";
 import { bootVoice } from "./boot-voice.ts";
 import { leaveRecord, localUrl } from "./daemon-record.ts";
 import { hearSignals, untilAskedToEnd } from "./end-signals.ts";
+import { type EnvFile, enterFolder, judgeEnvFile, refuseForeign, settleEnvFile } from "./env-file.ts";
 import { leaveFolderRecord } from "./folder-record.ts";
-import { createJournal, type DaemonJournal, wantsColor } from "./journal.ts";
-import { obtainKey } from "./key.ts";
+import { createJournal, type DaemonJournal, isJournalStream, wantsColor } from "./journal.ts";
+import { givenKey, makeKey, weaknessOf } from "./key.ts";
 import { listen } from "./listen.ts";
 
 /** Puts the daemon together: settings, store, adoption, listening, starting; and takes it apart at the end. */
@@ -98,29 +100,44 @@ const goOnAfterFaults = (journal: DaemonJournal): void => {
   process.on("uncaughtException", report);
 };
 
+/** What may refuse the start without anything being changed, in a folder that may be another program's. */
+const lookFirst = async (settings: Settings, flags: DaemonFlags, envFile: EnvFile): Promise<string | null> => {
+  const key = givenKey(settings, flags);
+  checkConfigFolder(settings);
+  await loadConfig(resolve(settings.CONFIG_FILE));
+  if (key === null) refuseForeign(envFile);
+  return key;
+};
+
 /** Runs until a signal ends it; gives the exit code. */
 const serve = async (flags: DaemonFlags): Promise<number> => {
   const envPath = resolve(".env");
   const ignored: string[] = [];
-  const envFile = readEnvFile(envPath, process.env, (problem) => ignored.push(problem));
-  const settings = resolveSettings(flags.settings, process.env, envFile);
+  const envValues = readEnvFile(envPath, process.env, (problem) => ignored.push(problem));
+  const settings = resolveSettings(flags.settings, process.env, envValues);
   const journal = createJournal({
     format: settings.LOG_FORMAT,
     level: settings.LOG_LEVEL,
     color: wantsColor(process.stderr, process.env),
+    underJournal: isJournalStream(fstatSync(process.stderr.fd), process.env),
     write: print,
   });
   for (const problem of ignored) journal.warn(problem);
   goOnAfterFaults(journal);
-  checkFolders(settings);
   const configPath = resolve(settings.CONFIG_FILE);
+  const envFile = judgeEnvFile(envPath, envValues, configPath);
+  const given = await lookFirst(settings, flags, envFile);
+  checkLogFolder(settings);
   const stateDir = join(dirname(configPath), ".solar-host");
   // Until this process has gone: what it owns must not look like another daemon's to the next one.
   lock(stateDir);
-  const key = obtainKey(settings, flags, envPath, (made) =>
-    bootVoice(settings.LOG_FORMAT, process.stderr).madeKey(envPath, made),
-  );
+  for (const said of settleEnvFile(envFile)) journal.warn(said);
+  const key = given ?? makeKey(envPath);
+  if (given === null) bootVoice(settings.LOG_FORMAT, process.stderr).madeKey(envPath, key);
+  const weakness = weaknessOf(key);
+  if (weakness !== null) journal.warn(weakness);
   removeRests(configPath);
+  // Again, since the daemon that had the lock may have saved meanwhile.
   const loaded = await loadConfig(configPath);
   for (const problem of loaded.problems) journal.warn(problem);
 
@@ -166,6 +183,7 @@ export const runDaemon = async (flags: DaemonFlags): Promise<number> => {
   // A reader of our stderr that went away is no reason to end.
   process.stderr.on("error", () => undefined);
   try {
+    if (flags.dir !== null) enterFolder(flags.dir);
     return await serve(flags);
   } catch (error) {
     bootVoice(askedFormat(flags), process.stderr).failed((error as Error).message);

@@ -20,14 +20,17 @@ const description = [
   "Every error is `{detail}`: a sentence, or for input that fails validation a list of `{type, loc, msg, input}`.",
   "Beside what each route names: 404 `Not Found` for a path that is none, 405 `Method Not Allowed`, and 500",
   "`Internal Server Error` for a fault of the daemon itself, which its log then tells more of.",
+  "",
+  "Two WebSockets, with the key in the header, or as a browser's subprotocols `solar-host` and `key.<base64url>`:",
+  "`/instances/{id}/logs?after=&tail=` replays the newest lines and sends each new one as `{seq, timestamp, line}`;",
+  '`/instances/{id}/state` sends `{type: "instance_state", data}` at once and at each change.',
 ].join("\n");
 
 /** The OpenAPI 3.1 document. */
 export const describeApi = (app: OpenAPIHono) =>
   app.getOpenAPI31Document({
     openapi: "3.1.0",
-    info: { title: "solar-host", version, description, license: { name: "MIT" } },
-    servers: [{ url: "/" }],
+    info: { title: "solar-host", version, description },
     tags: [
       { name: "Instances", description: "Create, edit, start and stop" },
       { name: "Observation", description: "Logs, live state and figures" },

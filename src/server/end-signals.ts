@@ -1,11 +1,14 @@
 import type { Supervisor } from "../supervisor/supervisor.ts";
+import { signalsIgnoredAtStart } from "./ignored-signals.ts";
 import type { DaemonJournal } from "./journal.ts";
 
 /** Hears the signals that ask for the end, from before anything is taken over: none is lost while the daemon boots. */
 export const hearSignals = (): { each(listener: (signal: NodeJS.Signals) => void): void } => {
   const heard: NodeJS.Signals[] = [];
   let tell: ((signal: NodeJS.Signals) => void) | null = null;
+  const ignored = signalsIgnoredAtStart();
   for (const name of ["SIGTERM", "SIGINT", "SIGHUP"] as const) {
+    if (ignored.has(name)) continue;
     process.on(name, (signal) => (tell === null ? heard.push(signal) : tell(signal)));
   }
   return {

@@ -6,14 +6,23 @@ import type { Journal } from "../supervisor/host.ts";
 const levels = ["debug", "info", "warn", "error"] as const;
 export type Level = (typeof levels)[number];
 
-export interface DaemonJournal extends Journal {
-  error(message: string, facts?: Record<string, unknown>): void;
-}
+/** As sd-daemon(3) and syslog have them. */
+const priorities: Record<Level, number> = { debug: 7, info: 6, warn: 4, error: 3 };
+
+/** Whether stderr is the stream that systemd's journal reads, by device and inode; a redirection makes it another. */
+export const isJournalStream = (
+  stream: { dev: number; ino: number },
+  env: Record<string, string | undefined>,
+): boolean => env.JOURNAL_STREAM === `${stream.dev}:${stream.ino}`;
+
+export type DaemonJournal = Journal;
 
 export interface JournalOptions {
   format: "human" | "json";
   level: Level;
   color: boolean;
+  /** Whether systemd's journal reads it: a line begins with its priority then, which the journal takes away. */
+  underJournal?: boolean;
   write(text: string): void;
 }
 
@@ -21,7 +30,7 @@ export interface JournalOptions {
 export const wantsColor = (stream: { isTTY?: boolean }, env: Record<string, string | undefined>): boolean =>
   stream.isTTY === true && !env.NO_COLOR && env.TERM !== "dumb";
 
-export const createJournal = ({ format, level, color, write }: JournalOptions): DaemonJournal => {
+export const createJournal = ({ format, level, color, underJournal = false, write }: JournalOptions): DaemonJournal => {
   const chalk = new Chalk({ level: color ? 1 : 0 });
   const paint: Record<Level, (text: string) => string> = {
     debug: chalk.dim,
@@ -29,10 +38,11 @@ export const createJournal = ({ format, level, color, write }: JournalOptions): 
     warn: chalk.yellow,
     error: chalk.red,
   };
+  const priority = (name: Level): string => (underJournal ? `<${priorities[name]}>` : "");
   const human = (name: Level, message: string, facts: Record<string, unknown>): string => {
-    const time = new Date().toISOString().slice(11, 23);
+    const time = new Date().toISOString();
     const tail = Object.entries(facts).map(([key, value]) => chalk.dim(` ${key}=${String(value)}`));
-    return `${chalk.dim(time)} ${paint[name](name.padEnd(5))} ${message}${tail.join("")}\n`;
+    return `${priority(name)}${chalk.dim(time)} ${paint[name](name.padEnd(5))} ${message}${tail.join("")}\n`;
   };
   const json = (name: Level, message: string, facts: Record<string, unknown>): string =>
     `${JSON.stringify({ time: new Date().toISOString(), level: name, message, ...facts })}\n`;

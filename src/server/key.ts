@@ -25,7 +25,25 @@ const problemOf = (key: string): string | null => {
   return key.trim() === key ? null : "begins or ends with a space";
 };
 
-const makeKey = (envPath: string): string => {
+const WELL_KNOWN =
+  /^(change-?me(-please)?|please-?change(-?me)?|default|password|passwd|secret|test(-?key)?|admin|(your-?)?(api-?)?key)[\d!]*$/i;
+const SHORTEST = 8;
+
+/** What is weak about a key that is in force; null where nothing is. The key itself is not repeated. */
+export const weaknessOf = (key: string): string | null => {
+  if (key === "") return null;
+  const why = WELL_KNOWN.test(key)
+    ? "is one that many know"
+    : key.length < SHORTEST
+      ? `has fewer than ${SHORTEST} characters`
+      : new Set(key).size < 3
+        ? "repeats the same character"
+        : null;
+  return why === null ? null : `the API key ${why}, and who has it can run code here: set a long random one`;
+};
+
+/** A new key, written into `.env`. */
+export const makeKey = (envPath: string): string => {
   try {
     return writeFirstKey(envPath);
   } catch (error) {
@@ -35,22 +53,13 @@ const makeKey = (envPath: string): string => {
   }
 };
 
-/**
- * The key in force; makes one on the first run.
- * @param tell told of a key that was made; it is told nowhere else
- */
-export const obtainKey = (
+/** The key that is given, if one is; nothing is written yet. */
+export const givenKey = (
   settings: Pick<Settings, "API_KEY" | "HOST">,
   { apiKeyFile }: Pick<DaemonFlags, "apiKeyFile">,
-  envPath: string,
-  tell: (made: string) => void,
-): string => {
+): string | null => {
   const key = apiKeyFile === null ? settings.API_KEY : readKeyFile(apiKeyFile);
-  if (key === null) {
-    const made = makeKey(envPath);
-    tell(made);
-    return made;
-  }
+  if (key === null) return null;
   const problem = problemOf(key);
   if (problem !== null) {
     const source = apiKeyFile === null ? "API_KEY" : `--api-key-file: the key in '${apiKeyFile}'`;

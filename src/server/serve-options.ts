@@ -24,28 +24,41 @@ export const addServeOptions = (command: Command, run: (flags: DaemonFlags) => P
   }
   command
     .addOption(new Option("--api-key [key]").hideHelp())
+    .option(
+      "--dir <folder>",
+      "folder to serve; relative paths of the other flags begin there (default: this directory)",
+    )
     .option("--api-key-file <file>", "file that holds the API key; better than API_KEY in the environment")
     .addHelpText(
       "after",
       `
-Each flag is a setting too: in the environment or in .env of this directory, --log-dir is LOG_DIR.
+Each flag is a setting too: in the environment or in .env of the folder, --log-dir is LOG_DIR.
 Flags come first, then the environment, then .env. The key is API_KEY; with none, the first run
-makes one and writes it to .env.
+makes one and writes it to .env. A .env is taken for another program's, and never changed, where
+the folder was not served before (it has neither .solar-host nor the config file) and .env has a name
+that is no setting.
 
 Examples:
   $ solar-host serve
+  $ solar-host serve --dir /srv/solar-host
   $ solar-host serve --host 127.0.0.1 --port 9001
   $ LOG_FORMAT=json solar-host serve 2>> solar-host.log
   $ solar-host serve --keep-instances     models go on when the daemon ends, for an upgrade`,
     )
-    .action(async ({ apiKeyFile, ...options }: Record<string, string | true> & { apiKeyFile?: string }) => {
-      // Without an option of this name the message about it would repeat the key, into whatever log there is.
-      if (options.apiKey !== undefined) command.error(KEY_IN_ARGV);
-      const given = Object.keys(settingSpecs).flatMap((name): [string, string][] => {
-        const value = options[propertyOf(name)];
-        // A flag alone means yes.
-        return value === undefined ? [] : [[name, value === true ? "true" : value]];
-      });
-      await run({ settings: Object.fromEntries(given), apiKeyFile: apiKeyFile ?? null });
-    });
+    .action(
+      async ({
+        apiKeyFile,
+        dir,
+        ...options
+      }: Record<string, string | true> & { apiKeyFile?: string; dir?: string }) => {
+        // Without an option of this name the message about it would repeat the key, into whatever log there is.
+        if (options.apiKey !== undefined) command.error(KEY_IN_ARGV);
+        const given = Object.keys(settingSpecs).flatMap((name): [string, string][] => {
+          const value = options[propertyOf(name)];
+          // A flag alone means yes.
+          return value === undefined ? [] : [[name, value === true ? "true" : value]];
+        });
+        await run({ settings: Object.fromEntries(given), apiKeyFile: apiKeyFile ?? null, dir: dir ?? null });
+      },
+    );
 };

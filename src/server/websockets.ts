@@ -27,6 +27,15 @@ export interface SocketData {
 
 type Socket = ServerWebSocket<SocketData>;
 
+/** As it stands in the path, where a client may have escaped what needs no escape; null where it is no text. */
+const decoded = (id: string): string | null => {
+  try {
+    return decodeURIComponent(id);
+  } catch {
+    return null;
+  }
+};
+
 const EVERYTHING: LogRange = { after: null, tail: null };
 
 /** By the rules of the REST form, which are loaded only where there is something to judge. */
@@ -106,7 +115,7 @@ export class SocketHub {
   /** The instance is gone: nothing will come any more. */
   closeFor(id: string): void {
     for (const socket of [...this.sockets]) {
-      if (socket.data.id === id) socket.close(1000, "Instance deleted");
+      if (decoded(socket.data.id) === id) socket.close(1000, "Instance deleted");
     }
   }
 

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { chmodSync, readFileSync, statSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { z } from "zod";
 import { decodeUtf8, EncodingError } from "../contract/utf8.ts";
 import { replaceFileSync } from "./atomic-file.ts";
@@ -98,7 +98,7 @@ export class SettingsError extends Error {}
 type Source = Readonly<Record<string, string | undefined>>;
 
 /**
- * Reads a `.env` file; one that does not exist is empty. One that holds the key is nobody else's to read from then on.
+ * Reads a `.env` file; one that does not exist is empty.
  * @param env what `${NAME}` in the file may name besides its own settings
  * @param warn told of each line that sets nothing
  * @returns the values by name in capitals, as the Python program knows them: of two that differ in case, the last
@@ -114,9 +114,7 @@ export const readEnvFile = (
   const set = [...values].flatMap(([name, value]) => (value === null ? [] : [[name.toUpperCase(), value]]));
   for (const line of invalidLines) warn(`${path}:${line}: is neither NAME=value nor a comment, and is ignored`);
   for (const [name, value] of values) if (value === null) warn(`${path}: ${name} has no '=' and is ignored`);
-  const read: Record<string, string> = Object.fromEntries(set);
-  if ((read.API_KEY ?? "") !== "" && (statSync(path).mode & 0o077) !== 0) makePrivate(path);
-  return read;
+  return Object.fromEntries(set);
 };
 
 /** Null where there is no such file. */
@@ -132,13 +130,9 @@ const readEnvText = (path: string): string | null => {
   }
 };
 
-const makePrivate = (path: string): void => {
-  try {
-    chmodSync(path, 0o600);
-  } catch {
-    // Somebody else's file: whoever owns it decides who may read it.
-  }
-};
+/** Whether a name in `.env` is one of ours, in whatever case. */
+export const isSettingName = (name: string): boolean =>
+  name.toUpperCase() === "API_KEY" || Object.hasOwn(settingSpecs, name.toUpperCase());
 
 const lookUp = (source: Source, name: string): string | undefined => {
   if (source[name] !== undefined) return source[name];

@@ -13,6 +13,7 @@ export interface Journal {
   debug(message: string, facts?: Record<string, unknown>): void;
   info(message: string, facts?: Record<string, unknown>): void;
   warn(message: string, facts?: Record<string, unknown>): void;
+  error(message: string, facts?: Record<string, unknown>): void;
 }
 
 /** What is recorded of a start, so that a daemon that comes back knows the process as its own. */

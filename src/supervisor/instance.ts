@@ -12,7 +12,7 @@ import {
 } from "./errors.ts";
 import type { Host, LaunchRecord } from "./host.ts";
 import { storedObserved, storedOf, viewOf } from "./instance-view.ts";
-import { isAtRest, nextStatus, type Transition } from "./machine.ts";
+import { isAtRest, levelOf, nextStatus, type Transition } from "./machine.ts";
 import { judge, type Tally, type Verdict } from "./restart-policy.ts";
 import { type Observed, REASON_LINES, Run, type RunOwner } from "./run.ts";
 import { RuntimeTracker } from "./runtime-tracker.ts";
@@ -312,7 +312,9 @@ export class ManagedInstance implements RunOwner {
     this.status = next;
     this.observed = { ...this.observed, ...observed };
     if (next !== before)
-      this.host.journal.info(`${this.config.alias}: ${before} -> ${next}: ${reason}`, { instance: this.id });
+      this.host.journal[levelOf(transition)](`${this.config.alias}: ${before} -> ${next}: ${reason}`, {
+        instance: this.id,
+      });
     else this.host.journal.debug(`${this.config.alias}: ${reason}`, { instance: this.id });
     this.announce();
     this.owner.save().catch((error) => this.host.journal.warn(`cannot save the configuration: ${String(error)}`));
@@ -422,11 +424,11 @@ export class ManagedInstance implements RunOwner {
     if (this.status === "stopped") return;
     if (this.run === null || this.run.finished) {
       // Failed: nothing runs, so that it is stopped at once.
-      this.change("stop", "somebody wants it stopped", {});
+      this.change("stop", "asked to stop", {});
       this.change("ended", "nothing ran", { error_message: null, retry_count: 0 });
       return;
     }
-    this.change("stop", "somebody wants it stopped", {});
+    this.change("stop", "asked to stop", {});
     this.run.stop();
   }
 

@@ -3,7 +3,7 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { BootError } from "../../src/server/boot.ts";
 import { isLoopback } from "../../src/server/cross-origin.ts";
-import { obtainKey } from "../../src/server/key.ts";
+import { givenKey, makeKey, weaknessOf } from "../../src/server/key.ts";
 import { removeFoldersAfterEach, temporaryFolder } from "../support/folder.ts";
 
 removeFoldersAfterEach();
@@ -17,13 +17,12 @@ interface Given {
 
 /** The key, or why there is none. */
 const obtained = ({ key = null, host = "127.0.0.1", file = null, envPath = "/nowhere/.env" }: Given) => {
-  const told: string[] = [];
   try {
     const settings = { API_KEY: key, HOST: host };
-    return { key: obtainKey(settings, { apiKeyFile: file }, envPath, (made) => void told.push(made)), told };
+    return { key: givenKey(settings, { apiKeyFile: file }) ?? makeKey(envPath) };
   } catch (error) {
     if (!(error instanceof BootError)) throw error;
-    return { code: error.exitCode, message: error.message, told };
+    return { code: error.exitCode, message: error.message };
   }
 };
 
@@ -37,7 +36,7 @@ test("only addresses of this machine are loopback, and no name that looks like o
 
 describe("the key", () => {
   test("may be empty on loopback, and nowhere else", () => {
-    expect(obtained({ key: "" })).toEqual({ key: "", told: [] });
+    expect(obtained({ key: "" })).toEqual({ key: "" });
     for (const host of ["0.0.0.0", "127.evil.com"]) {
       expect(obtained({ key: "", host })).toMatchObject({ code: 2, message: expect.stringContaining(`HOST=${host}`) });
     }
@@ -46,7 +45,7 @@ describe("the key", () => {
   test("of a file comes before the setting; one that is empty is refused, on loopback too", () => {
     const file = join(temporaryFolder(), "key");
     writeFileSync(file, " of the file\n");
-    expect(obtained({ key: "of the setting", file })).toEqual({ key: "of the file", told: [] });
+    expect(obtained({ key: "of the setting", file })).toEqual({ key: "of the file" });
     for (const text of ["", "\n", " \n\n"]) {
       writeFileSync(file, text);
       expect(obtained({ key: "of the setting", file })).toMatchObject({
@@ -65,22 +64,31 @@ describe("the key", () => {
     }
     writeFileSync(file, "schlüssel");
     expect(obtained({ file })).toMatchObject({ code: 2, message: expect.stringContaining(file) });
-    expect(obtained({ key: "a b~!" })).toEqual({ key: "a b~!", told: [] });
+    expect(obtained({ key: "a b~!" })).toEqual({ key: "a b~!" });
   });
 
-  test("is made where there is none, and told once", () => {
+  test("is made where there is none, and written into .env", () => {
     const envPath = join(temporaryFolder(), ".env");
-    const { key = "", told } = obtained({ envPath });
-    expect(told).toEqual([key]);
+    const { key = "" } = obtained({ envPath });
+    expect(key.length).toBeGreaterThan(20);
     expect(readFileSync(envPath, "utf8")).toBe(`API_KEY=${key}\n`);
   });
 
   test("that cannot be saved is none: the message says where, and what to do instead", () => {
     const envPath = join(temporaryFolder(), "gone/.env");
     writeFileSync(join(envPath, "../../gone"), "a file where a folder should be");
-    const { code, message, told } = obtained({ envPath });
-    expect([code, told, existsSync(envPath)]).toEqual([1, [], false]);
+    const { code, message } = obtained({ envPath });
+    expect([code, existsSync(envPath)]).toEqual([1, false]);
     expect(message).toContain(`could not be saved in ${envPath}: `);
     expect(message).toContain("Set API_KEY in the environment, or name a file that holds it with --api-key-file.");
   });
+});
+
+test("a key that others know, a short one and one of a single character are weak; none, and a random one, are not", () => {
+  for (const key of ["change-me-please", "changeme", "CHANGE-ME", "password123", "hunter2", "abc", "aaaaaaaaaaaa"]) {
+    expect([key, weaknessOf(key)]).toEqual([key, expect.stringContaining("the API key ")]);
+    expect(weaknessOf(key)).not.toContain(key);
+  }
+  for (const key of ["", "q7Zk2mP0xW4v", "key-q7Zk2mP0", "testQx81kz9", "a-good-long-one-of-4711"])
+    expect([key, weaknessOf(key)]).toEqual([key, null]);
 });

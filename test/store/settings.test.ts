@@ -126,16 +126,6 @@ describe(".env", () => {
     });
   });
 
-  test("that holds the key is nobody else's to read any more", () => {
-    const path = join(temporaryFolder(), ".env");
-    writeFileSync(path, "PORT=9", { mode: 0o644 });
-    readEnvFile(path);
-    expect(statSync(path).mode & 0o777).toBe(0o644);
-    writeFileSync(path, "api_key=secret");
-    readEnvFile(path);
-    expect(statSync(path).mode & 0o777).toBe(0o600);
-  });
-
   test("a number is decimal digits: neither a blank nor hexadecimal is one", () => {
     for (const PORT of [" ", "0x10", "1e3", "8 001"])
       expect(() => resolveSettings({ PORT }, {}, {})).toThrow(/^PORT should/);

@@ -1,0 +1,81 @@
+import { chmodSync, existsSync, statSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { isSettingName } from "../store/settings.ts";
+import { BootError } from "./boot.ts";
+
+/**
+ * Whose `.env` it is. The folder may be that of another program, whose `.env` has a PORT and an API_KEY too. It is
+ * ours where the folder was served before, or where it names nothing but our settings. Another's is read, since
+ * names that are not ours may stand in it, and never changed.
+ */
+
+export interface EnvFile {
+  path: string;
+  values: Readonly<Record<string, string>>;
+  isOurs: boolean;
+}
+
+/** @param configPath CONFIG_FILE, in the folder where the daemon keeps its state */
+export const judgeEnvFile = (path: string, values: EnvFile["values"], configPath: string): EnvFile => {
+  const served = existsSync(configPath) || existsSync(join(dirname(configPath), ".solar-host"));
+  return { path, values, isOurs: served || Object.keys(values).every(isSettingName) };
+};
+
+const named = ({ values }: EnvFile, ours: boolean): string =>
+  Object.keys(values)
+    .filter((name) => isSettingName(name) === ours)
+    .slice(0, 3)
+    .join(", ");
+
+/** @throws BootError where the first key would have to be written into another program's file */
+export const refuseForeign = (file: EnvFile): void => {
+  if (file.isOurs) return;
+  throw new BootError(
+    `no API_KEY was set, and ${file.path} seems to be another program's (it names ${named(file, false)}), so that none is written there. Serve a folder of its own with --dir, or set API_KEY in the environment, or name a file that holds it with --api-key-file.`,
+    2,
+  );
+};
+
+/** One that holds the key is its owner's alone to read. */
+const protect = ({ path, isOurs }: EnvFile): string | null => {
+  const mode = statSync(path).mode & 0o777;
+  if ((mode & 0o077) === 0) return null;
+  const seen = `${path} holds the API key, and others could read it (mode ${mode.toString(8)})`;
+  if (!isOurs) return `${seen}: it seems to be another program's and is left as it is`;
+  try {
+    chmodSync(path, 0o600);
+    return `${seen}: its mode is 600 now`;
+  } catch {
+    return `${seen}: its mode could not be changed`;
+  }
+};
+
+/** Makes the file private where it holds the key; gives what its owner should know. */
+export const settleEnvFile = (file: EnvFile): string[] => {
+  const said: string[] = [];
+  const taken = named(file, true);
+  if (!file.isOurs && taken !== "") {
+    said.push(
+      `${file.path} is read for ${taken}, though it seems to be another program's: it names ${named(file, false)} too`,
+    );
+  }
+  const holdsKey = Object.entries(file.values).some(
+    ([name, value]) => name.toUpperCase() === "API_KEY" && value !== "",
+  );
+  const problem = holdsKey ? protect(file) : null;
+  return problem === null ? said : [...said, problem];
+};
+
+/** Makes `dir` the folder to serve, as `make -C` does: relative paths of other flags begin there. */
+export const enterFolder = (dir: string): void => {
+  try {
+    process.chdir(dir);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    const why =
+      code === "ENOENT" ? "no such directory" : code === "ENOTDIR" ? "not a directory" : "it cannot be entered";
+    throw new BootError(`--dir: ${why}: '${dir}'`, 2);
+  }
+  // What it starts would take the old one for its folder.
+  process.env.PWD = process.cwd();
+};
