@@ -4,7 +4,7 @@ import { ownIdentity } from "../process/identity.ts";
 import { PortRegistry } from "../process/ports.ts";
 import { punchHead } from "../process/punch.ts";
 import { releaseBootCode } from "../process/trim.ts";
-import { removeRests } from "../store/atomic-file.ts";
+import { removeRests, targetOf } from "../store/atomic-file.ts";
 import { ConfigFile, loadConfig } from "../store/config-file.ts";
 import { knowFolder } from "../store/folder-identity.ts";
 import { unpackPyserver } from "../store/pyserver-package.ts";
@@ -17,7 +17,7 @@ import { isStateRecord } from "../supervisor/state-record.ts";
 import { Supervisor } from "../supervisor/supervisor.ts";
 import { version } from "../version.ts";
 import { addressOf } from "./address.ts";
-import { askedFormat, BootError, checkFolders, type DaemonFlags, lock } from "./boot.ts";
+import { askedFormat, BootError, checkFolders, type DaemonFlags, lock, samePlace } from "./boot.ts";
 import { bootVoice } from "./boot-voice.ts";
 import { leaveRecord } from "./daemon-record.ts";
 import { hearSignals, untilAskedToEnd } from "./end-signals.ts";
@@ -109,13 +109,16 @@ const serve = async (flags: DaemonFlags): Promise<number> => {
   goOnAfterFaults(journal);
   checkFolders(settings);
   const configPath = resolve(settings.CONFIG_FILE);
+  // As it is now: a link that is changed later would lead to a file that is not locked.
+  const target = targetOf(configPath);
   const stateDir = join(dirname(configPath), ".solar-host");
   // Until this process has gone: what it owns must not look like another daemon's to the next one.
-  lock(stateDir);
+  lock(stateDir, target);
   const key = obtainKey(settings, flags, envPath, (made) =>
     bootVoice(settings.LOG_FORMAT, print).madeKey(envPath, made),
   );
   removeRests(configPath);
+  const checkPlace = samePlace(dirname(target));
   const loaded = await loadConfig(configPath);
   for (const problem of loaded.problems) journal.warn(problem);
 
@@ -123,7 +126,11 @@ const serve = async (flags: DaemonFlags): Promise<number> => {
   const supervisor = new Supervisor(
     host,
     loaded,
-    (snapshot) => new ConfigFile(configPath, loaded.unreadable, snapshot),
+    (snapshot) =>
+      new ConfigFile(target, loaded.unreadable, () => {
+        checkPlace();
+        return snapshot();
+      }),
   );
   const signals = hearSignals();
   await supervisor.adopt();
