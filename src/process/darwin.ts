@@ -6,20 +6,47 @@ export interface PsRow {
   state: string;
 }
 
+/** A program that tells of the system could not be asked: what it would have told is unknown, and not "nothing". */
+export class NotToldError extends Error {}
+
 /**
- * Output of a program, empty where there is none (`ps` and `lsof` say nothing when nothing matches).
+ * Output of a program; empty where it found nothing (`ps` and `lsof` end with 1 then, and say nothing at all).
  * It waits for the program, some 10 ms: on macOS only, and only where a process is started, stopped or adopted.
+ * @throws NotToldError where it could not be run, was ended, or failed
  */
 export function output(argv: [string, ...string[]]): string {
-  return Bun.spawnSync(argv, { ...quiet, env: plainEnv() }).stdout.toString();
+  try {
+    const { stdout, stderr, exitCode } = Bun.spawnSync(argv, { ...quiet, env: plainEnv() });
+    return told(argv, exitCode, stdout.toString(), stderr.toString());
+  } catch (error) {
+    throw asNotTold(argv, error);
+  }
 }
 
 /** The same without waiting. */
 export async function outputLater(argv: [string, ...string[]]): Promise<string> {
-  return await Bun.spawn(argv, { ...quiet, env: plainEnv() }).stdout.text();
+  try {
+    const child = Bun.spawn(argv, { ...quiet, env: plainEnv() });
+    const [stdout, stderr] = await Promise.all([child.stdout.text(), child.stderr.text()]);
+    return told(argv, await child.exited, stdout, stderr);
+  } catch (error) {
+    throw asNotTold(argv, error);
+  }
 }
 
-const quiet = { stdin: "ignore", stdout: "pipe", stderr: "ignore" } as const;
+/** @param exitCode of a program that a signal ended it is none */
+function told(argv: readonly string[], exitCode: number | null, stdout: string, stderr: string): string {
+  const nothingFound = exitCode === 1 && stdout === "" && stderr === "";
+  if (exitCode === 0 || nothingFound) return stdout;
+  throw new NotToldError(`\`${argv.join(" ")}\` failed: ${stderr.trim().split("\n")[0] || `exit code ${exitCode}`}`);
+}
+
+function asNotTold(argv: readonly string[], error: unknown): NotToldError {
+  if (error instanceof NotToldError) return error;
+  return new NotToldError(`\`${argv[0]}\` cannot be run: ${(error as Error).message}`);
+}
+
+const quiet = { stdin: "ignore", stdout: "pipe", stderr: "pipe" } as const;
 
 /** Fixed language and time zone: the text of a start time must read the same to every daemon that compares it. */
 function plainEnv(): Record<string, string> {
@@ -50,17 +77,33 @@ export function isZombie(state: string): boolean {
   return state.startsWith("Z");
 }
 
-/** Output of `ps -A -E -ww -o pid=,command=`, where the environment follows the arguments, parted by blanks. */
-export function parsePidsWithEnv(text: string, name: string, value: string): number[] {
-  const entry = ` ${name}=${value}`;
-  const pids: number[] = [];
-  for (const line of text.split("\n")) {
-    const pid = line.match(/^\s*(\d+)\s/)?.[1];
-    if (pid !== undefined && (line.includes(`${entry} `) || line.endsWith(entry))) pids.push(Number(pid));
+/**
+ * Environments by pid. `ps -E` writes them behind the arguments, all parted by blanks: only what follows the arguments,
+ * which `ps` tells without `-E`, is environment. An argument that looks like an entry is none.
+ * @param withEnv output of `ps -A -E -ww -o pid=,command=`
+ * @param withoutEnv output of `ps -A -ww -o pid=,command=`
+ */
+export function parseEnvironments(withEnv: string, withoutEnv: string): Map<number, string> {
+  const commands = parseCommands(withoutEnv);
+  const environments = new Map<number, string>();
+  for (const [pid, text] of parseCommands(withEnv)) {
+    const command = commands.get(pid);
+    // One that came, or ran another program, between the two is seen the next time.
+    if (command !== undefined && text.startsWith(`${command} `)) environments.set(pid, text.slice(command.length));
   }
-  return pids;
+  return environments;
 }
 
-export function parseEnvValue(text: string, name: string): string | null {
-  return text.match(new RegExp(` ${name}=(\\S+)`))?.[1] ?? null;
+function parseCommands(text: string): Map<number, string> {
+  const commands = new Map<number, string>();
+  for (const line of text.split("\n")) {
+    const [, pid, command] = line.match(/^\s*(\d+) (.*)$/) ?? [];
+    if (pid !== undefined && command !== undefined) commands.set(Number(pid), command.trimEnd());
+  }
+  return commands;
+}
+
+/** Value of `name` in an environment of {@link parseEnvironments}; a value with blanks cannot be told from its end. */
+export function valueIn(environment: string | undefined, name: string): string | null {
+  return environment?.match(new RegExp(`(?:^| )${name}=(\\S*)`))?.[1] ?? null;
 }

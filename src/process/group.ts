@@ -1,4 +1,4 @@
-import { isZombie, output, parseEnvValue, parsePidsWithEnv, parsePsRows } from "./darwin.ts";
+import { isZombie, output, parseEnvironments, parsePsRows, valueIn } from "./darwin.ts";
 import { errorCode, isLiving, processIds, readEnviron, readProcStat } from "./proc.ts";
 
 /**
@@ -63,9 +63,14 @@ export function signalGroup(pgid: number, signal: NodeJS.Signals): boolean {
 export function processesWithEnv(name: string, value: string): number[] {
   const pids =
     process.platform === "darwin"
-      ? parsePidsWithEnv(output(["ps", "-A", "-E", "-ww", "-o", "pid=,command="]), name, value)
+      ? [...darwinEnvironments()].flatMap(([pid, env]) => (valueIn(env, name) === value ? [pid] : []))
       : linuxProcessesWithEnv(name, value);
   return pids.filter((pid) => pid !== process.pid);
+}
+
+function darwinEnvironments(): Map<number, string> {
+  const list = (...flags: string[]): string => output(["ps", "-A", ...flags, "-ww", "-o", "pid=,command="]);
+  return parseEnvironments(list("-E"), list());
 }
 
 function linuxProcessesWithEnv(name: string, value: string): number[] {
@@ -79,9 +84,7 @@ function linuxProcessesWithEnv(name: string, value: string): number[] {
 
 /** Value of `name` in the environment that a process was started with; null where it has none, or hides it. */
 export function environmentValue(pid: number, name: string): string | null {
-  if (process.platform === "darwin") {
-    return parseEnvValue(output(["ps", "-E", "-ww", "-o", "command=", "-p", String(pid)]), name);
-  }
+  if (process.platform === "darwin") return valueIn(darwinEnvironments().get(pid), name);
   const entries = readEnviron(pid)?.toString("utf8").split("\0") ?? [];
   return entries.find((entry) => entry.startsWith(`${name}=`))?.slice(name.length + 1) ?? null;
 }

@@ -60,7 +60,7 @@ function heldByInode(pids: readonly number[]): { held: Set<string>; hidden: bool
 }
 
 async function darwinListeners(port: number): Promise<Listener[]> {
-  return parseLsof(await outputLater(["lsof", "-nP", `-iTCP:${port}`, "-sTCP:LISTEN", "-Fptn"]), port);
+  return parseLsof(await outputLater(["lsof", "-nPw", `-iTCP:${port}`, "-sTCP:LISTEN", "-Fptn"]), port);
 }
 
 function heldByPid(pids: readonly number[]): { held: Set<string>; hidden: boolean } {

@@ -32,30 +32,40 @@ export class LockedError extends Error {
 type Flock = (fd: number) => boolean;
 
 /**
- * Takes the lock until the process is gone. Locked are the file, which tells others who holds
- * it, and the folder in which the file's own folder lies: who removes our state under a running daemon lets no second
- * one in.
+ * Takes the lock of a folder until the process is gone. Locked are the file, which tells others who holds it, and the
+ * folder in which the file's own folder lies: a person who removes our state under a running daemon lets no second one in.
  * @param path the lock file, in a folder that is ours alone
  * @param description what others are told of the holder
  * @throws LockedError where another process holds it
  */
 export const takeLock = (path: string, description: string): void => {
-  const libc = openLibc({ flock: { args: [FFIType.i32, FFIType.i32], returns: FFIType.i32 } });
-  const flock: Flock = (fd) => libc?.flock(fd, EXCLUSIVE_AT_ONCE) === 0;
+  const flock = openFlock();
   const folder = lockFolder(dirname(dirname(path)), path, flock);
   try {
-    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-    const fd = openSync(path, constants.O_RDWR | constants.O_CREAT, 0o600);
-    if (!flock(fd)) {
-      closeSync(fd);
-      throw new LockedError(ownerIn(path) ?? "pid unknown");
-    }
-    ftruncateSync(fd);
-    writeSync(fd, description, 0);
+    lockFile(path, description, flock);
   } catch (error) {
     closeSync(folder);
     throw error;
   }
+};
+
+/** The same, of a single file that others reach by another path: the lock file alone. */
+export const takeFileLock = (path: string, description: string): void => lockFile(path, description, openFlock());
+
+const openFlock = (): Flock => {
+  const libc = openLibc({ flock: { args: [FFIType.i32, FFIType.i32], returns: FFIType.i32 } });
+  return (fd) => libc?.flock(fd, EXCLUSIVE_AT_ONCE) === 0;
+};
+
+const lockFile = (path: string, description: string, flock: Flock): void => {
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+  const fd = openSync(path, constants.O_RDWR | constants.O_CREAT, 0o600);
+  if (!flock(fd)) {
+    closeSync(fd);
+    throw new LockedError(ownerIn(path) ?? "pid unknown");
+  }
+  ftruncateSync(fd);
+  writeSync(fd, description, 0);
 };
 
 const lockFolder = (folder: string, path: string, flock: Flock): number => {

@@ -1,6 +1,6 @@
 import { accessSync, constants, mkdirSync, statSync } from "node:fs";
-import { dirname, join, resolve } from "node:path";
-import { LockedError, takeLock } from "../process/lock.ts";
+import { basename, dirname, join, resolve } from "node:path";
+import { LockedError, takeFileLock, takeLock } from "../process/lock.ts";
 import { askedLogFormat, readEnvFile, type Settings, SettingsError } from "../store/settings.ts";
 
 /** What must be so before a daemon may begin, and what is said where it is not. */
@@ -41,13 +41,45 @@ export const checkLogFolder = (settings: Settings): void => {
   }
 };
 
-export const lock = (stateDir: string): void => {
+/**
+ * Held until this process has gone.
+ * @param target the file that is written: links of several folders may lead to one, whose own folder may have a daemon too
+ */
+export const lock = (stateDir: string, target: string): void => {
+  const description = `pid ${process.pid}`;
+  const served = (owner: string): string => `another solar-host (${owner}) already serves this directory`;
+  const written = (owner: string): string => `another solar-host (${owner}) already writes '${target}'`;
+  const fileLock = join(dirname(target), ".solar-host", `${basename(target)}.lock`);
+  orRefuse(stateDir, served, () => takeLock(join(stateDir, "lock"), description));
+  orRefuse(fileLock, written, () => takeFileLock(fileLock, description));
+};
+
+const orRefuse = (path: string, held: (owner: string) => string, take: () => void): void => {
   try {
-    takeLock(join(stateDir, "lock"), `pid ${process.pid}`);
+    take();
   } catch (error) {
-    if (!(error instanceof LockedError)) throw new BootError(`cannot lock '${stateDir}': ${(error as Error).message}`);
-    throw new BootError(`another solar-host (${error.owner}) already serves this directory`);
+    if (!(error instanceof LockedError)) throw new BootError(`cannot lock '${path}': ${(error as Error).message}`);
+    throw new BootError(held(error.owner));
   }
+};
+
+/**
+ * A folder may be moved, or another put in its place, under its daemon: what that goes on writing would then be another
+ * daemon's.
+ * @returns throws where the folder at `path` is not the one any more that it is now
+ */
+export const samePlace = (path: string): (() => void) => {
+  const placeOf = (): string => {
+    const stat = statSync(path, { bigint: true, throwIfNoEntry: false });
+    return stat === undefined ? "" : `${stat.dev}:${stat.ino}`;
+  };
+  const before = placeOf();
+  return () => {
+    if (placeOf() === before) return;
+    throw new Error(
+      `'${path}' was moved or replaced since the start: start the daemon again where its folder lies now`,
+    );
+  };
 };
 
 /** The form of log that is asked for, as far as that can be told of settings that may be wrong. */

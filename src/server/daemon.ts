@@ -5,7 +5,7 @@ import { areSegments } from "../logs/segment.ts";
 import { ownIdentity } from "../process/identity.ts";
 import { PortRegistry } from "../process/ports.ts";
 import { punchHead } from "../process/punch.ts";
-import { removeRests } from "../store/atomic-file.ts";
+import { removeRests, targetOf } from "../store/atomic-file.ts";
 import { ConfigFile, loadConfig } from "../store/config-file.ts";
 import { knowFolder } from "../store/folder-identity.ts";
 import { pyserverUnpacker } from "../store/pyserver-package.ts";
@@ -19,7 +19,15 @@ import { isStateRecord } from "../supervisor/state-record.ts";
 import { Supervisor } from "../supervisor/supervisor.ts";
 import { version } from "../version.ts";
 import { addressOf } from "./address.ts";
-import { askedFormat, BootError, checkConfigFolder, checkLogFolder, type DaemonFlags, lock } from "./boot.ts";
+import {
+  askedFormat,
+  BootError,
+  checkConfigFolder,
+  checkLogFolder,
+  type DaemonFlags,
+  lock,
+  samePlace,
+} from "./boot.ts";
 import { bootVoice } from "./boot-voice.ts";
 import { leaveRecord, localUrl } from "./daemon-record.ts";
 import { hearSignals, untilAskedToEnd } from "./end-signals.ts";
@@ -128,22 +136,33 @@ const serve = async (flags: DaemonFlags): Promise<number> => {
   const envFile = judgeEnvFile(envPath, envValues, configPath);
   const given = await lookFirst(settings, flags, envFile);
   checkLogFolder(settings);
+  // As it is now: a link that is changed later would lead to a file that is not locked.
+  const target = targetOf(configPath);
   const stateDir = join(dirname(configPath), ".solar-host");
   // Until this process has gone: what it owns must not look like another daemon's to the next one.
-  lock(stateDir);
+  lock(stateDir, target);
   for (const said of settleEnvFile(envFile)) journal.warn(said);
   const key = given ?? makeKey(envPath);
   if (given === null) bootVoice(settings.LOG_FORMAT, process.stderr).madeKey(envPath, key);
   const weakness = weaknessOf(key);
   if (weakness !== null) journal.warn(weakness);
   removeRests(configPath);
+  const checkPlace = samePlace(dirname(target));
   // Again, since the daemon that had the lock may have saved meanwhile.
   const loaded = await loadConfig(configPath);
   for (const problem of loaded.problems) journal.warn(problem);
 
   const host = createHost(settings, stateDir, journal);
   for (const warning of launchWarnings(host)) journal.warn(warning);
-  const supervisor = new Supervisor(host, loaded, (snapshot) => new ConfigFile(configPath, loaded, snapshot));
+  const supervisor = new Supervisor(
+    host,
+    loaded,
+    (snapshot) =>
+      new ConfigFile(target, loaded, () => {
+        checkPlace();
+        return snapshot();
+      }),
+  );
   const signals = hearSignals();
   await supervisor.adopt();
   const { server, hub } = await orLetGo(supervisor, () => listen(settings, key, supervisor, journal));

@@ -142,10 +142,19 @@ const findByMark = (record: LaunchRecord): ProcessIdentity | null => {
   return pid === undefined ? null : identify(pid);
 };
 
+/** A system that does not tell now has not told that it is gone. */
+const mayRun = (identity: ProcessIdentity): boolean => {
+  try {
+    return isSame(identity);
+  } catch {
+    return true;
+  }
+};
+
 const endOf = (identity: ProcessIdentity): Promise<null> =>
   new Promise((done) => {
     const timer = setInterval(() => {
-      if (isSame(identity)) return;
+      if (mayRun(identity)) return;
       clearInterval(timer);
       done(null);
     }, ADOPTED_POLL_MS);

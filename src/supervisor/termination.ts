@@ -5,7 +5,8 @@ import type { ServerProcess } from "./server-process.ts";
 
 /** Ends a process group: asked first, made to after a grace time; done when nothing of it is left. */
 
-const POLL_MS = 10;
+/** On macOS each look starts a `ps`, so that it is taken four times a second. */
+const POLL_MS = process.platform === "darwin" ? 250 : 10;
 /** How long the system may take to clear away what was killed before somebody is told. */
 const KILL_WAIT_MS = 5000;
 const STUCK_POLL_MS = 500;

@@ -1,5 +1,14 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Instance } from "../../src/contract/index.ts";
@@ -189,6 +198,64 @@ test("a daemon that finds processes of its folder owned by one that lives touche
   expect(readFileSync(recordPath(first.dir, id), "utf8")).toBe(owned);
   expect(isAlive(pid)).toBe(true);
   process.kill(-(pid ?? 0), "SIGKILL");
+});
+
+describe.concurrent("a config.json that several folders share", () => {
+  const refusedIn = (dir: string): Promise<unknown> =>
+    TestDaemon.start({ dir, env }).then(
+      () => "it started",
+      (error: Error) => error.message,
+    );
+
+  test.each([
+    ["by links to a third place", "shared/config.json"],
+    ["by links to a file that is not there yet", "shared/later.json"],
+    ["by a link to a link", "shared/link.json"],
+  ])("%s is written by one daemon", async (_, target) => {
+    using place = arena();
+    writeFileSync(join(place.folder("shared"), "config.json"), '{"instances": []}');
+    symlinkSync("config.json", join(place.dir, "shared/link.json"));
+    for (const name of ["one", "two"]) symlinkSync(join(place.dir, target), join(place.folder(name), "config.json"));
+    await using first = await TestDaemon.start({ dir: join(place.dir, "one"), env });
+    expect(await refusedIn(join(place.dir, "two"))).toContain(
+      `another solar-host (pid ${first.process.pid}) already writes '${realpathSync(place.dir)}/shared/`,
+    );
+    await first.createFake();
+    await first.end();
+    await using second = await TestDaemon.start({ dir: join(place.dir, "two"), env });
+    expect((await second.request<Instance[]>("GET", "/instances")).body).toHaveLength(1);
+  });
+
+  test("by a link into the folder of another daemon is written by one of them", async () => {
+    using place = arena();
+    await using first = await TestDaemon.start({ dir: place.folder("one"), env });
+    symlinkSync(join(place.dir, "one/config.json"), join(place.folder("two"), "config.json"));
+    const refused = await refusedIn(join(place.dir, "two"));
+    expect(refused).toContain(`another solar-host (pid ${first.process.pid}) already writes`);
+  });
+
+  test("by links to two files of one folder is written by each", async () => {
+    using place = arena();
+    place.folder("shared");
+    for (const name of ["one", "two"]) {
+      symlinkSync(join(place.dir, "shared", `${name}.json`), join(place.folder(name), "config.json"));
+    }
+    await using first = await TestDaemon.start({ dir: join(place.dir, "one"), env });
+    await using second = await TestDaemon.start({ dir: join(place.dir, "two"), env });
+    expect([await first.createFake(), await second.createFake()]).toHaveLength(2);
+  });
+
+  test("as a path that another folder has by now, after `mv`, is not written over", async () => {
+    using place = arena();
+    await using first = await TestDaemon.start({ dir: place.folder("app"), env });
+    renameSync(join(place.dir, "app"), join(place.dir, "app.old"));
+    await using second = await TestDaemon.start({ dir: place.folder("app"), env });
+    const { id } = await second.createFake();
+    const config = { model: "/m", alias: "a", api_key: "k" };
+    const { status, body } = await first.request<{ detail: string }>("POST", "/instances", { config });
+    expect([status, body.detail]).toEqual([500, expect.stringContaining("was moved or replaced since the start")]);
+    expect(second.configFile().instances.map((instance) => instance.id)).toEqual([id]);
+  });
 });
 
 describe.concurrent("the record of a start", () => {

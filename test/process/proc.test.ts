@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { isZombie, parsePidsWithEnv, parsePsRows, parseStartTime } from "../../src/process/darwin.ts";
+import { isZombie, parsePsRows, parseStartTime } from "../../src/process/darwin.ts";
 import { isLiving, parseProcStat, readProcStat, socketInodes } from "../../src/process/proc.ts";
 
 const NOBODY = 2 ** 22 + 1;
@@ -59,10 +59,4 @@ test("macOS: rows of processes with their groups", () => {
   ]);
   expect(isZombie("Z+")).toBe(true);
   expect(isZombie("Ss")).toBe(false);
-});
-
-test("macOS: a process is found by a whole entry of its environment", () => {
-  const text =
-    "  501 llama-server --port 3500 PATH=/bin MARK=a HOME=/\n  502 sleep 1 MARK=ab\n  503 sleep 1 XMARK=a\n  504 x MARK=a\n";
-  expect(parsePidsWithEnv(text, "MARK", "a")).toEqual([501, 504]);
 });
