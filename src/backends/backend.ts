@@ -1,4 +1,5 @@
 import type { BackendType, GenerationMetrics, InstanceConfig, SlotState } from "../contract/index.ts";
+import type { DeathCause } from "./death-cause.ts";
 
 /** What a backend must say of itself. All of it is pure: nothing here starts, reads or asks anything. */
 
@@ -97,4 +98,6 @@ export interface Backend<C extends InstanceConfig = InstanceConfig> {
   slotsProbe(config: C): SlotsProbe | null;
   /** The lines of a dead process's last output that tell a person why it died; most telling first, at most 3. */
   reasonLines(lines: readonly string[]): string[];
+  /** What the same lines say of another attempt; null where they say nothing of it. */
+  deathCause(lines: readonly string[]): DeathCause | null;
 }

@@ -1,3 +1,4 @@
+import { type CauseRules, causeOf, type DeathCause } from "./death-cause.ts";
 import { COMMON_REASONS, pickReasonLines, type ReasonRules } from "./reason-lines.ts";
 
 /** Why the Python server died: its own word for it, else the end of Python's. */
@@ -19,3 +20,13 @@ const RULES: ReasonRules = {
 };
 
 export const pyserverReasonLines = (lines: readonly string[]): string[] => pickReasonLines(lines, RULES);
+
+const CAUSES: CauseRules = {
+  lasting: [],
+  memory: [/OutOfMemoryError\b/, /^MemoryError\b/m, /out of memory/i],
+  bind: [],
+  remedies: [],
+  remedy: "lower max_length, choose a smaller dtype, or take a smaller model",
+};
+
+export const pyserverDeathCause = (lines: readonly string[]): DeathCause | null => causeOf(lines, CAUSES);

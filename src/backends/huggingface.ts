@@ -1,7 +1,7 @@
 import type { HuggingFaceCausalConfig, HuggingFaceClassificationConfig } from "../contract/index.ts";
 import type { Backend, Launch, LaunchContext } from "./backend.ts";
 import { createPyserverLogReader } from "./huggingface-log.ts";
-import { pyserverReasonLines } from "./huggingface-reason.ts";
+import { pyserverDeathCause, pyserverReasonLines } from "./huggingface-reason.ts";
 import { choosePython } from "./python.ts";
 import { whereToSet } from "./where-to-set.ts";
 
@@ -80,6 +80,7 @@ const shared = {
   createLogReader: createPyserverLogReader,
   slotsProbe: () => null,
   reasonLines: pyserverReasonLines,
+  deathCause: pyserverDeathCause,
 } as const;
 
 export const huggingfaceCausal: Backend<HuggingFaceCausalConfig> = {

@@ -1,3 +1,4 @@
+import { type CauseRules, causeOf, type DeathCause } from "./death-cause.ts";
 import { bodyStart, withoutColours } from "./llamacpp-line.ts";
 import { COMMON_REASONS, pickReasonLines, type ReasonRules } from "./reason-lines.ts";
 
@@ -23,7 +24,7 @@ const RULES: ReasonRules = {
     /(?:failed|unable) to allocate/,
     /^failed to open GGUF file/,
     /^invalid magic characters/,
-    /^failed to read magic/,
+    /^failed to read (?:magic|header|key-value pairs|tensor info)/,
     // The general sentence is said of every model that does not load; what is behind it tells more.
     /^error loading model: (?!llama_model_loader: failed to load model)/,
     /^failed to create context with model/,
@@ -42,3 +43,29 @@ const RULES: ReasonRules = {
 };
 
 export const llamaReasonLines = (lines: readonly string[]): string[] => pickReasonLines(lines, RULES);
+
+const CAUSES: CauseRules = {
+  lasting: [
+    /invalid magic characters/,
+    /failed to read (?:magic|header|key-value pairs|tensor info)/,
+    /model is corrupted or incomplete/,
+    /unknown model architecture/,
+    /error while handling argument|(?:invalid|unknown) argument:/,
+  ],
+  memory: [
+    /insufficient memory/,
+    /(?:failed|unable) to allocate .*buffer/,
+    /out of memory/i,
+    /std::bad_alloc/,
+    /ErrorOutOfDeviceMemory/,
+  ],
+  bind: [/couldn't bind (?:HTTP|to) server socket/],
+  remedies: [
+    [/kv cache|initialize the context|create(?:_| )context|compute buffers?/, "lower ctx_size"],
+    [/(?:CUDA|ROCm|Vulkan|Metal)/i, "lower n_gpu_layers, or take a smaller model"],
+  ],
+  remedy: "take a smaller model, or lower ctx_size",
+};
+
+export const llamaDeathCause = (lines: readonly string[]): DeathCause | null =>
+  causeOf(lines.map(withoutColours), CAUSES);

@@ -2,7 +2,7 @@ import type { LlamaCppConfig } from "../contract/index.ts";
 import type { Backend, Launch, LaunchContext, RequiredFile } from "./backend.ts";
 import { isWithheld } from "./llamacpp-env.ts";
 import { createLlamaLogReader } from "./llamacpp-log.ts";
-import { llamaReasonLines } from "./llamacpp-reason.ts";
+import { llamaDeathCause, llamaReasonLines } from "./llamacpp-reason.ts";
 import { slotsProbe } from "./llamacpp-slots.ts";
 import { whereToSet } from "./where-to-set.ts";
 
@@ -66,4 +66,5 @@ export const llamacpp: Backend<LlamaCppConfig> = {
   createLogReader: createLlamaLogReader,
   slotsProbe: (config) => slotsProbe(config.api_key),
   reasonLines: llamaReasonLines,
+  deathCause: llamaDeathCause,
 };

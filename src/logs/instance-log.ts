@@ -92,9 +92,9 @@ export class InstanceLog {
     return this.files.names;
   }
 
-  /** The newest `count` lines, oldest first. */
-  lastLines(count: number): string[] {
-    const from = Math.max(this.ring.firstSeq, this.nextSeq - count);
+  /** The newest `count` lines, oldest first; none before the line `since`. */
+  lastLines(count: number, since: number): string[] {
+    const from = Math.max(this.ring.firstSeq, this.nextSeq - count, since);
     return this.ring.from(from, count).map((entry) => entry.line);
   }
 

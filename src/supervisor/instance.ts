@@ -23,6 +23,8 @@ import { isLate, Watchers } from "./waiting.ts";
 /** Beyond the grace time, for the system to clear away what was killed. */
 const STOP_SLACK_MS = 8000;
 
+type FoundDead = Pick<LaunchRecord, "crashes" | "started_at" | "first_seq">;
+
 export interface InstanceOwner {
   /** Makes what is stored durable. */
   save(): Promise<void>;
@@ -126,9 +128,9 @@ export class ManagedInstance implements RunOwner {
    * What had been running when the last daemon died, and has died since: a crash like any other, but that a boot
    * starts what should run. It is the next crash then that may be one too many.
    */
-  async foundDead({ crashes, started_at }: Pick<LaunchRecord, "crashes" | "started_at">): Promise<void> {
+  async foundDead({ crashes, started_at, first_seq }: FoundDead): Promise<void> {
     await this.openLog();
-    const lines = backendOf(this.config).reasonLines(this.log.lastLines(REASON_LINES));
+    const lines = backendOf(this.config).reasonLines(this.log.lastLines(REASON_LINES, first_seq));
     const reason = ["the model server ended while no daemon ran", ...lines].join(": ");
     const last = this.log.read(this.log.nextSeq - 1, 1, null).entries.at(-1)?.timestamp ?? started_at;
     const ranFor = Math.max(0, Date.parse(last) - Date.parse(started_at));

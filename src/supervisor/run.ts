@@ -2,12 +2,14 @@ import { type Backend, backendOf } from "../backends/index.ts";
 import type { InstanceConfig, LoadingProgress } from "../contract/index.ts";
 import type { InstanceLog } from "../logs/instance-log.ts";
 import { isSame } from "../process/identity.ts";
+import { oomKills } from "../process/oom-kills.ts";
+import { isOwnAddress } from "../process/own-address.ts";
 import { PortBusyError } from "../process/ports.ts";
 import type { Host } from "./host.ts";
 import { type SignsOfWork, watchLiveness } from "./liveness.ts";
 import type { Transition } from "./machine.ts";
 import { type Endpoint, ReadyHint, waitUntilReady } from "./readiness.ts";
-import { reasonOfExit } from "./reason.ts";
+import { judgeKill, reasonOfExit } from "./reason.ts";
 import { type Failure, freshTally, judge, type Tally, type Verdict } from "./restart-policy.ts";
 import type { RuntimeTracker } from "./runtime-tracker.ts";
 import { type ServerProcess, startProcess, UnstartableError } from "./server-process.ts";
@@ -227,8 +229,8 @@ export class Run {
       report: (problem) => owner.change(null, problem, { error_message: problem }),
     });
     const first = await Promise.race([exit, readiness]);
-    if (first !== null && "code" in first) return this.over ? null : this.deathOf(first.code, null);
-    if (first === null) return this.over ? null : this.deathOf((await exit).code, null);
+    if (first !== null && "code" in first) return this.over ? null : this.deathOf(server, first.code, null);
+    if (first === null) return this.over ? null : this.deathOf(server, (await exit).code, null);
     if (!first.ready) return { reason: first.reason, final: this.owner.config.port !== null, ranFor: null };
     return this.over ? null : ("ready" as const);
   }
@@ -261,7 +263,7 @@ export class Run {
       if (first === null || this.over) return null;
       const ranFor = performance.now() - since;
       if ("hung" in first) return { reason: first.hung, final: false, ranFor };
-      return await this.deathOf(first.code, ranFor);
+      return await this.deathOf(server, first.code, ranFor);
     } finally {
       clearTimeout(stable);
       liveness.end();
@@ -284,11 +286,28 @@ export class Run {
     });
   }
 
-  private async deathOf(code: Awaited<ServerProcess["exited"]>, ranFor: number | null): Promise<Failure> {
-    await this.owner.log.settle();
-    const lines = this.backend.reasonLines(this.owner.log.lastLines(REASON_LINES));
-    const final = typeof code?.code === "number" && this.backend.isFinalExit(code.code);
-    return { reason: reasonOfExit(code, lines), final, ranFor };
+  private async deathOf(
+    { record, oomKills: before }: ServerProcess,
+    code: Awaited<ServerProcess["exited"]>,
+    ranFor: number | null,
+  ): Promise<Failure> {
+    const { backend, owner } = this;
+    await owner.log.settle();
+    const lines = owner.log.lastLines(REASON_LINES, record.first_seq);
+    const cause = backend.deathCause(lines);
+    const kill = code?.signal === "SIGKILL" ? judgeKill(before, oomKills()) : null;
+    const host = record.host ?? owner.config.host;
+    const noAddress = cause?.type === "bind" && !(await isOwnAddress(host));
+    const told = [
+      ...(noAddress ? [`host: '${host}' is no address of this machine`] : []),
+      ...backend.reasonLines(lines),
+      ...(cause?.type === "memory" ? [cause.advice] : []),
+    ];
+    // One that ran has shown that it fits: what it held is free again.
+    const tooBig = ranFor === null && !this.tally.ran && (cause?.type === "memory" || kill === "out-of-memory");
+    const exits = typeof code?.code === "number" && backend.isFinalExit(code.code);
+    const final = exits || noAddress || tooBig || (ranFor === null && cause?.type === "lasting");
+    return { reason: reasonOfExit(code, told, kill), final, ranFor };
   }
 
   private async pause(verdict: Verdict, failure: Failure): Promise<void> {

@@ -7,6 +7,7 @@ import type { InstanceLog } from "../logs/instance-log.ts";
 import { findProgram, spawnProblem } from "../process/executable.ts";
 import { groupMembers, processesWithEnv } from "../process/group.ts";
 import { identify, isSame, isVisible, type ProcessIdentity } from "../process/identity.ts";
+import { oomKills } from "../process/oom-kills.ts";
 import { pathProblem } from "../process/path-problem.ts";
 import { errorCode } from "../process/proc.ts";
 import { type Child, type ChildExit, LAUNCH_MARK, spawnDetached } from "../process/spawn.ts";
@@ -22,6 +23,8 @@ export interface ServerProcess {
   pid: number;
   port: number;
   record: LaunchRecord;
+  /** Of the machine, when it was started; null where that is not known. */
+  oomKills: number | null;
   /** Null where the exit code went to an earlier daemon. */
   exited: Promise<ChildExit | null>;
 }
@@ -116,6 +119,7 @@ export const startProcess = async (
     process: null,
     ...counts,
   };
+  const killsBefore = oomKills();
   try {
     host.launches.write(id, record);
     const inherited = Object.fromEntries(Object.entries(host.env).filter(([name]) => !backend.isWithheld(name)));
@@ -130,7 +134,7 @@ export const startProcess = async (
       // It runs now, and is found by its mark as well.
       host.journal.warn(`cannot record process ${child.pid}: ${String(error)}`, { instance: id });
     }
-    return { pid: child.pid, port, record, exited: child.exited };
+    return { pid: child.pid, port, record, oomKills: killsBefore, exited: child.exited };
   } finally {
     closeSync(file.fd);
   }
@@ -168,5 +172,11 @@ export const findProcess = (record: LaunchRecord): ServerProcess | null => {
   // that is seen from outside, recorded a number that means nothing here.
   const identity = record.process !== null && isVisible(record.process) ? record.process : findByMark(record);
   if (identity === null || !isSame(identity)) return null;
-  return { pid: identity.pid, port: record.port, record: { ...record, process: identity }, exited: endOf(identity) };
+  return {
+    pid: identity.pid,
+    port: record.port,
+    record: { ...record, process: identity },
+    oomKills: null,
+    exited: endOf(identity),
+  };
 };

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { pyserverReasonLines } from "../../src/backends/huggingface-reason.ts";
-import { llamaReasonLines } from "../../src/backends/llamacpp-reason.ts";
+import { pyserverDeathCause, pyserverReasonLines } from "../../src/backends/huggingface-reason.ts";
+import { llamaDeathCause, llamaReasonLines } from "../../src/backends/llamacpp-reason.ts";
 import { lines, recorded } from "./replay.ts";
 
 describe("why a llama-server died (recorded)", () => {
@@ -160,5 +160,39 @@ ValueError: unknown model type`),
     expect(pyserverReasonLines(["something odd", "solar: loading stage=weights progress=0.50"])).toEqual([
       "something odd",
     ]);
+  });
+});
+
+describe("what the last lines say of another attempt", () => {
+  test("a model file that is damaged, or no GGUF, stays so", () => {
+    for (const line of [
+      "0.00.020.740 E gguf_init_from_reader: failed to read magic",
+      "0.00.013.545 E gguf_init_from_reader: invalid magic characters: 'this', expected 'GGUF'",
+      "llama_model_load: error loading model: tensor 'x' data is not within the file bounds, model is corrupted or incomplete",
+    ])
+      expect(llamaDeathCause([line])).toEqual({ type: "lasting" });
+  });
+
+  test("memory that was too little is told with what was asked for and the field to lower", () => {
+    const kv = [
+      "0.02.775.043 E ggml_aligned_malloc: insufficient memory (attempted to allocate 39062.50 MB)",
+      "0.02.910.927 E llama_init_from_model: failed to initialize the context: failed to allocate buffer for kv cache",
+    ];
+    expect(llamaDeathCause(kv)).toEqual({ type: "memory", advice: "it asked for 39062.50 MB; lower ctx_size" });
+    const cuda = ["alloc_tensor_range: failed to allocate CUDA0 buffer of size 17179869184"];
+    expect(llamaDeathCause(cuda)).toEqual({
+      type: "memory",
+      advice: "it asked for 16.00 GiB; lower n_gpu_layers, or take a smaller model",
+    });
+    const torch = [
+      "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.50 GiB. GPU 0 has a total of 8 GiB",
+    ];
+    expect(pyserverDeathCause(torch)).toMatchObject({ type: "memory", advice: expect.stringContaining("2.50 GiB") });
+  });
+
+  test("an address that could not be taken may be free later; other lines say nothing", () => {
+    const line = "0.1 E srv start: couldn't bind HTTP server socket, hostname: 127.0.0.1, port: 3900";
+    expect(llamaDeathCause([line])).toEqual({ type: "bind" });
+    expect([llamaDeathCause(["GGML_ASSERT(x) failed"]), pyserverDeathCause([])]).toEqual([null, null]);
   });
 });
