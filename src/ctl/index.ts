@@ -3,8 +3,8 @@ import "./one-shot-validation.ts";
 import { homedir } from "node:os";
 import type { Command } from "commander";
 import { addConnection, Cli } from "./cli.ts";
-import { processIo } from "./io.ts";
-import { verbIn, verbs } from "./verbs.ts";
+import { processIo, reportError } from "./io.ts";
+import { refuseStrayVerb, verbIn, verbs } from "./verbs.ts";
 
 /** The client: puts the verbs under `solar-host ctl`, and loads the one that is asked for. */
 
@@ -45,6 +45,11 @@ export const addVerbs = async (ctl: Command, words: readonly string[]): Promise<
     process.exit(0);
   }
   addConnection(ctl).addHelpText("after", HELP);
+  try {
+    refuseStrayVerb(words);
+  } catch (error) {
+    process.exit(reportError(io, error));
+  }
   const asked = verbIn(words);
   for (const entry of verbs) {
     const command = ctl.command(entry.name).description(entry.summary);

@@ -1,6 +1,7 @@
 import { writeSync } from "node:fs";
 import { isatty } from "node:tty";
 import { CtlError, exitCodes } from "./errors.ts";
+import { fileProblem } from "./file-problem.ts";
 import { harmless } from "./harmless.ts";
 import { Output } from "./output.ts";
 
@@ -83,7 +84,7 @@ export const processIo = (home: string): Io => {
   const { env } = process;
   const out = new Output(1, (code) => {
     if (code === "EPIPE") process.exit(exitCodes.ok);
-    unlessClosed(() => writeSync(2, `error: cannot write: ${code}\n`));
+    unlessClosed(() => writeSync(2, `error: cannot write: ${fileProblem({ code })}\n`));
     process.exit(exitCodes.failure);
   });
   let err: NodeJS.WriteStream | null = null;

@@ -121,7 +121,7 @@ describe("what is printed", () => {
       stderr: "pipe",
     });
     expect(await child.exited).toBe(1);
-    expect(await new Response(child.stderr).text()).toContain("error: cannot write: ENOSPC\n");
+    expect(await new Response(child.stderr).text()).toContain("error: cannot write: the disk is full\n");
     await daemon.stop(id);
   });
 

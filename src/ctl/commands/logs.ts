@@ -39,7 +39,7 @@ const patternOf = ({ grep, ignoreCase }: LogsOptions): RegExp | null => {
     return new RegExp(grep, ignoreCase ? "i" : "");
   } catch (error) {
     throw usageError(
-      `--grep: ${(error as Error).message}`,
+      `--grep '${grep}' is no regular expression: ${(error as Error).message.replace(/^.*: /, "")}`,
       "put a backslash before a character that is meant as it is",
     );
   }
