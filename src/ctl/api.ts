@@ -139,8 +139,8 @@ export class Api {
       value === undefined ? [] : [[name, String(value)]],
     );
     const search = given.length === 0 ? "" : `?${new URLSearchParams(given)}`;
-    if (!/^[\x21-\x7e]*$/.test(this.target.key)) {
-      throw usageError(`the key from ${this.target.keyFrom} holds a blank, a line end or a letter that no key has`);
+    if (!/^[\x20-\x7e\x80-\xff]*$/.test(this.target.key)) {
+      throw usageError(`the key from ${this.target.keyFrom} holds a line end or a character that no key has`);
     }
     const signals = [
       ...(signal === undefined ? [] : [signal]),
