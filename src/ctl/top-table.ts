@@ -1,6 +1,7 @@
 import type { ListedInstance } from "../contract/instance-facts.ts";
 import type { RuntimeState } from "../contract/runtime-state.ts";
 import type { Memory } from "../contract/system.ts";
+import { reasonOf } from "./crashes.ts";
 import type { Palette } from "./io.ts";
 import { nameOf } from "./names.ts";
 import { paintPhase } from "./phase.ts";
@@ -86,7 +87,7 @@ const columns = (palette: Palette, now: number): Column<Row>[] => [
     align: "right",
     shrinkTo: 4,
   },
-  { title: "REASON", value: ({ instance }) => instance.error_message ?? "", paint: () => palette.red, shrinkTo: 6 },
+  { title: "REASON", value: ({ instance }) => reasonOf(instance, now), paint: () => palette.red, shrinkTo: 6 },
 ];
 
 const gib = (used: number, total: number, percent: number): string =>
@@ -115,7 +116,7 @@ export const topLines = (snapshot: Snapshot, palette: Palette, width: number): s
   const running = instances.filter(({ status }) => status === "running").length;
   const head = `${clock(time)}  ${where}  ${running} of ${instances.length} running`;
   const shown = columns(palette, time).filter(
-    ({ title }) => title !== "REASON" || instances.some(({ error_message }) => error_message !== null),
+    ({ title }) => title !== "REASON" || instances.some((instance) => reasonOf(instance, time) !== ""),
   );
   return [
     palette.bold(fit(head, width)),
