@@ -131,6 +131,24 @@ export class Cli {
     return { api, instances, all, code };
   }
 
+  /**
+   * Of several daemons on this machine, the one of the current folder is not to lose everything unasked.
+   * @throws usage error where none of them is named
+   */
+  refuseUnnamedDaemon(command: Command): void {
+    const { context, url } = command.optsWithGlobals<ConnectionOptions>();
+    const isNamed = context !== undefined || url !== undefined || Boolean(this.io.env.SOLAR_HOST_URL);
+    const { contexts, daemons } = targetSources(this.io);
+    if (isNamed || contexts().current !== null) return;
+    const found = daemons();
+    if (found.length < 2) return;
+    throw usageError(
+      "several daemons run on this machine: say whose instances are meant",
+      ...found.map((daemon) => `${daemon.directory}  ${daemon.url}`),
+      `for example: solar-host ctl ${command.name()} --all --context .`,
+    );
+  }
+
   /** The same for verbs that only look: of one instance alone the name may be left out. */
   async lookedAt(command: Command, names: readonly string[], everything: boolean): Promise<Named> {
     if (names.length > 0 || everything) return await this.named(command, names, everything);

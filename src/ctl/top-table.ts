@@ -108,11 +108,18 @@ const memoryLines = (memory: Memory | null): string[] => {
 
 const clock = (time: number): string => new Date(time).toTimeString().slice(0, 8);
 
+const RANKS = { failed: 1, starting: 2, stopping: 2, running: 3, stopped: 4 } as const;
+
+/** Busy ones first, then those that need a look. */
+const rankOf = ({ instance, state }: Row): number => (state?.busy === true ? 0 : RANKS[instance.status]);
+
 export const topLines = (snapshot: Snapshot, palette: Palette, width: number): string[] => {
   const { time, where, instances, states, memory, problem } = snapshot;
   const rows = instances.map((instance): Row => {
     return { name: nameOf(instance, instances), instance, state: states.get(instance.id) };
   });
+  // On a terminal with fewer rows than instances, what is at work is not to be among those that are left out.
+  rows.sort((a, b) => rankOf(a) - rankOf(b));
   const running = instances.filter(({ status }) => status === "running").length;
   const head = `${clock(time)}  ${where}  ${running} of ${instances.length} running`;
   const shown = columns(palette, time).filter(

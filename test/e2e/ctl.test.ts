@@ -79,7 +79,7 @@ describe("what is printed", () => {
     expect(await client.json<Instance[]>(["ls"])).toEqual([]);
     const { code, out, err } = await client.run(["ls"]);
     expect(code).toBe(0);
-    expect(out).toBe("NAME  ID  STATUS  PORT  UPTIME  BACKEND\n");
+    expect(out).toBe("NAME  ID  STATUS  MODEL  PORT  UPTIME  BACKEND\n");
     expect(err).toContain("ctl create");
   });
 

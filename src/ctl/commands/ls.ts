@@ -20,6 +20,12 @@ interface Row {
   instance: ListedInstance;
 }
 
+/** The last part of its path or id. */
+const modelOf = ({ config }: ListedInstance): string => {
+  const model = config.model ?? config.model_id;
+  return typeof model === "string" ? (model.split("/").findLast((part) => part !== "") ?? model) : "-";
+};
+
 const columns = (palette: Palette, now: number): Column<Row>[] => [
   { title: "NAME", value: ({ instance }) => instance.config.alias, paint: () => palette.bold, shrinkTo: 8 },
   { title: "ID", value: ({ instance }) => shortId(instance.id), paint: () => palette.dim },
@@ -28,6 +34,7 @@ const columns = (palette: Palette, now: number): Column<Row>[] => [
     value: ({ instance }) => instance.status,
     paint: ({ instance }) => paintStatus(instance.status, palette),
   },
+  { title: "MODEL", value: ({ instance }) => modelOf(instance), shrinkTo: 8 },
   { title: "PORT", value: ({ instance }) => String(instance.port ?? "-"), align: "right" },
   {
     title: "UPTIME",
