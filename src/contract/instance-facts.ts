@@ -42,11 +42,16 @@ export const answerFacts = {
     .meta({ description: "Keys of the config that are not known and were left out" }),
 } as const;
 
+/** As far as a client needs it; a daemon of an earlier version tells of none. */
+const listedFailure = z.object({ reason: z.string(), at: z.string().optional() });
+
 /** An instance for whoever needs no more of its config than its name. */
 export const listedInstance = z.object({
   id: instanceId,
   config: z.looseObject({ alias: z.string(), backend_type: z.string() }),
   ...instanceFacts,
+  restarts: z.int().min(0).optional().catch(undefined),
+  failure: listedFailure.nullable().optional().catch(undefined),
 });
 export type ListedInstance = z.output<typeof listedInstance>;
 

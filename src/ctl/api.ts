@@ -1,6 +1,8 @@
 import type { z } from "zod";
-import { CtlError, exitCodes } from "./errors.ts";
+import { CtlError, exitCodes, usageError } from "./errors.ts";
+import { issueWords } from "./issue-words.ts";
 import type { Target } from "./target.ts";
+import { whyUnreachable } from "./unreachable.ts";
 
 /** Speaks to one daemon: requests, its refusals as errors, and proof that the answer is what the contract says. */
 
@@ -71,25 +73,6 @@ const detailOf = (text: string): unknown => {
   }
 };
 
-const whyUnreachable = (error: unknown): string => {
-  const { code, message } = error as NodeJS.ErrnoException;
-  switch (code) {
-    case "ConnectionRefused":
-    case "ECONNREFUSED":
-      return "nothing listens there";
-    case "ENOTFOUND":
-    case "EAI_AGAIN":
-      return "the host name is not known";
-    case "ConnectionClosed":
-    case "ECONNRESET":
-      return "the connection was closed";
-    case "FailedToOpenSocket":
-      return "there is no way to this host, or its name is not known";
-    default:
-      return message ?? String(error);
-  }
-};
-
 export class Api {
   /** @param lookAgain where the same daemon is now */
   constructor(
@@ -130,13 +113,11 @@ export class Api {
     }
     const parsed = schema.safeParse(raw);
     if (parsed.success) return { value: parsed.data, raw };
-    const issue = parsed.error.issues[0];
-    const place = issue === undefined || issue.path.length === 0 ? "the answer" : issue.path.map(String).join(".");
-    throw await this.incompatible(`${method} ${path}`, `${place}: ${issue?.message ?? "?"}`, changes);
+    throw await this.incompatible(`${method} ${path}`, issueWords(parsed.error.issues, "the answer"), changes);
   }
 
-  unreachable(error: unknown): CtlError {
-    return new CtlError(exitCodes.unreachable, `cannot reach ${this.where}: ${whyUnreachable(error)}`, [
+  private unreachable(why: string): CtlError {
+    return new CtlError(exitCodes.unreachable, `cannot reach ${this.where}: ${why}`, [
       "is the daemon running there, and is this its address? (solar-host serve)",
     ]);
   }
@@ -158,6 +139,9 @@ export class Api {
       value === undefined ? [] : [[name, String(value)]],
     );
     const search = given.length === 0 ? "" : `?${new URLSearchParams(given)}`;
+    if (!/^[\x20-\x7e\x80-\xff]*$/.test(this.target.key)) {
+      throw usageError(`the key from ${this.target.keyFrom} holds a line end or a character that no key has`);
+    }
     const signals = [
       ...(signal === undefined ? [] : [signal]),
       ...(timeoutMs === null ? [] : [AbortSignal.timeout(timeoutMs)]),
@@ -178,9 +162,9 @@ export class Api {
     } catch (error) {
       if (signal?.aborted === true) throw this.tooLate();
       if ((error as Error).name === "TimeoutError") {
-        throw this.unreachable(new Error(`no answer within ${(timeoutMs ?? 0) / 1000} s`));
+        throw this.unreachable(`no answer within ${(timeoutMs ?? 0) / 1000} s`);
       }
-      throw this.unreachable(error);
+      throw this.unreachable(whyUnreachable(error));
     }
   }
 

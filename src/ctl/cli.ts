@@ -5,7 +5,7 @@ import { Api } from "./api.ts";
 import { listInstances } from "./calls.ts";
 import type { RawConfig } from "./config-input.ts";
 import { exitCodes, usageError, worst } from "./errors.ts";
-import { type Io, reportError } from "./io.ts";
+import { type Io, reportError, writeJsonError } from "./io.ts";
 import { withAbsolutePaths } from "./model-paths.ts";
 import { checkNamed, chooseInstances } from "./names.ts";
 import { chooseTarget, isHere, lookAgain, type TargetOptions, targetSources } from "./target.ts";
@@ -55,6 +55,10 @@ export interface Named {
   code: number;
 }
 
+/** Commander gives an action its command last. */
+const isCommand = (value: unknown): value is Command =>
+  typeof value === "object" && value !== null && "optsWithGlobals" in value;
+
 export class Cli {
   private stdinTaken: string | null = null;
   /** What is still to do when somebody interrupts: put the terminal right, say what goes on. */
@@ -73,6 +77,8 @@ export class Cli {
       try {
         code = await run(...args);
       } catch (error) {
+        const command = args.at(-1);
+        if (isCommand(command) && command.optsWithGlobals().json === true) writeJsonError(this.io, error);
         code = reportError(this.io, error);
       }
       await this.io.stdout.drained();
@@ -118,9 +124,38 @@ export class Cli {
     const api = await this.connect(command);
     const { value: all } = await listInstances(api, { signal });
     const { instances, errors } = chooseInstances(names, everything, all);
+    const [only] = errors;
+    if (only !== undefined && names.length === 1) throw only;
     const code = worst(errors.map((error) => reportError(this.io, error)));
     if (everything && all.length === 0) this.io.say("there are no instances");
     return { api, instances, all, code };
+  }
+
+  /**
+   * Of several daemons on this machine, the one of the current folder is not to lose everything unasked.
+   * @throws usage error where none of them is named
+   */
+  refuseUnnamedDaemon(command: Command): void {
+    const { context, url } = command.optsWithGlobals<ConnectionOptions>();
+    const isNamed = context !== undefined || url !== undefined || Boolean(this.io.env.SOLAR_HOST_URL);
+    const { contexts, daemons } = targetSources(this.io);
+    if (isNamed || contexts().current !== null) return;
+    const found = daemons();
+    if (found.length < 2) return;
+    throw usageError(
+      "several daemons run on this machine: say whose instances are meant",
+      ...found.map((daemon) => `${daemon.directory}  ${daemon.url}`),
+      `for example: solar-host ctl ${command.name()} --all --context .`,
+    );
+  }
+
+  /** The same for verbs that only look: of one instance alone the name may be left out. */
+  async lookedAt(command: Command, names: readonly string[], everything: boolean): Promise<Named> {
+    if (names.length > 0 || everything) return await this.named(command, names, everything);
+    const api = await this.connect(command);
+    const { value: all } = await listInstances(api);
+    if (all.length !== 1) checkNamed(names, everything);
+    return { api, instances: all, all, code: exitCodes.ok };
   }
 
   /** Does something with each instance at the same time; a failure of one does not spoil the others. */

@@ -4,6 +4,7 @@ import { listInstances } from "./calls.ts";
 import { addConnection, Cli } from "./cli.ts";
 import { LOCAL, readContexts } from "./contexts.ts";
 import type { Io } from "./io.ts";
+import { isFileField } from "./model-paths.ts";
 import { oneLine } from "./table.ts";
 import { chooseTarget, targetSources } from "./target.ts";
 import { verbIn, verbs } from "./verbs.ts";
@@ -45,19 +46,37 @@ const contextNames = (io: Io): Candidate[] => [
 /** A flag that means yes when it stands alone. */
 const isYesOrNo = (flags: string): boolean => flags.includes("true|false");
 
-const valuesOf = (io: Io, { long, argChoices, flags }: Option): Completion => {
+const valuesOf = async (io: Io, { long, argChoices, flags }: Option, begun: string): Promise<Completion> => {
   if (long === "--context") return contextNames(io);
+  if (long === "--model-id" || long === "--model_id") return FILES;
+  if (long === "--set") return await assignments(begun);
   if (argChoices !== undefined) return words(argChoices);
   return flags.includes("<file>") ? FILES : isYesOrNo(flags) ? words(["true", "false"]) : [];
 };
 
-/** What is to stand behind `--flag=`. The shells complete file names in words of their own only. */
-const afterEquals = (io: Io, options: readonly Option[], begun: string): Completion | null => {
+/** `name=value` of a config: the fields of every backend, then what the field takes. */
+const assignments = async (begun: string): Promise<Completion> => {
+  const [{ fieldsOf }, { backendTypes }] = await Promise.all([
+    import("./config-flags.ts"),
+    import("../contract/config.ts"),
+  ]);
+  const fields = new Map(backendTypes.flatMap(fieldsOf).map((field) => [field.name, field]));
+  const name = /^([\w-]+)=/.exec(begun)?.[1];
+  if (name === undefined)
+    return [...fields.values()].map((field) => ({ value: `${field.name}=`, description: field.description }));
+  const field = fields.get(name.replaceAll("-", "_"));
+  if (field === undefined) return name === "backend_type" ? words(backendTypes.map((one) => `${name}=${one}`)) : [];
+  if (isFileField(field.name) || field.name === "model_id") return FILES;
+  return words((field.kind === "flag" ? ["true", "false"] : field.choices).map((value) => `${name}=${value}`));
+};
+
+/** What is to stand behind `--flag=`. */
+const afterEquals = async (io: Io, options: readonly Option[], begun: string): Promise<Completion | null> => {
   const flag = /^(--[\w-]+)=/.exec(begun)?.[1];
   const option = options.find(({ long }) => flag !== undefined && long === flag);
   if (option === undefined) return null;
-  const values = valuesOf(io, option);
-  return values === FILES ? [] : values.map(({ value, ...rest }) => ({ value: `${flag}=${value}`, ...rest }));
+  const values = await valuesOf(io, option, begun.slice(begun.indexOf("=") + 1));
+  return values === FILES ? FILES : values.map(({ value, ...rest }) => ({ value: `${flag}=${value}`, ...rest }));
 };
 
 const flagValue = (typed: readonly string[], flag: string): string | undefined => {
@@ -109,13 +128,6 @@ const positional = async (
   return command.commands.map((inner) => ({ value: inner.name(), description: inner.description() }));
 };
 
-/** The daemon's flags are its own: the client knows them from what it says of itself. */
-const serveFlags = (): Candidate[] => {
-  const help = Bun.spawnSync([process.execPath, "serve", "--help"], { stdin: "ignore", stderr: "ignore" });
-  const lines = help.stdout.toString().matchAll(/^ {2}(?:-\w, )?(--[\w-]+)(?: [<[]\S+)? +(.*)$/gm);
-  return [...lines].map(([, value = "", description = ""]) => ({ value, description }));
-};
-
 /** @param typed the words behind `solar-host`, the one that is begun last */
 const candidates = async (io: Io, typed: readonly string[]): Promise<Completion> => {
   const begun = typed.at(-1) ?? "";
@@ -126,12 +138,16 @@ const candidates = async (io: Io, typed: readonly string[]): Promise<Completion>
       { value: "ctl", description: "the client" },
     ];
   }
-  if (typed[0] === "serve") return begun.startsWith("-") ? serveFlags() : [];
+  if (typed[0] === "serve") {
+    const { serveCandidates } = await import("./complete-serve.ts");
+    const found = serveCandidates(before, begun);
+    return found === "files" ? FILES : found;
+  }
   if (typed[0] !== "ctl") return [];
   const at = await loaded(io, before);
   if (at === null) {
     if (before.at(-1) === "--context") return contextNames(io);
-    const valued = afterEquals(io, addConnection(new Command()).options, begun);
+    const valued = await afterEquals(io, addConnection(new Command()).options, begun);
     if (valued !== null) return valued;
     if (begun.startsWith("-")) return words(["--context", "--url", "--key", "--help"]);
     return verbs.map(({ name, summary }) => ({ value: name, description: summary }));
@@ -139,8 +155,8 @@ const candidates = async (io: Io, typed: readonly string[]): Promise<Completion>
   const last = before.at(-1) ?? "";
   const option = at.command.options.find(({ long, short }) => last !== "" && (long === last || short === last));
   if (option?.required || (option?.optional && !begun.startsWith("-") && isYesOrNo(option.flags)))
-    return valuesOf(io, option);
-  const valued = afterEquals(io, at.command.options, begun);
+    return await valuesOf(io, option, begun);
+  const valued = await afterEquals(io, at.command.options, begun);
   if (valued !== null) return valued;
   if (begun.startsWith("-")) return optionsOf(at.command);
   return await positional(io, at.verb, at.command, before, begun);

@@ -10,7 +10,9 @@ _solar_host() {
   out=$("${"$"}{words[0]}" ctl __complete "${"$"}{words[@]:1}" 2>/dev/null) || return
   COMPREPLY=()
   if [ "$out" = ":files" ]; then
-    compopt -o filenames 2>/dev/null
+    # The shell's own, which knows ~ and what stands behind an '='. Bash 3 cannot be asked for it.
+    compopt -o default 2>/dev/null && return
+    current=${"$"}{current##*=}
     while IFS= read -r candidate; do COMPREPLY+=("$candidate"); done < <(compgen -f -- "$current")
     return
   fi
@@ -21,6 +23,8 @@ _solar_host() {
     candidate=${"$"}{candidate%%$'\t'*}
     [ -n "$candidate" ] && COMPREPLY+=("$(printf '%q' "${"$"}{candidate#"$kept"}")")
   done <<< "$out"
+  # Behind 'name=' the value follows without a blank.
+  case ${"$"}{COMPREPLY[0]} in *=|*\\=) compopt -o nospace 2>/dev/null ;; esac
 }
 complete -F _solar_host solar-host
 `;
@@ -32,6 +36,7 @@ _solar_host() {
   local line
   lines=("${"$"}{(@f)$(${"$"}{(Q)words[1]} ctl __complete "${"$"}{(@Q)words[2,CURRENT]}" 2>/dev/null)}")
   if [[ $lines[1] == ":files" ]]; then
+    compset -P '*='
     _files
     return
   fi
@@ -40,7 +45,11 @@ _solar_host() {
     values+=("${"$"}{line%%$'\t'*}")
     shown+=("${"$"}{line/$'\t'/  -- }")
   done
-  compadd -l -d shown -a -- values
+  if [[ $values[1] == *= ]]; then
+    compadd -S '' -l -d shown -a -- values
+  else
+    compadd -l -d shown -a -- values
+  fi
 }
 if [[ $funcstack[1] == _solar-host ]]; then
   _solar_host "$@"
@@ -56,7 +65,10 @@ function __solar_host_complete
   set -l current (commandline -ct)
   set -l out ($tokens[1] ctl __complete $tokens[2..-1] "$current" 2>/dev/null)
   if test "$out[1]" = ":files"
-    __fish_complete_path "$current"
+    set -l flag (string match -r '^.*=' -- "$current")
+    for path in (__fish_complete_path (string replace -r '^.*=' '' -- "$current"))
+      echo "$flag$path"
+    end
   else
     printf '%s\n' $out
   end

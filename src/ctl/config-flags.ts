@@ -95,8 +95,8 @@ export const parseList = (text: string, where: string): unknown => {
   if (!text.trimStart().startsWith("[")) return text === "" ? [] : text.split(",").map((value) => value.trim());
   try {
     return JSON.parse(text);
-  } catch (error) {
-    throw usageError(`${where}: ${(error as Error).message}`, `write it as a,b or as ["a","b"]`);
+  } catch {
+    throw usageError(`${where} '${text}' is no list`, `write it as a,b or as ["a","b"]`);
   }
 };
 

@@ -3,10 +3,31 @@ import { isRecord } from "../contract/record.ts";
 import { decodeUtf8, EncodingError } from "../contract/utf8.ts";
 import type { Cli } from "./cli.ts";
 import { CtlError, exitCodes, usageError } from "./errors.ts";
+import { fileProblem } from "./file-problem.ts";
 
 /** A config from a file or stdin: JSON or YAML, the bare config or `{config}` as the API takes it. */
 
 export type RawConfig = Record<string, unknown>;
+
+/** What the parser found, by its codes; its own sentences speak of its functions and of terms of its grammar. */
+const whatIsWrong = (code: string): string => {
+  switch (code) {
+    case "MULTIPLE_DOCS":
+      return "it holds several documents, and one config is one document";
+    case "DUPLICATE_KEY":
+      return "a key stands there twice";
+    case "BAD_INDENT":
+      return "the indentation is wrong";
+    case "TAB_AS_INDENT":
+      return "a tab is no indentation: use blanks";
+    case "MISSING_CHAR":
+      return "a quote, a bracket, a comma or a colon is missing";
+    case "BAD_ALIAS":
+      return "it refers to something that is not there";
+    default:
+      return "it is neither JSON nor YAML";
+  }
+};
 
 /** YAML holds all of JSON. @throws usage error with the place of what is wrong */
 export const parseConfigText = async (text: string, name: string): Promise<RawConfig> => {
@@ -14,10 +35,19 @@ export const parseConfigText = async (text: string, name: string): Promise<RawCo
   const document = parseDocument(text, { prettyErrors: true });
   const problem = document.errors[0];
   if (problem !== undefined) {
-    const [first = "", ...excerpt] = problem.message.trimEnd().split("\n");
-    throw usageError(`${name}: ${first.replace(/:$/, "")}`, ...excerpt.filter((line) => line !== ""));
+    const [, ...excerpt] = problem.message.trimEnd().split("\n");
+    const [start] = problem.linePos ?? [];
+    const place = start === undefined ? "" : `, at line ${start.line}, column ${start.col}`;
+    const lines = excerpt.filter((line) => line !== "");
+    throw usageError(`${name}: ${whatIsWrong(problem.code)}${place}`, ...lines);
   }
-  const value: unknown = document.toJS();
+  let value: unknown;
+  try {
+    value = document.toJS();
+  } catch {
+    // An alias without its anchor, or too many of them.
+    throw usageError(`${name}: ${whatIsWrong("BAD_ALIAS")}`);
+  }
   const config = isRecord(value) && isRecord(value.config) ? value.config : value;
   if (isRecord(config)) return config;
   throw usageError(`${name} holds no config`, "a config is an object: {alias: …, model: …}");
@@ -30,7 +60,7 @@ export const readConfigFile = async (cli: Cli, path: string): Promise<RawConfig>
     text = decodeUtf8(readFileSync(path));
   } catch (error) {
     if (error instanceof EncodingError) throw usageError(`${path}:${error.line}:${error.column}: ${error.message}`);
-    throw new CtlError(exitCodes.failure, `-f: ${(error as Error).message}`);
+    throw new CtlError(exitCodes.failure, `-f: cannot read ${path}: ${fileProblem(error)}`);
   }
   return await parseConfigText(text, path);
 };

@@ -2,7 +2,7 @@ import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, write
 import { dirname } from "node:path";
 import { z } from "zod";
 import { xdgFolder } from "../contract/daemon-record.ts";
-import { decodeUtf8 } from "../contract/utf8.ts";
+import { decodeUtf8, EncodingError } from "../contract/utf8.ts";
 import { CtlError, exitCodes, usageError } from "./errors.ts";
 import { whileLocked } from "./file-lock.ts";
 import { fileProblem } from "./file-problem.ts";
@@ -38,7 +38,8 @@ export const readContexts = (io: Pick<Io, "env" | "home">): Contexts => {
     return contextsFile.parse(JSON.parse(decodeUtf8(bytes)));
   } catch (error) {
     const place = error instanceof z.ZodError ? error.issues[0]?.path.map(String).join(".") || "its content" : null;
-    const why = place === null ? "it is no JSON" : `${place} is missing or not what it should be`;
+    const readable = error instanceof EncodingError ? error.message : "it is no JSON";
+    const why = place === null ? readable : `${place} is missing or not what it should be`;
     throw new CtlError(exitCodes.failure, `${path} is broken: ${why}`, [
       "mend it, or remove it and name your hosts again with: solar-host ctl context add",
     ]);

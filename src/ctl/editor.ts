@@ -4,6 +4,7 @@ import { dirname, join } from "node:path";
 import { type BackendType, configFields } from "../contract/config.ts";
 import type { RawConfig } from "./config-input.ts";
 import { CtlError, exitCodes, usageError } from "./errors.ts";
+import { fileProblem } from "./file-problem.ts";
 import type { Io } from "./io.ts";
 
 /** Opens a config in the user's editor, as YAML with what each field means. */
@@ -44,9 +45,13 @@ export class EditedFile {
   ) {}
 
   static create(io: Io, text: string, name: string): EditedFile {
-    const path = join(mkdtempSync(join(tmpdir(), "solar-host-")), name);
-    writeFileSync(path, text, { mode: 0o600 });
-    return new EditedFile(io, path, text);
+    try {
+      const path = join(mkdtempSync(join(tmpdir(), "solar-host-")), name);
+      writeFileSync(path, text, { mode: 0o600 });
+      return new EditedFile(io, path, text);
+    } catch (error) {
+      throw new CtlError(exitCodes.failure, `cannot write into ${tmpdir()}: ${fileProblem(error)}`);
+    }
   }
 
   get changed(): boolean {
@@ -54,7 +59,11 @@ export class EditedFile {
   }
 
   text(): string {
-    return readFileSync(this.path, "utf8");
+    try {
+      return readFileSync(this.path, "utf8");
+    } catch (error) {
+      throw new CtlError(exitCodes.failure, `cannot read the edited text ${this.path}: ${fileProblem(error)}`);
+    }
   }
 
   remove(): void {

@@ -1,10 +1,10 @@
 // First of all: see there.
 import "./one-shot-validation.ts";
 import { homedir } from "node:os";
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import { addConnection, Cli } from "./cli.ts";
-import { processIo } from "./io.ts";
-import { verbIn, verbs } from "./verbs.ts";
+import { processIo, reportError, writeJsonError } from "./io.ts";
+import { refuseStrayVerb, verbIn, verbs } from "./verbs.ts";
 
 /** The client: puts the verbs under `solar-host ctl`, and loads the one that is asked for. */
 
@@ -45,6 +45,18 @@ export const addVerbs = async (ctl: Command, words: readonly string[]): Promise<
     process.exit(0);
   }
   addConnection(ctl).addHelpText("after", HELP);
+  try {
+    refuseStrayVerb(words);
+  } catch (error) {
+    if (words.includes("--json")) writeJsonError(io, error);
+    await io.stdout.drained();
+    process.exit(reportError(io, error));
+  }
+  // `ctl --json ls` is `ctl ls --json`: the flag goes on to the verb, which knows what it prints.
+  ctl.addOption(new Option("--json", "print JSON, where the command can").hideHelp());
+  ctl.hook("preAction", (_, action) => {
+    if (ctl.opts().json === true) action.setOptionValue("json", true);
+  });
   const asked = verbIn(words);
   for (const entry of verbs) {
     const command = ctl.command(entry.name).description(entry.summary);

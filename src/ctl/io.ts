@@ -1,6 +1,7 @@
 import { writeSync } from "node:fs";
 import { isatty } from "node:tty";
 import { CtlError, exitCodes } from "./errors.ts";
+import { fileProblem } from "./file-problem.ts";
 import { harmless } from "./harmless.ts";
 import { Output } from "./output.ts";
 
@@ -83,7 +84,7 @@ export const processIo = (home: string): Io => {
   const { env } = process;
   const out = new Output(1, (code) => {
     if (code === "EPIPE") process.exit(exitCodes.ok);
-    unlessClosed(() => writeSync(2, `error: cannot write: ${code}\n`));
+    unlessClosed(() => writeSync(2, `error: cannot write: ${fileProblem({ code })}\n`));
     process.exit(exitCodes.failure);
   });
   let err: NodeJS.WriteStream | null = null;
@@ -113,6 +114,14 @@ export const processIo = (home: string): Io => {
 };
 
 export const writeJson = (io: Io, value: unknown): void => io.write(`${JSON.stringify(value, null, 2)}\n`);
+
+/** A failure for programs; its code is the name of the exit code. */
+export const writeJsonError = (io: Io, error: unknown): void => {
+  const message = error instanceof Error ? error.message : String(error);
+  const exitCode = error instanceof CtlError ? error.exitCode : exitCodes.failure;
+  const [code = "failure"] = Object.entries(exitCodes).find(([, number]) => number === exitCode) ?? [];
+  writeJson(io, { error: { message, code } });
+};
 
 /** What commands that change something print: with --json the answers, with -q the ids, else nothing. */
 export const writeAnswers = (

@@ -2,6 +2,7 @@ import type { z } from "zod";
 import type { Api } from "./api.ts";
 import { getInstance } from "./calls.ts";
 import { CtlError, exitCodes } from "./errors.ts";
+import { issueWords } from "./issue-words.ts";
 
 /**
  * A WebSocket that comes back: through restarts of the daemon, cut connections and a laptop's sleep. What is
@@ -48,8 +49,7 @@ export const parseFrame = (text: string): unknown => {
 /** Why a frame is not taken. An error frame is followed by the end of the stream, which says no more than it. */
 export const notUnderstood = (name: string, text: string, { issues }: z.ZodError): Error => {
   if (text.startsWith('{"error":')) return new CtlError(exitCodes.notFound, `${name}: Instance not found`);
-  const [issue] = issues;
-  return new FrameError(`a frame's ${issue?.path.map(String).join(".") || "content"}: ${issue?.message ?? "?"}`);
+  return new FrameError(`a frame's ${issueWords(issues, "content")}`);
 };
 
 export class LiveSocket {

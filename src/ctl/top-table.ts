@@ -1,6 +1,7 @@
 import type { ListedInstance } from "../contract/instance-facts.ts";
 import type { RuntimeState } from "../contract/runtime-state.ts";
 import type { Memory } from "../contract/system.ts";
+import { reasonOf } from "./crashes.ts";
 import type { Palette } from "./io.ts";
 import { nameOf } from "./names.ts";
 import { paintPhase } from "./phase.ts";
@@ -86,7 +87,7 @@ const columns = (palette: Palette, now: number): Column<Row>[] => [
     align: "right",
     shrinkTo: 4,
   },
-  { title: "REASON", value: ({ instance }) => instance.error_message ?? "", paint: () => palette.red, shrinkTo: 6 },
+  { title: "REASON", value: ({ instance }) => reasonOf(instance, now), paint: () => palette.red, shrinkTo: 6 },
 ];
 
 const gib = (used: number, total: number, percent: number): string =>
@@ -107,15 +108,22 @@ const memoryLines = (memory: Memory | null): string[] => {
 
 const clock = (time: number): string => new Date(time).toTimeString().slice(0, 8);
 
+const RANKS = { failed: 1, starting: 2, stopping: 2, running: 3, stopped: 4 } as const;
+
+/** Busy ones first, then those that need a look. */
+const rankOf = ({ instance, state }: Row): number => (state?.busy === true ? 0 : RANKS[instance.status]);
+
 export const topLines = (snapshot: Snapshot, palette: Palette, width: number): string[] => {
   const { time, where, instances, states, memory, problem } = snapshot;
   const rows = instances.map((instance): Row => {
     return { name: nameOf(instance, instances), instance, state: states.get(instance.id) };
   });
+  // On a terminal with fewer rows than instances, what is at work is not to be among those that are left out.
+  rows.sort((a, b) => rankOf(a) - rankOf(b));
   const running = instances.filter(({ status }) => status === "running").length;
   const head = `${clock(time)}  ${where}  ${running} of ${instances.length} running`;
   const shown = columns(palette, time).filter(
-    ({ title }) => title !== "REASON" || instances.some(({ error_message }) => error_message !== null),
+    ({ title }) => title !== "REASON" || instances.some((instance) => reasonOf(instance, time) !== ""),
   );
   return [
     palette.bold(fit(head, width)),

@@ -1,4 +1,5 @@
 import type { Verb } from "./cli.ts";
+import { usageError } from "./errors.ts";
 
 /** Every command: its name, what it is for, and where it is. */
 
@@ -44,4 +45,50 @@ export const verbIn = (words: readonly string[]): VerbEntry | undefined => {
       return verbs.find((verb) => verb.name === word || verb.alias === word);
   }
   return undefined;
+};
+
+/** What other tools call these verbs. */
+const SYNONYMS: Readonly<Record<string, string>> = {
+  list: "ls",
+  status: "ls",
+  delete: "rm",
+  remove: "rm",
+  show: "get",
+  inspect: "get",
+  describe: "get",
+  new: "create",
+  add: "create",
+  set: "edit",
+  update: "edit",
+  patch: "edit",
+  kill: "stop",
+  log: "logs",
+  tail: "logs",
+  mem: "memory",
+  ping: "health",
+  contexts: "context",
+};
+
+/** The word that stands for a verb and is none; null where there is no such word. */
+const strayVerb = (words: readonly string[]): string | null => {
+  for (let at = 0; at < words.length; at++) {
+    const word = words[at] ?? "";
+    if (TAKES_VALUE.includes(word)) at += 1;
+    else if (!word.startsWith("-") && word !== "help") return verbIn([word]) === undefined ? word : null;
+  }
+  return null;
+};
+
+/** @throws usage error that names the verb which is meant, where that is known */
+export const refuseStrayVerb = (words: readonly string[]): void => {
+  const word = strayVerb(words);
+  if (word === null) return;
+  const meant =
+    SYNONYMS[word] ??
+    verbs.find(({ name }) => word.length > 1 && (name.startsWith(word) || word.startsWith(name)))?.name;
+  throw usageError(
+    `there is no command '${word}'`,
+    ...(meant === undefined ? [] : [`do you mean '${meant}'?`]),
+    "see what there is: solar-host ctl --help",
+  );
 };

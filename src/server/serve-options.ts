@@ -1,13 +1,17 @@
 import { type Command, Option } from "commander";
-import { flagOf, settingSpecs } from "../store/settings.ts";
+import { flagOf, type SettingName, settingSpecs } from "../store/settings.ts";
 import type { DaemonFlags } from "./boot.ts";
 
 /** The flags of `serve`: one for each setting, named as it is. */
 
-const placeholder = (name: string): string => `<${name.toLowerCase().split("_").at(-1)}>`;
+/** The words that a setting takes, else what it is. */
+const placeholder = (name: string, schema: object): string => {
+  const words = "options" in schema && Array.isArray(schema.options) ? schema.options.join("|") : null;
+  return `<${words ?? name.toLowerCase().split("_").at(-1)}>`;
+};
 
-const option = (name: string, fallback: string, description: string): Option => {
-  const value = fallback === "true" || fallback === "false" ? "[true|false]" : placeholder(name);
+const option = (name: string, { schema, fallback, description }: (typeof settingSpecs)[SettingName]): Option => {
+  const value = fallback === "true" || fallback === "false" ? "[true|false]" : placeholder(name, schema);
   const shown = fallback === "" ? description : `${description} (default: ${fallback})`;
   return new Option(`${flagOf(name)} ${value}`, shown);
 };
@@ -19,8 +23,8 @@ const propertyOf = (name: string): string =>
   name.toLowerCase().replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase());
 
 export const addServeOptions = (command: Command, run: (flags: DaemonFlags) => Promise<void>): void => {
-  for (const [name, { fallback, description }] of Object.entries(settingSpecs)) {
-    command.addOption(option(name, fallback, description));
+  for (const [name, spec] of Object.entries(settingSpecs)) {
+    command.addOption(option(name, spec));
   }
   command
     .addOption(new Option("--api-key [key]").hideHelp())

@@ -105,3 +105,13 @@ test.each([
 ])("a terminal of %d rows keeps the last line and says how many are left out", (rows, shown) => {
   expect(withRoom(["a", "b", "c", "d"], "q", rows)).toEqual(shown);
 });
+
+test("busy ones stand first, then those that failed, whatever the order of the list", () => {
+  const idle = listed("b", "idle", { status: "running" });
+  const instances = [listed("d", "stopped"), idle, listed("f", "failed", { status: "failed" }), running];
+  const states = new Map([[running.id, state([slot(0, { phase: "generating" })], { busy: true })]]);
+  const names = lines({ instances, states })
+    .slice(-4)
+    .map((line) => line.split(/ {2,}/)[0]);
+  expect(names).toEqual(["llama", "failed", "idle", "stopped"]);
+});

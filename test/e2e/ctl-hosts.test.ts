@@ -76,6 +76,13 @@ describe("the daemon on this machine", () => {
     expect(await ctl.ok(["ls", "-q", "--context", "."], { cwd: two.dir })).toBe(`${id}\n`);
     expect(await ctl.ok(["ls", "-q", "--url", two.url])).toBe(`${id}\n`);
     expect((await ctl.run(["ls", "--context", "/usr"])).code).toBe(5);
+    // What ends everything of one of them needs it named: the current folder alone does not decide.
+    for (const verb of [["rm", "--force"], ["stop"], ["restart"]]) {
+      const { code, err } = await ctl.run([...verb, "--all"], { cwd: two.dir });
+      expect(code).toBe(2);
+      expect(err).toContain(one.dir);
+    }
+    expect((await ctl.run(["stop", "--all", "--context", "."], { cwd: two.dir })).code).toBe(0);
     // Both at once need no choice.
     expect(await ctl.ok(["ls", "-q", "--all-contexts"])).toBe(`${id}\n`);
   });

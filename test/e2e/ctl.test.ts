@@ -79,7 +79,7 @@ describe("what is printed", () => {
     expect(await client.json<Instance[]>(["ls"])).toEqual([]);
     const { code, out, err } = await client.run(["ls"]);
     expect(code).toBe(0);
-    expect(out).toBe("NAME  ID  STATUS  PORT  UPTIME  BACKEND\n");
+    expect(out).toBe("NAME  ID  STATUS  MODEL  PORT  UPTIME  BACKEND\n");
     expect(err).toContain("ctl create");
   });
 
@@ -121,7 +121,7 @@ describe("what is printed", () => {
       stderr: "pipe",
     });
     expect(await child.exited).toBe(1);
-    expect(await new Response(child.stderr).text()).toContain("error: cannot write: ENOSPC\n");
+    expect(await new Response(child.stderr).text()).toContain("error: cannot write: the disk is full\n");
     await daemon.stop(id);
   });
 

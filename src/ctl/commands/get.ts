@@ -1,7 +1,10 @@
 import type { Command } from "commander";
 import { type Instance, instance as instanceSchema } from "../../contract/instance.ts";
+import { type ListedInstance, listedInstance } from "../../contract/instance-facts.ts";
+import type { Answer } from "../api.ts";
 import { instancePath } from "../calls.ts";
 import { addConnection, addJson, addNames, addQuiet, type Cli, type OutputOptions } from "../cli.ts";
+import { crashText } from "../crashes.ts";
 import { worst } from "../errors.ts";
 import { harmless } from "../harmless.ts";
 import { type Io, reportError, writeJson } from "../io.ts";
@@ -13,10 +16,21 @@ const shown = (value: unknown): string => {
   return Array.isArray(value) ? value.join(", ") : String(value);
 };
 
-const facts = (instance: Instance): [string, string][] => [
+/** The crash that it came back from; what failed for good says why in its reason. */
+const crashFacts = (listed: ListedInstance | undefined): [string, string][] => {
+  const text = listed === undefined ? null : crashText(listed, Date.now());
+  const restarts = listed?.restarts ?? 0;
+  return [
+    ...(restarts === 0 ? [] : [["restarts", String(restarts)] as [string, string]]),
+    ...(text === null ? [] : [["failure", text] as [string, string]]),
+  ];
+};
+
+const facts = (instance: Instance, listed: ListedInstance | undefined): [string, string][] => [
   ["id", instance.id],
   ["status", instance.status],
   ...(instance.error_message === null ? [] : [["reason", instance.error_message] as [string, string]]),
+  ...crashFacts(listed),
   ["port", shown(instance.port)],
   ["pid", shown(instance.pid)],
   ["created", `${instance.created_at} (${since(instance.created_at, Date.now())} ago)`],
@@ -36,11 +50,11 @@ const configLines = (instance: Instance): [string, string][] =>
     name === "api_key" ? "(shown by --json)" : shown(value),
   ]);
 
-const print = (io: Io, instance: Instance): void => {
+const print = (io: Io, { value: instance, raw }: Answer<Instance>): void => {
   const { palette, terminal } = io.stdout;
   const clean = (text: string): string => (terminal ? harmless(text, false) : text);
   const config = configLines(instance);
-  const lines = facts(instance);
+  const lines = facts(instance, listedInstance.safeParse(raw).data);
   const width = Math.max(...config.map(([name]) => name.length + 2), ...lines.map(([name]) => name.length));
   const line = (name: string, value: string, indent = ""): string =>
     `${indent}${palette.dim(name.padEnd(width - indent.length))}  ${value.replaceAll("\n", `\n${" ".repeat(width + 2)}`)}\n`;
@@ -65,7 +79,7 @@ Examples:
     .action(
       cli.action(async (names: string[], options: OutputOptions & { all?: true }) => {
         const { io } = cli;
-        const { api, instances, code } = await cli.named(command, names, options.all === true);
+        const { api, instances, code } = await cli.lookedAt(command, names, options.all === true);
         const answers = await Promise.allSettled(
           instances.map(({ id }) => api.request(instancePath(id), instanceSchema)),
         );
@@ -81,9 +95,9 @@ Examples:
           else for (const { raw } of found) writeJson(io, raw);
         } else if (options.quiet) for (const { value } of found) io.write(`${value.id}\n`);
         else
-          for (const [at, { value }] of found.entries()) {
+          for (const [at, answer] of found.entries()) {
             if (at > 0) io.write("\n");
-            print(io, value);
+            print(io, answer);
           }
         return worst([code, ...codes]);
       }),

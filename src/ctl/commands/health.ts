@@ -2,7 +2,8 @@ import type { Command } from "commander";
 import { health } from "../../contract/system.ts";
 import { listInstances } from "../calls.ts";
 import { addConnection, addJson, type Cli } from "../cli.ts";
-import { worst } from "../errors.ts";
+import { crashText } from "../crashes.ts";
+import { CtlError, exitCodes, worst } from "../errors.ts";
 import { reportError, writeJson } from "../io.ts";
 import { chooseInstances, nameOf } from "../names.ts";
 import { notRunning } from "../status.ts";
@@ -38,7 +39,15 @@ const ofInstances = async (cli: Cli, command: Command, names: string[], options:
   const codes = errors.map((error) => reportError(io, error));
   for (const instance of instances) {
     const name = nameOf(instance, all);
-    if (instance.status !== "running") codes.push(reportError(io, notRunning(instance, name)));
+    const crash = crashText(instance, Date.now());
+    // One that was stopped is as it should be, unless it is asked for by its name.
+    if (options.all && instance.status === "stopped") {
+      if (!options.json) io.write(`${oneLine(name)}  ${io.stdout.palette.dim("stopped")}\n`);
+    } else if (instance.status !== "running") codes.push(reportError(io, notRunning(instance, name)));
+    else if (crash !== null)
+      codes.push(
+        reportError(io, new CtlError(exitCodes.failure, `${name} runs again and is not stable yet: ${crash}`)),
+      );
     else if (!options.json) {
       io.write(
         `${oneLine(name)}  ${io.stdout.palette.green("healthy")}  port ${instance.port}  up ${since(instance.started_at, Date.now())}\n`,
@@ -62,7 +71,8 @@ export const define = (command: Command, cli: Cli): void => {
     .addHelpText(
       "after",
       `
-An instance is healthy when it runs: the daemon then keeps asking its model server. Exit code 3 when it does not.
+An instance is healthy when it runs: the daemon then keeps asking its model server. Exit code 3 when it does not,
+1 when it runs again after a crash and was not stable for a minute. With --all one that was stopped is no error.
 
 Examples:
   $ solar-host ctl health

@@ -58,7 +58,7 @@ Examples:
           after: after === undefined ? undefined : new Date(parseMoment(after, "--after", Date.now())).toISOString(),
           within_s: within === undefined ? undefined : Math.ceil(parseDuration(within, "--within") / 1000),
         };
-        const { api, instances, all, code } = await cli.named(command, names, options.all === true);
+        const { api, instances, all, code } = await cli.lookedAt(command, names, options.all === true);
         const rows: (Row & { raw: unknown; at: number })[] = [];
         const end = await cli.each(instances, async (instance) => {
           const name = nameOf(instance, all);
@@ -74,7 +74,7 @@ Examples:
           }
         });
         rows.sort((a, b) => a.at - b.at);
-        if (options.json && names.length !== 1)
+        if (options.json && (options.all || names.length > 1))
           writeJson(
             io,
             rows.map(({ raw }) => raw),

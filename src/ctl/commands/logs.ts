@@ -39,7 +39,7 @@ const patternOf = ({ grep, ignoreCase }: LogsOptions): RegExp | null => {
     return new RegExp(grep, ignoreCase ? "i" : "");
   } catch (error) {
     throw usageError(
-      `--grep: ${(error as Error).message}`,
+      `--grep '${grep}' is no regular expression: ${(error as Error).message.replace(/^.*: /, "")}`,
       "put a backslash before a character that is meant as it is",
     );
   }
@@ -104,7 +104,7 @@ const run = async (cli: Cli, command: Command, names: string[], options: LogsOpt
   const tail = tailOf(options);
   const look = { json: options.json === true, timestamps: options.timestamps === true, grep: patternOf(options) };
   const moment = options.since === undefined ? null : parseMoment(options.since, "--since", Date.now());
-  const { api, instances, all, code } = await cli.named(command, names, options.all === true);
+  const { api, instances, all, code } = await cli.lookedAt(command, names, options.all === true);
   const sources = instances.map((instance) => ({ id: instance.id, name: nameOf(instance, all) }));
   const followers: LogFollower[] = [];
   const printer = new LogPrinter(io, look, sources, () => {

@@ -3,6 +3,7 @@ import type { ListedInstance } from "../../contract/instance-facts.ts";
 import { Api } from "../api.ts";
 import { listInstances } from "../calls.ts";
 import { addConnection, addJson, addQuiet, type Cli, type OutputOptions } from "../cli.ts";
+import { reasonOf } from "../crashes.ts";
 import { usageError, worst } from "../errors.ts";
 import { type Io, type Palette, reportError, writeJson } from "../io.ts";
 import { shortId } from "../names.ts";
@@ -19,6 +20,12 @@ interface Row {
   instance: ListedInstance;
 }
 
+/** The last part of its path or id. */
+const modelOf = ({ config }: ListedInstance): string => {
+  const model = config.model ?? config.model_id;
+  return typeof model === "string" ? (model.split("/").findLast((part) => part !== "") ?? model) : "-";
+};
+
 const columns = (palette: Palette, now: number): Column<Row>[] => [
   { title: "NAME", value: ({ instance }) => instance.config.alias, paint: () => palette.bold, shrinkTo: 8 },
   { title: "ID", value: ({ instance }) => shortId(instance.id), paint: () => palette.dim },
@@ -27,6 +34,7 @@ const columns = (palette: Palette, now: number): Column<Row>[] => [
     value: ({ instance }) => instance.status,
     paint: ({ instance }) => paintStatus(instance.status, palette),
   },
+  { title: "MODEL", value: ({ instance }) => modelOf(instance), shrinkTo: 8 },
   { title: "PORT", value: ({ instance }) => String(instance.port ?? "-"), align: "right" },
   {
     title: "UPTIME",
@@ -34,14 +42,18 @@ const columns = (palette: Palette, now: number): Column<Row>[] => [
     align: "right",
   },
   { title: "BACKEND", value: ({ instance }) => instance.config.backend_type, shrinkTo: 8 },
-  { title: "REASON", value: ({ instance }) => instance.error_message ?? "", shrinkTo: 10 },
+  { title: "RESTARTS", value: ({ instance }) => String(instance.restarts ?? 0), align: "right" },
+  { title: "REASON", value: ({ instance }) => reasonOf(instance, now), shrinkTo: 10 },
 ];
 
 const print = (io: Io, rows: readonly Row[], withContext: boolean): void => {
   const { palette } = io.stdout;
-  const shown = columns(palette, Date.now()).filter(
-    ({ title }) => title !== "REASON" || rows.some(({ instance }) => instance.error_message !== null),
-  );
+  const now = Date.now();
+  const used: Readonly<Record<string, boolean>> = {
+    REASON: rows.some(({ instance }) => reasonOf(instance, now) !== ""),
+    RESTARTS: rows.some(({ instance }) => (instance.restarts ?? 0) > 0),
+  };
+  const shown = columns(palette, now).filter(({ title }) => used[title] !== false);
   if (withContext) shown.unshift({ title: "CONTEXT", value: ({ context }) => context, shrinkTo: 8 });
   io.write(`${layOut(shown, rows, io.stdout.width(), palette.dim).join("\n")}\n`);
 };
@@ -91,6 +103,7 @@ const listEverywhere = async ({ io }: Cli, { json, quiet }: OutputOptions): Prom
 
 export const define = (command: Command, cli: Cli): void => {
   addConnection(addQuiet(addJson(command, "what the API answers: an array")))
+    .option("-a, --all", "every instance: the same, as other tools have it")
     .option("--all-contexts", "of every host that is named, and of this machine")
     .addHelpText(
       "after",

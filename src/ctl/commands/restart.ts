@@ -17,6 +17,7 @@ Examples:
     )
     .action(
       cli.action(async (names: string[], options: OutputOptions & StartOptions & { all?: true }) => {
+        if (options.all) cli.refuseUnnamedDaemon(command);
         const patience = patienceOf(options);
         const { signal } = patience.deadline;
         const { api, instances, all, code } = await cli.named(command, names, options.all === true, signal);

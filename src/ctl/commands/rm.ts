@@ -50,6 +50,7 @@ Examples:
     )
     .action(
       cli.action(async (names: string[], options: RmOptions) => {
+        if (options.all) cli.refuseUnnamedDaemon(command);
         const { io } = cli;
         const { api, instances, all, code } = await cli.named(command, names, options.all === true);
         const doable = instances.filter(({ status }) => options.force || isAtRest(status));

@@ -137,9 +137,9 @@ Examples:
     )
     .action(
       cli.action(async (names: string[], options: StateOptions) => {
-        const named = await cli.named(command, names, options.all === true);
+        const named = await cli.lookedAt(command, names, options.all === true);
         if (options.follow) return await follow(cli, named, options.json === true);
-        return await once(cli, named, names.length === 1, options.json === true);
+        return await once(cli, named, !options.all && names.length < 2, options.json === true);
       }),
     );
 };

@@ -34,6 +34,7 @@ Examples:
     )
     .action(
       cli.action(async (names: string[], options: StopOptions) => {
+        if (options.all) cli.refuseUnnamedDaemon(command);
         const { timeout } = options;
         const { signal } = timeout === undefined ? NEVER : deadlineIn(parseDuration(timeout, "--timeout"));
         const { api, instances, all, code } = await cli.named(command, names, options.all === true, signal);

@@ -1,0 +1,106 @@
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { Ctl } from "../support/ctl.ts";
+import { KEY, TestDaemon } from "../support/daemon.ts";
+import { removeFoldersAfterEach, temporaryFolder } from "../support/folder.ts";
+
+/** What is wrong is said in the client's own words: none of a parser, of fetch, of the system or of a library. */
+
+setDefaultTimeout(60_000);
+removeFoldersAfterEach();
+
+let daemon: TestDaemon;
+let ctl: Ctl;
+beforeAll(async () => {
+  daemon = await TestDaemon.start();
+  ctl = Ctl.of(daemon);
+});
+afterAll(async () => await daemon[Symbol.asyncDispose]());
+
+const FOREIGN =
+  /E[A-Z]{4,}|YAML\.|parseAllDocuments|JSON Parse|zod|Invalid input|undefined|TypeError|Error:|fetch|flow|implicit/;
+
+describe("a file that", () => {
+  test.each([
+    ["is not there", "it is not there", (_: string) => undefined],
+    ["is a folder", "it is a folder", (path: string) => void mkdirSync(path)],
+    ["is under a file", "no folder", (path: string) => writeFileSync(join(path, ".."), "")],
+  ])("%s is told so", async (_, words, make) => {
+    const folder = temporaryFolder();
+    const path = words === "no folder" ? join(folder, "file", "x.yaml") : join(folder, "x.yaml");
+    make(path);
+    const { code, err } = await ctl.run(["create", "-f", path]);
+    expect(code).toBe(1);
+    expect(err).toContain(path);
+    expect(err).toContain(words);
+    expect(err).not.toMatch(FOREIGN);
+  });
+
+  test.each([
+    ["holds two documents", "alias: a\n---\nalias: b\n", "several documents"],
+    ["has a key twice", "alias: a\nalias: b\n", "line 2"],
+    ["has a bracket left open", "alias: [x\n", "line"],
+    ["is indented with a tab", "config:\n\talias: a\n", "line 2"],
+    ["refers to nothing", "alias: *nowhere\n", "refers to something that is not there"],
+    ["is a list", "- a\n", "holds no config"],
+    ["is half a JSON", '{"alias": "a", ', "line"],
+  ])("%s is told so", async (_, stdin, words) => {
+    const { code, err } = await ctl.run(["create", "-f", "-"], { stdin });
+    expect(code).toBe(2);
+    expect(err.split("\n")[0]).toContain(words);
+    expect(err).not.toMatch(FOREIGN);
+  });
+});
+
+test.each(["no JSON {", '{"current": 1, "contexts": {}}', '{"current": null, "contexts": {"a": {"url": "u"}}}'])(
+  "the file of the contexts that is %s is told to be broken",
+  async (text) => {
+    const client = new Ctl(temporaryFolder());
+    mkdirSync(join(client.home, "xdg-config/solar-host"), { recursive: true });
+    writeFileSync(join(client.home, "xdg-config/solar-host/contexts.json"), text);
+    const { code, err } = await client.run(["ls"]);
+    expect(code).toBe(1);
+    expect(err).toContain("contexts.json is broken");
+    expect(err).not.toMatch(FOREIGN);
+  },
+);
+
+test.each([
+  [["ls", "--url", "https://HERE"], 5, "does not speak TLS"],
+  [["ls", "--url", "http://127.0.0.1:9"], 5, "nothing listens there"],
+  [["ls", "--url", "http://no-such-host.invalid"], 5, "name is not known"],
+  [["ls", "--url", "http://HERE", "--key", "two\nlines"], 2, "the key from --key"],
+  [["ls", "--url", "http://HERE", "--key", "schlüssel€"], 2, "the key from --key"],
+  [["logs", "--all", "--grep", "["], 2, "is no regular expression"],
+  [["create", "huggingface_classification", "--labels", "[a"], 2, "is no list"],
+] as const)("%j is told in plain words", async (args, code, words) => {
+  const here = daemon.url.replace("http://", "");
+  const done = await ctl.run(args.map((word) => word.replace("HERE", here)));
+  expect(done.err).toContain(words);
+  expect(done.err).not.toMatch(FOREIGN);
+  expect(done.code).toBe(code);
+});
+
+test("what answers and speaks no HTTP is told so", async () => {
+  using noise = Bun.listen({
+    hostname: "127.0.0.1",
+    port: 0,
+    socket: { data: (socket) => void socket.end("SSH-2.0-OpenSSH\r\n") },
+  });
+  const { code, err } = await ctl.run(["ls", "--url", `http://127.0.0.1:${noise.port}`, "--key", KEY]);
+  expect(code).toBe(5);
+  expect(err).not.toMatch(FOREIGN);
+});
+
+test.each([
+  ["list", "ls"],
+  ["delete", "rm"],
+  ["show", "get"],
+  ["log", "logs"],
+  ["stat", "state"],
+])("%s is no command, and %s is offered for it", async (word, meant) => {
+  const { code, err } = await ctl.run([word]);
+  expect(code).toBe(2);
+  expect(err).toContain(`do you mean '${meant}'?`);
+});
