@@ -19,6 +19,19 @@ export const loadingProgress = z
   .meta({ id: "LoadingProgress" });
 export type LoadingProgress = z.output<typeof loadingProgress>;
 
+export const instanceFailure = z
+  .object({
+    reason: z.string(),
+    exit_code: z.int().nullable(),
+    signal: z.string().nullable(),
+    log_lines: z.array(z.string()).meta({ description: "The lines of its log that tell why, most telling first" }),
+    attempts: z.int().min(0).meta({ description: "Failed attempts or crashes in a row, this one included" }),
+    at: time("When it failed"),
+    next_attempt_at: time("When it is tried again, while that is waited for").nullable(),
+  })
+  .meta({ id: "InstanceFailure" });
+export type InstanceFailure = z.output<typeof instanceFailure>;
+
 export const instanceId = z.string().meta({ description: "uuid" });
 
 export const instanceFacts = {
@@ -29,6 +42,11 @@ export const instanceFacts = {
   started_at: time("When its present process was started").nullable(),
   error_message: z.string().nullable().meta({ description: "Why it failed, or what is being waited for" }),
   retry_count: z.int().min(0).meta({ description: "Failed attempts or crashes in a row" }),
+  // Daemons of older versions answer without these two.
+  failure: instanceFailure.nullable().default(null).meta({
+    description: "The facts behind the last failed attempt or crash, until it has run stably (a minute)",
+  }),
+  restarts: z.int().min(0).default(0).meta({ description: "Crashes since it was last asked to start" }),
   supported_endpoints: z.array(z.string()),
   loading: loadingProgress.nullable().meta({ description: "How far loading has come, where the backend says so" }),
   log_file: z.string().nullable().meta({ description: "Log file of the newest start, on the host" }),

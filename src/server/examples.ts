@@ -62,6 +62,8 @@ export const exampleInstance = {
   started_at: time,
   error_message: null,
   retry_count: 0,
+  failure: null,
+  restarts: 0,
   supported_endpoints: ["/v1/chat/completions", "/v1/completions", "/v1/models"],
   loading: null,
   log_file: "/srv/solar-host/logs/llama-3_8b_1769860800.log",

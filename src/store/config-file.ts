@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { dirname } from "node:path";
-import type { InstanceConfig, InstanceStatus, parseConfig } from "../contract/index.ts";
-import { instanceStatuses } from "../contract/instance-facts.ts";
+import type { InstanceConfig, InstanceFailure, InstanceStatus, parseConfig } from "../contract/index.ts";
+import { instanceFailure, instanceStatuses } from "../contract/instance-facts.ts";
 import { isRecord } from "../contract/record.ts";
 import { decodeUtf8, EncodingError } from "../contract/utf8.ts";
 import { backupPath, replaceFile, targetOf } from "./atomic-file.ts";
@@ -23,6 +23,8 @@ export interface StoredInstance {
   started_at: string | null;
   error_message: string | null;
   retry_count: number;
+  failure: InstanceFailure | null;
+  restarts: number;
   supported_endpoints: readonly string[];
   /** Keys of the entry in the file that are not ours; absent where it never stood there. */
   kept?: KeptKeys | undefined;
@@ -92,6 +94,8 @@ const parseEntry = (entry: unknown, parse: typeof parseConfig): StoredInstance |
     started_at: typeof entry.started_at === "string" ? asUtc(entry.started_at) : null,
     error_message: stringOr(entry.error_message, null),
     retry_count: Math.max(0, integerOr(entry.retry_count, 0)),
+    failure: instanceFailure.safeParse(entry.failure).data ?? null,
+    restarts: Math.max(0, integerOr(entry.restarts, 0)),
     supported_endpoints: [],
     kept: {
       entry: without(entry, OURS),

@@ -15,12 +15,20 @@ export interface InstanceFacts {
 }
 
 /** What is known of a stored instance before anything is looked at: why it failed, and nothing of its process. */
-export const storedObserved = ({ status, error_message, retry_count }: StoredInstance): Observed => ({
+export const storedObserved = ({
+  status,
+  error_message,
+  retry_count,
+  failure,
+  restarts,
+}: StoredInstance): Observed => ({
   port: null,
   pid: null,
   started_at: null,
   error_message: status === "failed" ? error_message : null,
   retry_count: status === "failed" ? retry_count : 0,
+  failure,
+  restarts,
   loading: null,
 });
 
@@ -34,6 +42,8 @@ export const viewOf = ({ id, config, status, observed, createdAt, logFile }: Ins
   started_at: observed.started_at,
   error_message: observed.error_message,
   retry_count: observed.retry_count,
+  failure: observed.failure,
+  restarts: observed.restarts,
   supported_endpoints: [...backendOf(config).supportedEndpoints],
   loading: observed.loading,
   log_file: logFile,

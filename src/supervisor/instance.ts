@@ -14,7 +14,7 @@ import type { Host, LaunchRecord } from "./host.ts";
 import { storedObserved, storedOf, viewOf } from "./instance-view.ts";
 import { isAtRest, levelOf, nextStatus, type Transition } from "./machine.ts";
 import { judge, type Tally, type Verdict } from "./restart-policy.ts";
-import { type Observed, REASON_LINES, Run, type RunOwner } from "./run.ts";
+import { failureShown, NO_FAULT, type Observed, REASON_LINES, Run, type RunOwner } from "./run.ts";
 import { RuntimeTracker } from "./runtime-tracker.ts";
 import type { ServerProcess } from "./server-process.ts";
 import { StateKeeper } from "./state-record.ts";
@@ -24,6 +24,9 @@ import { isLate, Watchers } from "./waiting.ts";
 const STOP_SLACK_MS = 8000;
 
 type FoundDead = Pick<LaunchRecord, "crashes" | "started_at" | "first_seq">;
+
+/** What ends an operation that waits. A deletion needs an instance at rest, so it waits its turn. */
+type Overtaker = "a stop" | "another restart" | "the end of the daemon";
 
 export interface InstanceOwner {
   /** Makes what is stored durable. */
@@ -55,6 +58,8 @@ export class ManagedInstance implements RunOwner {
   private wishing: Promise<unknown> = Promise.resolve();
   /** Grows with each stop, so that an operation knows that one came after it. */
   private stops = 0;
+  /** What the last of those was. */
+  private stopper: Overtaker = "a stop";
   private removed = false;
   /** What is to be made of a process that died while no daemon ran, at the start that follows. */
   private crash: Verdict | null = null;
@@ -99,6 +104,14 @@ export class ManagedInstance implements RunOwner {
     return this.desired === "running";
   }
 
+  get failure(): Observed["failure"] {
+    return this.observed.failure;
+  }
+
+  get restarts(): number {
+    return this.observed.restarts;
+  }
+
   get view(): Instance {
     const { id, config, status, createdAt } = this;
     const logProblem = isAtRest(status) ? null : this.host.logDisk.problem;
@@ -135,7 +148,9 @@ export class ManagedInstance implements RunOwner {
     const last = this.log.read(this.log.nextSeq - 1, 1, null).entries.at(-1)?.timestamp ?? started_at;
     const ranFor = Math.max(0, Date.parse(last) - Date.parse(started_at));
     const tally = { ran: true, failedAttempts: 0, crashes: Math.min(crashes, this.host.policy.maxCrashes - 2) };
-    this.crash = judge(tally, { reason, final: false, ranFor }, this.host.policy, 0);
+    const failure = { reason, final: false, ranFor };
+    this.crash = judge(tally, failure, this.host.policy, 0);
+    this.observed = { ...this.observed, failure: failureShown(this.crash, failure, null) };
   }
 
   /** Takes over what an earlier daemon left running. */
@@ -174,7 +189,7 @@ export class ManagedInstance implements RunOwner {
     } catch (error) {
       throw new OperationFailedError("stop", (error as Error).message);
     }
-    this.stops += 1;
+    this.overtakeAs("a stop");
     this.crash = null;
     this.requestStop(true);
     await this.whenStopped("stop");
@@ -182,12 +197,11 @@ export class ManagedInstance implements RunOwner {
 
   async restart(waitMs: number): Promise<void> {
     await this.wishing;
-    this.stops += 1;
-    const { stops } = this;
+    const stops = this.overtakeAs("another restart");
     // It should run all the while: a daemon that dies in the middle leaves that to the next one. Where that cannot
     // be stored, what runs is left alone.
     if (this.desired !== "running") await this.wish("running");
-    if (this.stops !== stops) throw new OvertakenError("The restart was overtaken by a stop");
+    if (this.stops !== stops) throw this.overtaken("restart");
     this.requestStop(false);
     await this.whenStopped("restart");
     await this.startAfter(stops, waitMs, "restart");
@@ -244,7 +258,7 @@ export class ManagedInstance implements RunOwner {
    * @returns false where what it runs outlives SIGKILL
    */
   async shutDown(): Promise<boolean> {
-    this.stops += 1;
+    this.overtakeAs("the end of the daemon");
     // One that failed stays failed: why is still of interest to whoever looks after the next boot. One that is
     // being stopped keeps its grace time: this is no second stop.
     if (this.run !== null && !isAtRest(this.status)) this.requestStop(false);
@@ -256,7 +270,7 @@ export class ManagedInstance implements RunOwner {
 
   /** At the end of the daemon, when its models go on. @returns false where what is to be stopped outlives SIGKILL */
   async letGo(): Promise<boolean> {
-    this.stops += 1;
+    this.overtakeAs("the end of the daemon");
     // What is at work goes on being so.
     this.keeper.close();
     // A stop that was asked for is done with first.
@@ -348,11 +362,11 @@ export class ManagedInstance implements RunOwner {
     let itsTurn = false;
     const begun = this.enqueue(async () => {
       this.refuseRemoved();
-      if (overtaken()) throw new OvertakenError(`The ${verb} was overtaken by a stop`);
+      if (overtaken()) throw this.overtaken(verb);
       if (this.status === "running" || this.status === "starting") return;
       await this.run?.done;
       await this.saveStart(verb, () => {
-        if (overtaken()) throw new OvertakenError(`The ${verb} was overtaken by a stop`);
+        if (overtaken()) throw this.overtaken(verb);
         itsTurn = true;
         const crash = this.crash;
         this.crash = null;
@@ -360,6 +374,8 @@ export class ManagedInstance implements RunOwner {
         this.change("start", told ?? "it should run", {
           error_message: told,
           retry_count: crash?.count ?? 0,
+          failure: told === null ? null : this.observed.failure,
+          restarts: 0,
           loading: null,
         });
         this.beginRun(null, crash?.tally);
@@ -409,7 +425,7 @@ export class ManagedInstance implements RunOwner {
 
   private waitForOutcome(waitMs: number, overtaken: () => boolean, verb: OperationVerb): Promise<void> {
     return this.watchers.until(() => {
-      if (overtaken()) throw new OvertakenError(`The ${verb} was overtaken by a stop`);
+      if (overtaken()) throw this.overtaken(verb);
       if (this.status === "failed")
         throw new OperationFailedError(verb, this.observed.error_message ?? "unknown reason");
       return this.status === "running";
@@ -427,7 +443,7 @@ export class ManagedInstance implements RunOwner {
     if (this.run === null || this.run.finished) {
       // Failed: nothing runs, so that it is stopped at once.
       this.change("stop", "asked to stop", {});
-      this.change("ended", "nothing ran", { error_message: null, retry_count: 0 });
+      this.change("ended", "nothing ran", NO_FAULT);
       return;
     }
     this.change("stop", "asked to stop", {});
@@ -448,6 +464,18 @@ export class ManagedInstance implements RunOwner {
     });
     this.saving = saving.catch(() => undefined);
     return saving;
+  }
+
+  private overtakeAs(stopper: Overtaker): number {
+    this.stopper = stopper;
+    this.stops += 1;
+    return this.stops;
+  }
+
+  private overtaken(verb: OperationVerb): OvertakenError {
+    return new OvertakenError(
+      `The ${verb} was overtaken by ${verb === "start" && this.stopper === "another restart" ? "a restart" : this.stopper}`,
+    );
   }
 
   private enqueue<T>(operation: () => Promise<T>): Promise<T> {

@@ -41,16 +41,24 @@ export type Readiness = { ready: true } | { ready: false; reason: string };
 /** Wakes the wait for readiness before its pause is over: the log said something. */
 export class ReadyHint {
   private wake: (() => void) | null = null;
+  /** Given while a health check was under way: the next pause is none. */
+  private given = false;
 
   give(): void {
+    this.given = true;
     this.wake?.();
   }
 
   pause(ms: number): Promise<void> {
+    if (this.given) {
+      this.given = false;
+      return Promise.resolve();
+    }
     return new Promise((resolve) => {
       const done = (): void => {
         clearTimeout(timer);
         this.wake = null;
+        this.given = false;
         resolve();
       };
       const timer = setTimeout(done, ms);

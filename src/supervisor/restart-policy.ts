@@ -1,3 +1,5 @@
+import type { InstanceFailure } from "../contract/index.ts";
+
 /** What to do after a start that failed or a crash. Pure: the loop of a run acts on it. Times are milliseconds. */
 
 export interface RestartPolicy {
@@ -35,6 +37,8 @@ export interface Failure {
   final: boolean;
   /** How long it had been running; null where it never was. */
   ranFor: number | null;
+  /** What of it the API shows beside the reason, where it was a process that ended. */
+  end?: Pick<InstanceFailure, "exit_code" | "signal" | "log_lines">;
 }
 
 export type Verdict =

@@ -1,5 +1,5 @@
 import { type Backend, backendOf } from "../backends/index.ts";
-import type { InstanceConfig, LoadingProgress } from "../contract/index.ts";
+import type { InstanceConfig, InstanceFailure, LoadingProgress } from "../contract/index.ts";
 import type { InstanceLog } from "../logs/instance-log.ts";
 import { isSame } from "../process/identity.ts";
 import { oomKills } from "../process/oom-kills.ts";
@@ -22,6 +22,8 @@ export interface Observed {
   started_at: string | null;
   error_message: string | null;
   retry_count: number;
+  failure: InstanceFailure | null;
+  restarts: number;
   loading: LoadingProgress | null;
 }
 
@@ -32,6 +34,9 @@ export interface RunOwner {
   readonly tracker: RuntimeTracker;
   /** Whether it should run, once what is under way is done. */
   readonly shouldRun: boolean;
+  /** As the API shows them. */
+  readonly failure: InstanceFailure | null;
+  readonly restarts: number;
   /** Resolves when what was last asked of it is stored, or could not be. */
   saved(): Promise<unknown>;
   change(transition: Transition | null, reason: string, observed: Partial<Observed>): void;
@@ -56,6 +61,15 @@ const signsOfWork = ({ tracker, log }: Pick<RunOwner, "tracker" | "log">): Signs
 });
 
 const IDLE_PROCESS: Partial<Observed> = { port: null, pid: null, started_at: null, loading: null };
+
+export const failureShown = (
+  { count }: Verdict,
+  { reason, end = { exit_code: null, signal: null, log_lines: [] } }: Failure,
+  next: string | null,
+): InstanceFailure => ({ reason, ...end, attempts: count, at: new Date().toISOString(), next_attempt_at: next });
+
+/** What is left of failures after a stop: how often it had crashed stays to be seen. */
+export const NO_FAULT = { error_message: null, retry_count: 0, failure: null } as const satisfies Partial<Observed>;
 
 /**
  * One wish to have an instance run, from its start until a stop or until it is given up: attempts,
@@ -145,7 +159,7 @@ export class Run {
     }
     if (this.detached) return;
     await this.clear(this.host.stopTimeout, false, this.owner.saved());
-    this.owner.change("ended", "stopped", { ...IDLE_PROCESS, error_message: null, retry_count: 0 });
+    this.owner.change("ended", "stopped", { ...IDLE_PROCESS, ...NO_FAULT });
   }
 
   /** One process from its start to its end; null where the run was ended meanwhile. */
@@ -212,6 +226,7 @@ export class Run {
       port: server.port,
       pid: server.pid,
       started_at: server.record.started_at,
+      failure: owner.failure && { ...owner.failure, next_attempt_at: null },
     });
     return server;
   }
@@ -273,9 +288,9 @@ export class Run {
 
   /** After a stable run, old crashes do not count any more. */
   private settle(): void {
-    if (this.over || this.tally.crashes === 0) return;
+    if (this.over || (this.tally.crashes === 0 && this.owner.failure === null)) return;
     this.tally = { ...this.tally, crashes: 0 };
-    this.owner.change(null, "it runs stably", { retry_count: 0 });
+    this.owner.change(null, "it runs stably", { retry_count: 0, failure: null });
     if (this.process !== null) this.record(this.process, "running");
   }
 
@@ -307,23 +322,25 @@ export class Run {
     const tooBig = ranFor === null && !this.tally.ran && (cause?.type === "memory" || kill === "out-of-memory");
     const exits = typeof code?.code === "number" && backend.isFinalExit(code.code);
     const final = exits || noAddress || tooBig || (ranFor === null && cause?.type === "lasting");
-    return { reason: reasonOfExit(code, told, kill), final, ranFor };
+    const end = { exit_code: code?.code ?? null, signal: code?.signal ?? null, log_lines: backend.reasonLines(lines) };
+    return { reason: reasonOfExit(code, told, kill), final, ranFor, end };
   }
 
   private async pause(verdict: Verdict, failure: Failure): Promise<void> {
     const { owner } = this;
+    const next = verdict.type === "again" ? new Date(Date.now() + verdict.delay).toISOString() : null;
+    const told = {
+      failure: failureShown(verdict, failure, next),
+      restarts: owner.restarts + (verdict.tally.ran ? 1 : 0),
+      retry_count: verdict.count,
+    };
     if (verdict.type === "give-up") {
-      owner.change("fail", verdict.message, {
-        ...IDLE_PROCESS,
-        error_message: verdict.message,
-        retry_count: verdict.count,
-      });
+      owner.change("fail", verdict.message, { ...IDLE_PROCESS, error_message: verdict.message, ...told });
       return;
     }
     const seconds = (verdict.delay / 1000).toFixed(1);
-    const at = new Date(Date.now() + verdict.delay).toISOString();
-    const message = `${verdict.describe}; next attempt in ${seconds} s, at ${at}`;
-    const observed = { ...IDLE_PROCESS, error_message: message, retry_count: verdict.count };
+    const message = `${verdict.describe}; next attempt in ${seconds} s, at ${next}`;
+    const observed = { ...IDLE_PROCESS, error_message: message, ...told };
     owner.change(failure.ranFor === null ? null : "crash", message, observed);
     await Promise.race([new Promise((resolve) => setTimeout(resolve, verdict.delay)), this.whenOver()]);
   }

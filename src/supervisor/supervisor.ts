@@ -98,6 +98,8 @@ export class Supervisor implements InstanceOwner {
       started_at: null,
       error_message: null,
       retry_count: 0,
+      failure: null,
+      restarts: 0,
       supported_endpoints: [],
     });
     try {
@@ -168,7 +170,15 @@ export class Supervisor implements InstanceOwner {
   async shutDown(keepInstances: boolean): Promise<boolean> {
     this.ending = true;
     const ended = await Promise.all(
-      this.list().map((instance) => (keepInstances ? instance.letGo() : instance.shutDown())),
+      this.list().map(async (instance) => {
+        try {
+          return await (keepInstances ? instance.letGo() : instance.shutDown());
+        } catch (error) {
+          // The others are ended all the same.
+          this.host.journal.warn(`cannot end ${instance.config.alias}: ${String(error)}`, { instance: instance.id });
+          return false;
+        }
+      }),
     );
     await this.store.save().catch((error) => this.host.journal.warn(`cannot save the configuration: ${String(error)}`));
     return ended.every(Boolean);

@@ -13,6 +13,8 @@ const instance = (id: string, alias: string): ListedInstance => ({
   started_at: null,
   error_message: null,
   retry_count: 0,
+  failure: null,
+  restarts: 0,
   supported_endpoints: [],
   loading: null,
   log_file: null,

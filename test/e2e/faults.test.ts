@@ -273,6 +273,24 @@ describe.concurrent("a crash", () => {
     expect(second).toMatchObject({ retry_count: 1, error_message: null });
   });
 
+  test("is still to be seen while it runs again, and how often it crashed after a stop too", async () => {
+    await using daemon = await start();
+    const { id } = await daemon.createFake();
+    const first = (await daemon.start(id)).body.instance;
+    expect(first).toMatchObject({ failure: null, restarts: 0 });
+    await nextTime(first, { readyAfterMs: 2000 });
+    process.kill(first.pid ?? 2 ** 30, "SIGKILL");
+    const waiting = await whenTold(daemon, id);
+    expect(waiting.failure?.next_attempt_at).toBeString();
+    const second = await daemon.whenStatus(id, "running");
+    const failure = { exit_code: null, signal: "SIGKILL", attempts: 1, at: expect.any(String), next_attempt_at: null };
+    expect(second).toMatchObject({ error_message: null, restarts: 1, failure });
+    expect(second.failure?.reason).toStartWith("the model server was killed by SIGKILL");
+    const stopped = (await daemon.stop(id)).body.instance;
+    expect(stopped).toMatchObject({ failure: null, restarts: 1 });
+    expect((await daemon.start(id)).body.instance).toMatchObject({ failure: null, restarts: 0 });
+  });
+
   test("takes along what the server had forked", async () => {
     await using daemon = await start();
     const { id } = await daemon.createFake({ grandchild: true, grandchildNewSession: true });

@@ -223,6 +223,18 @@ describe.concurrent("restarting", () => {
     await daemon.stop(id);
     expect(await restart).toEqual({ status: 409, body: { detail: "The restart was overtaken by a stop" } });
   });
+
+  test("is overtaken by another restart, which is named, as it is to a start", async () => {
+    const { id } = await daemon.createFake({ neverReady: true });
+    const start = daemon.request<{ detail: string }>("POST", `/instances/${id}/start`);
+    await daemon.whenStatus(id, "starting");
+    const restart = daemon.request<{ detail: string }>("POST", `/instances/${id}/restart`);
+    expect(await start).toEqual({ status: 409, body: { detail: "The start was overtaken by a restart" } });
+    const again = daemon.request<{ detail: string }>("POST", `/instances/${id}/restart?wait=0`);
+    expect(await restart).toEqual({ status: 409, body: { detail: "The restart was overtaken by another restart" } });
+    expect((await again).status).toBe(200);
+    await daemon.stop(id);
+  });
 });
 
 describe.concurrent("editing and deleting", () => {

@@ -62,6 +62,8 @@ const stored = (id: string, changes: Partial<StoredInstance> = {}): StoredInstan
   config: llamacppConfig.parse(pythonEntry.config),
   status: "stopped",
   desired: "stopped",
+  failure: null,
+  restarts: 0,
   port: null,
   pid: null,
   created_at: "2025-11-24T00:00:00.000Z",

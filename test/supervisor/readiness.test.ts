@@ -81,3 +81,12 @@ describe("a server that is waited for", () => {
     expect(problem(404, 1000, 1000)).toContain("answers 404");
   });
 });
+
+test("a hint that comes during a health check is not lost: the pause after it is none", async () => {
+  const hint = new ReadyHint();
+  hint.give();
+  await hint.pause(2 ** 30);
+  const pausing = hint.pause(2 ** 30);
+  hint.give();
+  await pausing;
+});

@@ -24,7 +24,7 @@ const startAnswers = (verb: "start" | "restart", past: string) => ({
   ),
   ...guarded,
   404: notFound,
-  409: errorAnswer("A stop overtook it", `The ${verb} was overtaken by a stop`),
+  409: errorAnswer("A stop, a restart or the end of the daemon overtook it", `The ${verb} was overtaken by a stop`),
   422: invalid,
   500: errorAnswer(
     "It failed within the wait",
