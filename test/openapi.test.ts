@@ -95,6 +95,7 @@ test("every route of the wire contract is described", () => {
     "GET /instances/{id}/logs/starts",
     "GET /instances/{id}/state",
     "GET /memory",
+    "PATCH /instances/{id}",
     "POST /instances",
     "POST /instances/{id}/restart",
     "POST /instances/{id}/start",

@@ -12,7 +12,7 @@ import { addSystemRoutes } from "./routes/system.ts";
 
 /** The routes: they translate requests to calls of the supervisor and hold no state. Who may ask, front.ts decides. */
 
-const METHODS = ["GET", "POST", "PUT", "DELETE"];
+const METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"];
 
 export interface AppOptions {
   supervisor: Supervisor;
@@ -36,7 +36,7 @@ export const createApp = ({ supervisor, readMemory, startWaitMs, report }: AppOp
   app.notFound((c) => answerUnknown(app, c));
   app.onError((error, c) => answerError(c, error, report));
   addSystemRoutes(app, readMemory);
-  addInstanceRoutes(app, supervisor);
+  addInstanceRoutes(app, supervisor, startWaitMs);
   addOperationRoutes(app, supervisor, startWaitMs);
   addObservationRoutes(app, supervisor);
   addLogRoutes(app, supervisor);

@@ -1,18 +1,37 @@
 import type { Context } from "hono";
 import { type FieldError, type InstanceConfig, parseConfig, toFieldError } from "../contract/index.ts";
+import { isRecord } from "../contract/record.ts";
 import { decodeUtf8, EncodingError } from "../contract/utf8.ts";
 import { placeOfJsonError } from "../store/json-place.ts";
 
 /** The body of a create or an update: `{config}`. Read by hand, since a config of any age and any client is taken. */
 
-export type ConfigBody = { config: InstanceConfig; warnings: string[] } | { invalid: FieldError[] };
+/** The config does not fit: each field that is wrong. */
+export class InvalidConfigError extends Error {
+  constructor(readonly fields: FieldError[]) {
+    super("The config is not valid");
+  }
+}
 
-const problem = (type: string, loc: string[], msg: string): ConfigBody => ({
-  invalid: [{ type, loc, msg, input: null }],
-});
+export interface ParsedBody {
+  config: InstanceConfig;
+  /** Keys that were left out of it. */
+  unknown: string[];
+}
 
-/** JSON whatever the content type says: `curl -d` sends it as a form. */
-export const readConfigBody = async (c: Context): Promise<ConfigBody> => {
+type RawConfig = Readonly<Record<string, unknown>>;
+
+/** What a client that was shown no key sends back in its place. */
+const MASK = "********";
+
+const refuse = (type: string, loc: string[], msg: string): InvalidConfigError =>
+  new InvalidConfigError([{ type, loc, msg, input: null }]);
+
+/**
+ * The `config` of the body, whatever the content type says: `curl -d` sends it as a form.
+ * @throws InvalidConfigError where there is none
+ */
+export const readConfigBody = async (c: Context): Promise<unknown> => {
   let text = "";
   let body: unknown;
   try {
@@ -21,21 +40,40 @@ export const readConfigBody = async (c: Context): Promise<ConfigBody> => {
   } catch (error) {
     if (error instanceof EncodingError) {
       const { line, column } = error;
-      return problem("json_invalid", ["body"], `Malformed JSON at line ${line}, column ${column}: it is not UTF-8`);
+      throw refuse("json_invalid", ["body"], `Malformed JSON at line ${line}, column ${column}: it is not UTF-8`);
     }
     const place = await placeOfJsonError(text);
     const where = place === null ? "" : ` at line ${place.line}, column ${place.column}: ${place.problem}`;
-    return problem("json_invalid", ["body"], `Malformed JSON${where}`);
+    throw refuse("json_invalid", ["body"], `Malformed JSON${where}`);
   }
-  if (typeof body !== "object" || body === null || Array.isArray(body)) {
-    return problem("object_type", ["body"], 'Input should be an object: {"config": {…}}');
-  }
-  if (!("config" in body)) return problem("missing", ["body", "config"], "Field required");
-  const parsed = parseConfig(body.config);
+  if (!isRecord(body)) throw refuse("object_type", ["body"], 'Input should be an object: {"config": {…}}');
+  if (!("config" in body)) throw refuse("missing", ["body", "config"], "Field required");
+  return body.config;
+};
+
+/** @throws InvalidConfigError */
+export const parseBody = (given: unknown): ParsedBody => {
+  const parsed = parseConfig(given);
   if (!parsed.success) {
-    return {
-      invalid: parsed.issues.map(({ path, issue, input }) => toFieldError(["body", "config", ...path], issue, input)),
-    };
+    throw new InvalidConfigError(
+      parsed.issues.map(({ path, issue, input }) => toFieldError(["body", "config", ...path], issue, input)),
+    );
   }
-  return { config: parsed.config, warnings: parsed.unknownKeys.map((key) => `unknown key '${key}' was left out`) };
+  return { config: parsed.config, unknown: parsed.unknownKeys };
+};
+
+/** A key that is not given, or only its mask, stays as it is. */
+const withKey = (given: RawConfig, { api_key }: InstanceConfig): RawConfig =>
+  [undefined, null, "", MASK].some((kept) => kept === given.api_key) ? { ...given, api_key } : given;
+
+/** A whole config in the place of `before`. @throws InvalidConfigError */
+export const replacedConfig = (before: InstanceConfig, given: unknown): ParsedBody =>
+  parseBody(isRecord(given) ? withKey(given, before) : given);
+
+/** `before` with the fields that are given; null is a field's default. @throws InvalidConfigError */
+export const mergedConfig = (before: InstanceConfig, given: unknown): ParsedBody => {
+  if (!isRecord(given)) return parseBody(given);
+  const { config, unknown } = parseBody({ ...before, ...withKey(given, before) });
+  // Another backend has none of some fields of the one before, which the client has not named.
+  return { config, unknown: unknown.filter((key) => Object.hasOwn(given, key)) };
 };

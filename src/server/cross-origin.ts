@@ -10,7 +10,7 @@ import { isIPv4 } from "node:net";
  * of each request that has one.
  */
 
-const METHODS = "GET,HEAD,POST,PUT,DELETE,OPTIONS";
+const METHODS = "GET,HEAD,POST,PUT,PATCH,DELETE,OPTIONS";
 const PREFLIGHT_SECONDS = "86400";
 const ALLOW_ORIGIN = "Access-Control-Allow-Origin";
 const WHY =

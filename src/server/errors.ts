@@ -4,6 +4,7 @@ import type { ContentfulStatusCode } from "hono/utils/http-status";
 import { type FieldError, toFieldError } from "../contract/index.ts";
 import { LogUnreadableError } from "../logs/unreadable.ts";
 import {
+  ConfigRefusedError,
   InstanceActiveError,
   InstanceNotFoundError,
   NotPrunedError,
@@ -12,13 +13,14 @@ import {
   OvertakenError,
   ShuttingDownError,
 } from "../supervisor/errors.ts";
+import { InvalidConfigError } from "./body.ts";
 
 /** How errors look on the wire: `{detail}` and a status code, never a stack. */
 
 const statusOf = (error: unknown): ContentfulStatusCode | null => {
   if (error instanceof InstanceNotFoundError) return 404;
   if (error instanceof InstanceActiveError) return 400;
-  if (error instanceof OvertakenError) return 409;
+  if (error instanceof OvertakenError || error instanceof ConfigRefusedError) return 409;
   if (error instanceof OperationFailedError || error instanceof NotSavedError || error instanceof NotPrunedError)
     return 500;
   if (error instanceof ShuttingDownError || error instanceof LogUnreadableError) return 503;
@@ -28,6 +30,7 @@ const statusOf = (error: unknown): ContentfulStatusCode | null => {
 
 /** @param report told of an error that nobody foresaw */
 export const answerError = (c: Context, error: Error, report: (error: Error) => void): Response => {
+  if (error instanceof InvalidConfigError) return c.json({ detail: error.fields }, 422);
   const status = statusOf(error);
   if (status !== null) return c.json({ detail: error.message }, status);
   report(error);

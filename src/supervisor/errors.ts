@@ -13,6 +13,13 @@ export class InstanceActiveError extends Error {
   }
 }
 
+/** The new config could not run: nothing was changed. */
+export class ConfigRefusedError extends Error {
+  constructor(reason: string) {
+    super(`Cannot run with the new config, so nothing was changed: ${reason}`);
+  }
+}
+
 /** A later operation took its place. */
 export class OvertakenError extends Error {}
 

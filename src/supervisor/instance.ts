@@ -1,8 +1,10 @@
 import { backendOf } from "../backends/index.ts";
 import type { Instance, InstanceConfig, InstanceStatus } from "../contract/index.ts";
 import { InstanceLog } from "../logs/instance-log.ts";
+import { PortBusyError } from "../process/ports.ts";
 import type { StoredInstance } from "../store/config-file.ts";
 import {
+  ConfigRefusedError,
   InstanceActiveError,
   InstanceNotFoundError,
   NotSavedError,
@@ -16,7 +18,7 @@ import { isAtRest, levelOf, nextStatus, type Transition } from "./machine.ts";
 import { judge, type Tally, type Verdict } from "./restart-policy.ts";
 import { failureShown, NO_FAULT, type Observed, REASON_LINES, Run, type RunOwner } from "./run.ts";
 import { RuntimeTracker } from "./runtime-tracker.ts";
-import type { ServerProcess } from "./server-process.ts";
+import { prepareLaunch, type ServerProcess, UnstartableError } from "./server-process.ts";
 import { StateKeeper } from "./state-record.ts";
 import { isLate, Watchers } from "./waiting.ts";
 
@@ -27,6 +29,9 @@ type FoundDead = Pick<LaunchRecord, "crashes" | "started_at" | "first_seq">;
 
 /** What ends an operation that waits. A deletion needs an instance at rest, so it waits its turn. */
 type Overtaker = "a stop" | "another restart" | "the end of the daemon";
+
+/** Gives the new config out of the present one; what it throws refuses the change. */
+export type ConfigChange = (before: InstanceConfig) => InstanceConfig;
 
 export interface InstanceOwner {
   /** Makes what is stored durable. */
@@ -196,6 +201,11 @@ export class ManagedInstance implements RunOwner {
   }
 
   async restart(waitMs: number): Promise<void> {
+    await this.startAfter(await this.stopForRestart(), waitMs, "restart");
+  }
+
+  /** @returns the count of stops, that one included @throws OvertakenError */
+  private async stopForRestart(): Promise<number> {
     await this.wishing;
     const stops = this.overtakeAs("another restart");
     // It should run all the while: a daemon that dies in the middle leaves that to the next one. Where that cannot
@@ -204,25 +214,76 @@ export class ManagedInstance implements RunOwner {
     if (this.stops !== stops) throw this.overtaken("restart");
     this.requestStop(false);
     await this.whenStopped("restart");
-    await this.startAfter(stops, waitMs, "restart");
+    return stops;
   }
 
-  /** Replaces the config. @throws InstanceActiveError, NotSavedError */
-  update(config: InstanceConfig): Promise<void> {
+  /** Replaces the config. @param change gives the new one @throws InstanceActiveError, NotSavedError, what `change` throws */
+  update(change: ConfigChange): Promise<void> {
     return this.enqueue(async () => {
       this.refuseRemoved();
       await this.atRest("update");
-      const before = this.config;
-      this.config = config;
+      await this.apply(change(this.config));
+    });
+  }
+
+  /**
+   * Replaces the config and has it run by that; one that is stopped stays so. What can be seen of the new one is looked
+   * at while the old one runs, and a refusal leaves that as it was.
+   * @throws ConfigRefusedError, NotSavedError, OvertakenError, what `change` throws; OperationFailedError where it then dies
+   */
+  async updateRunning(change: ConfigChange, waitMs: number): Promise<void> {
+    const began = performance.now();
+    const overtaken = await this.enqueue(async () => {
+      this.refuseRemoved();
+      if (this.status === "stopping") await this.run?.done;
+      const config = change(this.config);
+      if (this.status === "stopped") {
+        await this.apply(config);
+        return null;
+      }
+      const release = await this.refuseUnrunnable(config);
       try {
-        await this.save();
+        await this.apply(config);
+        const stops = await this.stopForRestart();
+        const overtaken = (): boolean => this.stops !== stops;
+        await this.beginStart("restart", overtaken);
+        return overtaken;
       } catch (error) {
-        this.config = before;
+        release();
         throw error;
       }
-      this.host.ports.keepFor(this.id, config.port);
-      this.announce();
     });
+    if (overtaken !== null) await this.waitForOutcome(waitMs - (performance.now() - began), overtaken, "restart");
+  }
+
+  /** @returns how to give back the port that was taken for it */
+  private async refuseUnrunnable(config: InstanceConfig): Promise<() => void> {
+    const { host, id } = this;
+    const port = config.port === this.observed.port ? null : config.port;
+    try {
+      if (port !== null) await host.ports.reserve(id, port);
+      await prepareLaunch(host, backendOf(config), config, port ?? 0);
+    } catch (error) {
+      if (port !== null) host.ports.release(port, id);
+      const isRefusal = error instanceof UnstartableError || error instanceof PortBusyError;
+      throw isRefusal ? new ConfigRefusedError(error.message) : error;
+    }
+    return () => {
+      if (port !== null) host.ports.release(port, id);
+    };
+  }
+
+  private async apply(config: InstanceConfig): Promise<void> {
+    const before = this.config;
+    this.config = config;
+    try {
+      await this.save();
+    } catch (error) {
+      this.config = before;
+      throw error;
+    }
+    this.host.ports.keepFor(this.id, config.port);
+    this.announce();
   }
 
   /**
@@ -360,31 +421,38 @@ export class ManagedInstance implements RunOwner {
     const overtaken = (): boolean => this.stops !== stops;
     const began = performance.now();
     let itsTurn = false;
-    const begun = this.enqueue(async () => {
-      this.refuseRemoved();
-      if (overtaken()) throw this.overtaken(verb);
-      if (this.status === "running" || this.status === "starting") return;
-      await this.run?.done;
-      await this.saveStart(verb, () => {
-        if (overtaken()) throw this.overtaken(verb);
+    const begun = this.enqueue(() =>
+      this.beginStart(verb, overtaken, () => {
         itsTurn = true;
-        const crash = this.crash;
-        this.crash = null;
-        const told = crash?.type === "again" ? crash.describe : null;
-        this.change("start", told ?? "it should run", {
-          error_message: told,
-          retry_count: crash?.count ?? 0,
-          failure: told === null ? null : this.observed.failure,
-          restarts: 0,
-          loading: null,
-        });
-        this.beginRun(null, crash?.tally);
-      });
-    });
+      }),
+    );
     // The time is the caller's: waiting for the end of what ran before counts as well.
     if ((await isLate(begun, waitMs)) && !itsTurn) return void begun.catch(() => undefined);
     await begun;
     await this.waitForOutcome(Math.max(0, waitMs - (performance.now() - began)), overtaken, verb);
+  }
+
+  /** @param onTurn told when it is begun, and no other operation is waited for any more */
+  private async beginStart(verb: OperationVerb, overtaken: () => boolean, onTurn = () => {}): Promise<void> {
+    this.refuseRemoved();
+    if (overtaken()) throw this.overtaken(verb);
+    if (this.status === "running" || this.status === "starting") return;
+    await this.run?.done;
+    await this.saveStart(verb, () => {
+      if (overtaken()) throw this.overtaken(verb);
+      onTurn();
+      const crash = this.crash;
+      this.crash = null;
+      const told = crash?.type === "again" ? crash.describe : null;
+      this.change("start", told ?? "it should run", {
+        error_message: told,
+        retry_count: crash?.count ?? 0,
+        failure: told === null ? null : this.observed.failure,
+        restarts: 0,
+        loading: null,
+      });
+      this.beginRun(null, crash?.tally);
+    });
   }
 
   /**

@@ -79,6 +79,30 @@ const withAbsolutePaths = (backend: Backend, config: InstanceConfig): InstanceCo
 };
 
 /**
+ * How a config would be run, as far as that can be seen before.
+ * @throws UnstartableError where it cannot
+ */
+export const prepareLaunch = async (
+  host: Host,
+  backend: Backend,
+  config: InstanceConfig,
+  port: number,
+): Promise<{ launch: Launch; program: string }> => {
+  const obstacle = backend.obstacle(config);
+  if (obstacle !== null) throw new UnstartableError(obstacle);
+  for (const file of backend.requiredFiles(config)) checkFile(file);
+  const launch = backend.launch(withAbsolutePaths(backend, config), {
+    port,
+    llamaServer: host.llamaServer,
+    python: host.python,
+    env: host.env,
+    stopTimeout: host.stopTimeout,
+    pyserverDir: backend.type === "llamacpp" ? null : await host.pyserverDir(),
+  });
+  return { launch, program: locate(launch, host.env) };
+};
+
+/**
  * Starts the model server. It is recorded before it is spawned and again with its identity, so that
  * a daemon that dies at any moment leaves no process that the next one does not know.
  * @throws UnstartableError where another attempt would be in vain
@@ -92,18 +116,7 @@ export const startProcess = async (
   log: InstanceLog,
   counts: { crashes: number; retry_count: number },
 ): Promise<ServerProcess> => {
-  const obstacle = backend.obstacle(config);
-  if (obstacle !== null) throw new UnstartableError(obstacle);
-  for (const file of backend.requiredFiles(config)) checkFile(file);
-  const launch = backend.launch(withAbsolutePaths(backend, config), {
-    port,
-    llamaServer: host.llamaServer,
-    python: host.python,
-    env: host.env,
-    stopTimeout: host.stopTimeout,
-    pyserverDir: backend.type === "llamacpp" ? null : await host.pyserverDir(),
-  });
-  const program = locate(launch, host.env);
+  const { launch, program } = await prepareLaunch(host, backend, config, port);
   const file = await log.begin(config.alias);
   const record: LaunchRecord = {
     mark: randomUUID(),

@@ -1,8 +1,8 @@
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import { bodyLimit } from "hono/body-limit";
-import { instance, instanceAnswer, instanceRequest } from "../../contract/index.ts";
+import { type InstanceConfig, instance, instanceAnswer, instanceRequest } from "../../contract/index.ts";
 import type { Supervisor } from "../../supervisor/supervisor.ts";
-import { readConfigBody } from "../body.ts";
+import { mergedConfig, parseBody, readConfigBody, replacedConfig } from "../body.ts";
 import {
   exampleAnswer,
   exampleCausalConfig,
@@ -21,7 +21,7 @@ import {
   shuttingDown,
   tooLarge,
 } from "./answers.ts";
-import { idParam, yesNo } from "./query.ts";
+import { decimal, idParam, yesNo } from "./query.ts";
 
 /** Routes of the instances as they are stored: create, list, edit, delete. */
 
@@ -51,7 +51,23 @@ const body = {
   },
 };
 
+/** The fields that are to be changed. */
+const changes = {
+  required: true,
+  content: {
+    "application/json": {
+      schema: z.object({ config: z.record(z.string(), z.unknown()) }).meta({ id: "InstanceChange" }),
+      example: { config: { ctx_size: 4096, temp: null } },
+    },
+  },
+};
+
 const removeQuery = z.object({ logs: yesNo("Its log files go too") });
+
+const mergeQuery = z.object({
+  restart: yesNo("One that runs is stopped for it and started again"),
+  wait: decimal({ min: 0, max: 600 }, "Seconds to wait for the model to be ready; START_WAIT (20) unless given"),
+});
 
 const active = (verb: string) =>
   errorAnswer("It is neither stopped nor failed", `Cannot ${verb} running instance. Stop it first.`);
@@ -115,6 +131,37 @@ const routes = {
       503: shuttingDown,
     },
   }),
+  merge: createRoute({
+    operationId: "changeInstance",
+    method: "patch",
+    path: "/instances/{id}",
+    tags,
+    security,
+    summary: "Change fields of the config of an instance",
+    description: [
+      "Fields that are not given stay; null is a field's default. With `restart` one that runs may be changed too: what",
+      "can be seen of the new config is looked at first (files, program, port), then it is stopped, changed and started",
+      "again. A refusal leaves what runs as it was. One that is stopped stays stopped, one that failed is started.",
+    ].join("\n"),
+    request: { params: idParam, query: mergeQuery },
+    responses: {
+      200: jsonAnswer(instanceAnswer, "The instance with its new config", exampleAnswer("updated")),
+      400: active("update"),
+      ...guarded,
+      404: notFound,
+      409: errorAnswer(
+        "It could not run with the new config, which is not stored; or a stop overtook the restart",
+        "Cannot run with the new config, so nothing was changed: address in use: port 3500 is taken by another program",
+      ),
+      413: tooLarge,
+      422: invalid,
+      500: errorAnswer(
+        "It could not be saved, and nothing was changed; or it died with the new config, which is stored",
+        "Failed to restart instance: the model server ended with exit code 1: error: invalid argument",
+      ),
+      503: shuttingDown,
+    },
+  }),
   remove: createRoute({
     operationId: "deleteInstance",
     method: "delete",
@@ -136,33 +183,45 @@ const routes = {
   }),
 };
 
-export const addInstanceRoutes = (app: OpenAPIHono, supervisor: Supervisor): void => {
+/** @param startWaitMs how long a restart waits for the model unless asked otherwise */
+export const addInstanceRoutes = (app: OpenAPIHono, supervisor: Supervisor, startWaitMs: number): void => {
   const jsonText = (text: string) => new Response(text, { headers: { "content-type": "application/json" } });
 
   app.openAPIRegistry.registerPath({ ...routes.create, request: { body } });
   app.openAPIRegistry.registerPath({ ...routes.update, request: { params: idParam, body } });
+  app.openAPIRegistry.registerPath({ ...routes.merge, request: { params: idParam, query: mergeQuery, body: changes } });
 
   // Both are kept as JSON text, which is what these two are asked for most.
   app.openapi(routes.list, () => jsonText(supervisor.listJson) as never);
   app.openapi(routes.get, (c) => jsonText(supervisor.get(c.req.valid("param").id).viewJson) as never);
 
   app.openapi({ ...routes.create, middleware: limitBody, hide: true }, async (c) => {
-    const read = await readConfigBody(c);
-    if ("invalid" in read) return c.json({ detail: read.invalid }, 422);
-    const created = await supervisor.create(read.config);
-    const message = `Instance ${created.id} created successfully`;
-    return c.json({ instance: created, message, ...warningsOf(read.warnings) }, 200);
+    const { config, unknown } = parseBody(await readConfigBody(c));
+    const created = await supervisor.create(config);
+    return c.json({ instance: created, ...done(created.id, "created", unknown) }, 200);
   });
 
   app.openapi({ ...routes.update, middleware: limitBody, hide: true }, async (c) => {
     const { id } = c.req.valid("param");
     const target = supervisor.get(id);
-    const read = await readConfigBody(c);
-    if ("invalid" in read) return c.json({ detail: read.invalid }, 422);
+    const given = await readConfigBody(c);
+    const { unknown } = replacedConfig(target.config, given);
     supervisor.refuseAtEnd();
-    await target.update(read.config);
-    const message = `Instance ${id} updated successfully`;
-    return c.json({ instance: target.view, message, ...warningsOf(read.warnings) }, 200);
+    await target.update((before) => replacedConfig(before, given).config);
+    return c.json({ instance: target.view, ...done(id, "updated", unknown) }, 200);
+  });
+
+  app.openapi({ ...routes.merge, middleware: limitBody, hide: true }, async (c) => {
+    const { id } = c.req.valid("param");
+    const { restart, wait } = c.req.valid("query");
+    const target = supervisor.get(id);
+    const given = await readConfigBody(c);
+    const { unknown } = mergedConfig(target.config, given);
+    supervisor.refuseAtEnd();
+    const change = (before: InstanceConfig): InstanceConfig => mergedConfig(before, given).config;
+    if (restart) await target.updateRunning(change, wait === undefined ? startWaitMs : wait * 1000);
+    else await target.update(change);
+    return c.json({ instance: target.view, ...done(id, "updated", unknown) }, 200);
   });
 
   app.openapi(routes.remove, async (c) => {
@@ -173,4 +232,9 @@ export const addInstanceRoutes = (app: OpenAPIHono, supervisor: Supervisor): voi
   });
 };
 
-const warningsOf = (warnings: string[]): { warnings?: string[] } => (warnings.length === 0 ? {} : { warnings });
+const done = (id: string, what: string, unknown: string[]): { message: string; warnings?: string[] } => {
+  const message = `Instance ${id} ${what} successfully`;
+  return unknown.length === 0
+    ? { message }
+    : { message, warnings: unknown.map((key) => `unknown key '${key}' was left out`) };
+};
