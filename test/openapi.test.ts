@@ -145,12 +145,14 @@ describe.each(operations)("%s", (_, operation, method, path) => {
   });
 
   test("a config is sent where one is needed, with an example of each backend", () => {
-    const wanted = (method === "post" && path === "/instances") || method === "put";
+    const wanted = (method === "post" && path === "/instances") || method === "put" || method === "patch";
     expect(operation.requestBody !== undefined).toBe(wanted);
     if (operation.requestBody === undefined) return;
     expect(operation.requestBody.required).toBe(true);
     const media = mediaOf(operation.requestBody);
     const configs = examplesOf(media).map((example) => (example as { config: Json }).config);
+    // A change names some fields of any of them.
+    if (method === "patch") return;
     expect(configs.map(({ backend_type }) => backend_type)).toEqual([...backendTypes]);
     for (const config of configs) {
       expect(problems(media.schema, { config })).toEqual([]);

@@ -10,7 +10,7 @@ import { whyUnreachable } from "./unreachable.ts";
 const ANSWER_MS = 10_000;
 
 export interface RequestOptions {
-  method?: "GET" | "POST" | "PUT" | "DELETE";
+  method?: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
   query?: Record<string, string | number | undefined>;
   body?: unknown;
   /** Null: as long as it takes, since it waits for a model server. */

@@ -5,13 +5,12 @@ import {
   instance as instanceSchema,
 } from "../contract/instance.ts";
 import type { ListedInstance } from "../contract/instance-facts.ts";
-import { type Answer, type Api, RefusedError } from "./api.ts";
-import { instancePath, listInstances, operate } from "./calls.ts";
+import type { Answer, Api } from "./api.ts";
+import { instancePath, listInstances } from "./calls.ts";
 import type { Cli, OutputOptions } from "./cli.ts";
-import { changesBetween, changeText, rebased } from "./config-diff.ts";
+import { type Change, changesBetween, changeText, rebased } from "./config-diff.ts";
 import { checked, withValues } from "./config-edit.ts";
 import type { RawConfig } from "./config-input.ts";
-import { deadlineIn } from "./deadline.ts";
 import { editByHand } from "./edit-by-hand.ts";
 import { CtlError, exitCodes } from "./errors.ts";
 import { asWord, nameOf, refuseUsedAlias } from "./names.ts";
@@ -19,10 +18,7 @@ import { Progress } from "./progress.ts";
 import { type Patience, patienceOf, type StartOptions } from "./starting.ts";
 import { isAtRest } from "./status.ts";
 
-/** Edits of configs as the daemon has them: what ran before is stopped for it, and nobody else's change is undone. */
-
-/** Longer than a daemon that is well takes to begin a start. */
-const START_AGAIN_MS = 10_000;
+/** Edits of configs as the daemon has them: no other client's change is undone. */
 
 export interface EditOptions extends OutputOptions, StartOptions {
   all?: true;
@@ -52,7 +48,7 @@ const configIn = ({ value, raw }: Answer<Instance>): RawConfig => ({
 
 export class Editing {
   private readonly progress: Progress;
-  /** What is to be said of each that was stopped and is not started yet, should somebody interrupt. */
+  /** What is to be said of each that is being changed, should an interrupt come. */
   private readonly unfinished = new Map<string, string>();
 
   constructor(
@@ -107,20 +103,18 @@ export class Editing {
 
   private async change(listed: ListedInstance, name: string, wish: Wish): Promise<Edited | null> {
     if (changesBetween(wish.before, wish.after).length === 0) return null;
-    // What would be refused is found before anything is stopped.
     const now = await this.current(listed.id);
     this.refuseRunning(now.value, name);
     const config = configIn(now);
     const wanted = this.wanted(name, wish, config);
-    if (changesBetween(config, wanted).length === 0) return null;
+    const changes = changesBetween(config, wanted);
+    if (changes.length === 0) return null;
     if (!this.options.force && wanted.alias !== config.alias) await this.refuseUsedAlias(listed.id, wanted.alias);
-    const wasActive = !isAtRest(now.value.status);
-    if (wasActive) await this.stop(now.value, name);
-    const { answer, before } = wasActive
-      ? await this.orStartAgain(listed.id, name, () => this.apply(listed.id, name, wish))
-      : await this.apply(listed.id, name, wish);
-    for (const change of changesBetween(before, answer.value.instance.config))
-      this.say(`${name}: ${changeText(change)}`);
+    const answer = await this.apply(now.value, name, changes);
+    for (const change of changesBetween(config, answer.value.instance.config)) {
+      // What another client changed in between is not this user's.
+      if (changes.some((own) => own.name === change.name)) this.say(`${name}: ${changeText(change)}`);
+    }
     for (const warning of answer.value.warnings ?? []) this.say(`${name}: ${warning}`);
     return { raw: answer.raw, instance: listed };
   }
@@ -137,19 +131,33 @@ export class Editing {
     );
   }
 
-  /** Others edit too: only what this user changed is put into what the daemon has by now. */
+  /** Others edit too: only the fields that this user changed are sent. What runs, the daemon stops and starts itself. */
   private async apply(
-    id: string,
+    instance: ListedInstance,
     name: string,
-    wish: Wish,
-  ): Promise<{ before: RawConfig; answer: Answer<InstanceAnswer> }> {
-    const before = configIn(await this.current(id));
-    const answer = await this.api.request(instancePath(id), instanceAnswer, {
-      method: "PUT",
-      body: { config: this.wanted(name, wish, before) },
-      signal: this.patience.deadline.signal,
-    });
-    return { before, answer };
+    changes: readonly Change[],
+  ): Promise<Answer<InstanceAnswer>> {
+    const { progress, cli, unfinished, options } = this;
+    const restarts = !isAtRest(instance.status);
+    if (restarts) {
+      unfinished.set(
+        name,
+        `interrupted; the daemon goes on: see what becomes of it by: solar-host ctl get ${asWord(name)}`,
+      );
+      if (cli.io.stderr.terminal) progress.show(name, { ...instance, status: "stopping" });
+    }
+    try {
+      return await this.api.request(instancePath(instance.id), instanceAnswer, {
+        method: "PATCH",
+        query: options.restart ? { restart: "true", wait: 0 } : {},
+        body: { config: Object.fromEntries(changes.map(({ name: field, after }) => [field, after])) },
+        ...(restarts ? { timeoutMs: null } : {}),
+        signal: this.patience.deadline.signal,
+      });
+    } finally {
+      unfinished.delete(name);
+      progress.end(name, null);
+    }
   }
 
   /** @throws CtlError where somebody else gave a field that was edited by hand yet another value */
@@ -159,42 +167,6 @@ export class Editing {
     throw new CtlError(exitCodes.failure, `${name} was changed by somebody else meanwhile, and is left as it is now:`, [
       ...clashes.map(changeText),
     ]);
-  }
-
-  private async stop(instance: ListedInstance, name: string): Promise<void> {
-    const { progress, cli, unfinished } = this;
-    const start = `solar-host ctl start ${asWord(name)}`;
-    unfinished.set(name, `interrupted; ${name} is being stopped and was not changed: ${start}`);
-    if (cli.io.stderr.terminal) progress.show(name, { ...instance, status: "stopping" });
-    try {
-      await operate(this.api, instance.id, "stop", undefined, this.patience.deadline.signal);
-    } catch (error) {
-      unfinished.delete(name);
-      if (!(error instanceof CtlError) || error.exitCode !== exitCodes.timeout) throw error;
-      throw new CtlError(exitCodes.timeout, `${error.message}; ${name} is being stopped and was not changed`, [start]);
-    } finally {
-      progress.end(name, null);
-    }
-  }
-
-  /** A refusal must not leave stopped what ran before. */
-  private async orStartAgain<T>(id: string, name: string, apply: () => Promise<T>): Promise<T> {
-    const start = `solar-host ctl start ${asWord(name)}`;
-    try {
-      const done = await apply();
-      this.unfinished.set(name, `interrupted; ${name} is changed and not started yet: ${start}`);
-      return done;
-    } catch (error) {
-      const end = await operate(this.api, id, "start", 0, deadlineIn(START_AGAIN_MS).signal).then(
-        () =>
-          error instanceof RefusedError
-            ? `${name} is started again as it was`
-            : `${name} is started again; whether it was changed, see: solar-host ctl get ${asWord(name)}`,
-        () => `${name} is stopped: ${start}`,
-      );
-      this.unfinished.delete(name);
-      throw error instanceof CtlError ? new CtlError(error.exitCode, error.message, [...error.hints, end]) : error;
-    }
   }
 
   private refuseRunning({ status }: ListedInstance, name: string): void {

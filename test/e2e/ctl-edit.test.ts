@@ -4,7 +4,7 @@ import { join } from "node:path";
 import type { Instance } from "../../src/contract/index.ts";
 import { Ctl } from "../support/ctl.ts";
 import { CtlProcess } from "../support/ctl-process.ts";
-import { KEY, TestDaemon } from "../support/daemon.ts";
+import { TestDaemon } from "../support/daemon.ts";
 
 /** What an edit does where somebody else, an interrupt or a refusal comes between. */
 
@@ -54,40 +54,31 @@ test("a field that somebody else changed too is left as it is, and the text is k
   expect(await config(id)).toMatchObject({ temp: 0.3 });
 });
 
-test("an interrupt while it stops says that nothing was changed, and how to start it", async () => {
+test("an interrupt while it stops says that the daemon goes on, which it does", async () => {
   const { id } = await daemon.createFake({ ignoreSigterm: true }, { alias: "held" });
   await daemon.start(id, 20);
   await daemon.whenStatus(id, "running");
   await using edit = CtlProcess.start(["edit", id, "--set", "temp=0.5", "--restart"], { cwd: ctl.home });
   await daemon.whenStatus(id, "stopping");
   expect(await edit.interrupt()).toBe(130);
-  expect(edit.stderr).toContain("held is being stopped and was not changed: solar-host ctl start held");
+  expect(edit.stderr).toContain("the daemon goes on: see what becomes of it by: solar-host ctl get held");
+  expect(await config(id)).toMatchObject({ temp: 0.5 });
   // A second stop does not wait.
   await daemon.stop(id);
-  expect(await config(id)).toMatchObject({ temp: 1 });
 });
 
-test("one whose change is refused after it was stopped is started again as it was", async () => {
+test("one that could not run with its new config goes on with the old one: a taken port, a file that is not there", async () => {
   const { id } = await daemon.createFake({}, { alias: "refused" });
-  await daemon.start(id, 20);
-  const { pid } = await daemon.whenStatus(id, "running");
-  await using between = Bun.serve({
-    port: 0,
-    hostname: "127.0.0.1",
-    idleTimeout: 0,
-    fetch: async (request) => {
-      const { pathname, search } = new URL(request.url);
-      if (request.method === "PUT") return Response.json({ detail: "the disk is full" }, { status: 500 });
-      return await fetch(`${daemon.url}${pathname}${search}`, { method: request.method, headers: request.headers });
-    },
-  });
-  const target = ["--url", `http://127.0.0.1:${between.port}`, "--key", KEY];
-  const { code, err } = await ctl.run(["edit", id, "--set", "temp=0.5", "--restart", ...target]);
-  expect(code).toBe(1);
-  expect(err).toContain("the disk is full");
-  expect(err).toContain("refused is started again as it was");
-  const again = await daemon.whenStatus(id, "running");
-  expect(again.pid).not.toBe(pid);
-  expect(again.config).toMatchObject({ temp: 1 });
+  const { pid, port } = (await daemon.start(id)).body.instance;
+  await using other = Bun.serve({ port: 0, fetch: () => new Response() });
+  for (const [change, why] of [
+    [`port=${other.port}`, `port ${other.port} is taken by another program`],
+    ["model=/no/such/model.gguf", "no such file"],
+    ["chat_template_file=/no/such/template", "no such file"],
+  ] as const) {
+    const { code, err } = await ctl.run(["edit", id, "--set", change, "--restart"]);
+    expect([code, err]).toEqual([1, expect.stringContaining(why)]);
+    expect(await daemon.get(id)).toMatchObject({ status: "running", pid, port, config: { port: null } });
+  }
   await daemon.stop(id);
 });

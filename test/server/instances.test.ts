@@ -65,6 +65,8 @@ describe("creating an instance", () => {
         started_at: null,
         error_message: null,
         retry_count: 0,
+        failure: null,
+        restarts: 0,
         supported_endpoints: ["/v1/chat/completions", "/v1/completions", "/v1/models"],
         loading: null,
         log_file: null,
