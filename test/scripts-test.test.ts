@@ -47,7 +47,7 @@ describe("patterns", () => {
   const names = (...patterns: string[]): string[] => findChecks(patterns).map(({ name }) => name);
 
   test("are none for everything", () => {
-    expect(names()).toEqual(["types", "lint", "shell", "ruff", "mypy", "pytest", "bun"]);
+    expect(names()).toEqual(["types", "lint", "shell", "ruff", "mypy", "pytest", "pytest-newest", "bun"]);
   });
 
   test("name checks, or parts of the paths of test files", () => {

@@ -7,7 +7,7 @@ import { until } from "./until.ts";
 
 /** A real daemon: the built binary in a folder of its own, on ports of its own, driven over HTTP. */
 
-export const KEY = "test-key";
+export const KEY = "key-of-the-tests-3f9a";
 
 export interface DaemonOptions {
   /** Folder of an earlier daemon, to come back in. */
