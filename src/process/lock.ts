@@ -1,4 +1,3 @@
-import { FFIType } from "bun:ffi";
 import {
   closeSync,
   constants,
@@ -15,12 +14,9 @@ import {
   writeSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
-import { openLibc } from "./libc.ts";
+import { type Flock, openFlock } from "./flock.ts";
 
 /** One daemon a directory: locks of the system's, which die with their owner. */
-
-/** LOCK_EX | LOCK_NB of sys/file.h. */
-const EXCLUSIVE_AT_ONCE = 2 | 4;
 
 export class LockedError extends Error {
   /** @param owner what the holder wrote of itself */
@@ -29,14 +25,12 @@ export class LockedError extends Error {
   }
 }
 
-type Flock = (fd: number) => boolean;
-
 /**
  * Takes the lock of a folder until the process is gone. Locked are the file, which tells others who holds it, and the
  * folder in which the file's own folder lies: a person who removes our state under a running daemon lets no second one in.
  * @param path the lock file, in a folder that is ours alone
  * @param description what others are told of the holder
- * @throws LockedError where another process holds it
+ * @throws LockedError where another process holds it, an error in words where the system cannot lock
  */
 export const takeLock = (path: string, description: string): void => {
   const flock = openFlock();
@@ -52,17 +46,13 @@ export const takeLock = (path: string, description: string): void => {
 /** The same, of a single file that others reach by another path: the lock file alone. */
 export const takeFileLock = (path: string, description: string): void => lockFile(path, description, openFlock());
 
-const openFlock = (): Flock => {
-  const libc = openLibc({ flock: { args: [FFIType.i32, FFIType.i32], returns: FFIType.i32 } });
-  return (fd) => libc?.flock(fd, EXCLUSIVE_AT_ONCE) === 0;
-};
-
 const lockFile = (path: string, description: string, flock: Flock): void => {
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
   const fd = openSync(path, constants.O_RDWR | constants.O_CREAT, 0o600);
-  if (!flock(fd)) {
+  const outcome = flock(fd);
+  if (outcome !== "taken") {
     closeSync(fd);
-    throw new LockedError(ownerIn(path) ?? "pid unknown");
+    throw outcome === "held" ? new LockedError(ownerIn(path) ?? "pid unknown") : new Error(outcome.problem);
   }
   ftruncateSync(fd);
   writeSync(fd, description, 0);
@@ -70,7 +60,7 @@ const lockFile = (path: string, description: string, flock: Flock): void => {
 
 const lockFolder = (folder: string, path: string, flock: Flock): number => {
   const fd = openSync(folder, constants.O_RDONLY | constants.O_DIRECTORY);
-  if (flock(fd) || !locksFolders(folder, flock)) return fd;
+  if (flock(fd) === "taken" || !locksFolders(folder, flock)) return fd;
   const { ino } = fstatSync(fd);
   closeSync(fd);
   throw new LockedError(ownerIn(path) ?? ownerOf(folder, ino) ?? "pid unknown");
@@ -86,7 +76,7 @@ const locksFolders = (folder: string, flock: Flock): boolean => {
     return true;
   }
   const fd = openSync(own, constants.O_RDONLY);
-  const locks = flock(fd);
+  const locks = flock(fd) === "taken";
   closeSync(fd);
   rmdirSync(own);
   return locks;
