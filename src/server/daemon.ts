@@ -41,6 +41,11 @@ import { listen } from "./listen.ts";
 
 const MIB = 1024 * 1024;
 
+/** Bun collects the exit of its own children alone, and not of those that their parents left behind. */
+const NO_INIT =
+  "this is process 1 of its container: what a model server leaves behind stays there as a zombie when it ends. " +
+  "Run it under an init: docker run --init, or tini";
+
 const print = (text: string): void => void process.stderr.write(text);
 
 /** Requests to our own children never go through a proxy; the children themselves still get its settings. */
@@ -154,6 +159,7 @@ const serve = async (flags: DaemonFlags): Promise<number> => {
 
   const host = createHost(settings, stateDir, journal);
   for (const warning of launchWarnings(host)) journal.warn(warning);
+  if (process.pid === 1) journal.warn(NO_INIT);
   const supervisor = new Supervisor(
     host,
     loaded,
