@@ -42,7 +42,10 @@ export const instanceFacts = {
   started_at: time("When its present process was started").nullable(),
   error_message: z.string().nullable().meta({ description: "Why it failed, or what is being waited for" }),
   retry_count: z.int().min(0).meta({ description: "Failed attempts or crashes in a row" }),
-  // Daemons of older versions answer without these two.
+  // Daemons of older versions answer without these three.
+  desired: z.enum(["running", "stopped", "on-demand"]).default("stopped").meta({
+    description: "What should be: as it was last asked for, and what a boot of the daemon makes of it",
+  }),
   failure: instanceFailure.nullable().default(null).meta({
     description: "The facts behind the last failed attempt or crash, until it has run stably (a minute)",
   }),

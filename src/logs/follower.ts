@@ -31,13 +31,7 @@ let slowCheck: Timer | null = null;
 const checkSlowly = (check: () => void): void => {
   slowlyChecked.add(check);
   slowCheck ??= setInterval(() => {
-    for (const each of [...slowlyChecked]) {
-      try {
-        each();
-      } catch {
-        // One that cannot be read has said so at its own event, and is no reason to leave out the others.
-      }
-    }
+    for (const each of [...slowlyChecked]) each();
   }, SLOW_CHECK_MS);
 };
 
@@ -51,6 +45,8 @@ const checkNoMore = (check: () => void): void => {
 export interface FollowerOptions {
   /** Called where the file was made shorter than it had been read; it is read from its beginning then. */
   onTruncated?: () => void;
+  /** Told once of a file that cannot be read now; it is tried again, and told of again after it could be. */
+  onUnreadable?: (error: unknown) => void;
   /** Whether the file is also looked at every now and then, whatever the watch says; true by default. */
   slowCheck?: boolean;
 }
@@ -62,7 +58,8 @@ export class FileFollower {
   private emptyPolls = 0;
   private started = false;
   private inBurst = false;
-  private readonly check = (): void => this.readTurn();
+  private readonly check = (): void => this.tryTurn();
+  private unreadable = false;
   private turn: NodeJS.Immediate | null = null;
   private windowStart = 0;
   private readsInWindow = 0;
@@ -108,7 +105,7 @@ export class FileFollower {
     if (this.options.slowCheck !== false) checkSlowly(this.check);
     this.armWatch();
     this.startPolling();
-    this.readTurn();
+    this.tryTurn();
   }
 
   /**
@@ -139,7 +136,7 @@ export class FileFollower {
       this.watcher = watch(this.path, { persistent: false }, () => {
         // Even where another read has taken its bytes: the next write may be the one without an event.
         this.startPolling();
-        this.readTurn();
+        this.tryTurn();
       });
       // A watch that breaks (file gone, too many watches) leaves the slow check.
       this.watcher.on("error", () => this.dropWatch());
@@ -166,15 +163,22 @@ export class FileFollower {
 
   private pollOnce(): void {
     this.emptyPolls += 1;
+    this.tryTurn();
+    if (this.emptyPolls > EMPTY_POLLS && !this.inBurst) this.stopPolling();
+  }
+
+  /** Nothing that the system refuses may be thrown where only a timer could catch it. */
+  private tryTurn(): void {
     try {
       this.readTurn();
+      this.unreadable = false;
     } catch (error) {
       // What cannot be read now is tried again at the next event or slow check, not every few milliseconds.
       this.inBurst = false;
       this.stopPolling();
-      throw error;
+      if (!this.unreadable) this.options.onUnreadable?.(error);
+      this.unreadable = true;
     }
-    if (this.emptyPolls > EMPTY_POLLS && !this.inBurst) this.stopPolling();
   }
 
   private readTurn(): void {
@@ -185,7 +189,7 @@ export class FileFollower {
     if (more) {
       this.turn = setImmediate(() => {
         this.turn = null;
-        this.readTurn();
+        this.tryTurn();
       });
     }
     this.adapt(Math.max(0, this.position - before));

@@ -1,4 +1,4 @@
-import { closeSync, unlinkSync } from "node:fs";
+import { closeSync, rmSync } from "node:fs";
 import type { LogStart } from "../contract/frames.ts";
 import { createLogFile } from "./file-name.ts";
 import type { StoredSegment } from "./file-place.ts";
@@ -123,14 +123,21 @@ export class InstanceLog {
       held_offset: 0,
       held_seq: this.nextSeq,
     };
+    let index: TimeIndex | null = null;
+    let live: LiveFile | null = null;
     try {
+      index = TimeIndex.open(this.files.indexOf(segment));
+      live = this.openLive(segment, index, { seq: this.nextSeq, offset: 0 });
       this.files.add(segment);
-      this.live = this.openLive(segment, TimeIndex.open(this.files.indexOf(segment)), { seq: this.nextSeq, offset: 0 });
     } catch (error) {
+      // There may be no descriptor left: what was opened is not kept open for a start that is none.
+      live?.release();
+      index?.close();
       closeSync(file.fd);
-      unlinkSync(file.path);
+      for (const path of [file.path, this.files.indexOf(segment)]) rmSync(path, { force: true });
       throw error;
     }
+    this.live = live;
     return file;
   }
 
@@ -259,6 +266,8 @@ export class InstanceLog {
         this.publish(batch);
         this.cap.enforce(live);
       },
+      onUnreadable: ({ segment }, error) =>
+        this.owner.warn(`cannot read ${segment.file} now; it is tried again: ${(error as Error).message}`),
       onTruncated: (live) => {
         // What had been read of a last line is all that there will be of it.
         live.flush();

@@ -13,7 +13,9 @@ const REPLAY_BYTES = 1024 * 1024;
 export interface LiveFileOwner {
   /** Whole lines, in order. */
   onBatch(live: LiveFile, batch: LogBatch): void;
-  /** The file was made shorter, by somebody else. */
+  /** It cannot be read now. */
+  onUnreadable(live: LiveFile, error: unknown): void;
+  /** The file was made shorter, by another program. */
   onTruncated(live: LiveFile): void;
 }
 
@@ -38,6 +40,7 @@ export class LiveFile {
     this.splitter = new LineSplitter(offset);
     this.follower = new FileFollower(segment.file, offset, (chunk) => this.emit(this.splitter.push(chunk)), {
       onTruncated: () => owner.onTruncated(this),
+      onUnreadable: (error) => owner.onUnreadable(this, error),
     });
   }
 

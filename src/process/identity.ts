@@ -1,4 +1,5 @@
 import { readFileSync, readlinkSync } from "node:fs";
+import { uptime } from "node:os";
 import { isZombie, output, parseStartTime } from "./darwin.ts";
 import { isLiving, readProcStat } from "./proc.ts";
 
@@ -59,6 +60,18 @@ export function ownIdentity(): ProcessIdentity {
 /** Whether a process of that identity could be seen from here, if it ran. */
 export function isVisible({ bootId: boot, pidNamespace: namespace }: ProcessIdentity, now: string = bootId()): boolean {
   return boot === now && (namespace === undefined || namespace === pidNamespace().pidNamespace);
+}
+
+/** Clock ticks a second, in which /proc counts; the same on every Linux that we are made for. Source: proc_pid_stat(5). */
+const TICKS = 100;
+
+/** Milliseconds since a process started, by the machine's uptime and not by its clock, which may have been set since. */
+export function ageOf({ startTime }: ProcessIdentity): number {
+  const age =
+    process.platform === "darwin"
+      ? Date.now() - Date.parse(`${startTime} UTC`)
+      : uptime() * 1000 - (Number(startTime) / TICKS) * 1000;
+  return Math.max(0, age);
 }
 
 /** Whether that very process still runs, as far as it can be seen from here. `boot` is the machine's present run. */

@@ -56,6 +56,7 @@ export const exampleInstance = {
   id,
   config: exampleConfig,
   status: "running",
+  desired: "running",
   port: 3500,
   pid: 4242,
   created_at: time,

@@ -86,7 +86,12 @@ export class Adoption {
 
   /** Of a process that has gone. */
   private async clearAway(id: string, record: LaunchRecord | null, instance?: ManagedInstance): Promise<void> {
-    if (record !== null) await killStragglers(record.mark);
+    if (record !== null && !(await killStragglers(record.mark))) {
+      this.warn(
+        `processes that process ${record.process?.pid ?? "unknown"} left behind are still there after SIGKILL`,
+        id,
+      );
+    }
     if (record?.status === "running" && record.process?.bootId === bootId() && instance?.shouldRun === true) {
       await instance.foundDead(record).catch((error) => this.warnOfLog(instance, error));
     }
@@ -128,7 +133,9 @@ export class Adoption {
     if (unknown.length > 0) {
       const pids = unknown.join(", ");
       this.warn(`processes ${pids} were started from here and no record tells of them; they are ended`);
-      await killAll(() => find(folder.id));
+      if (!(await killAll(() => find(folder.id)))) {
+        this.warn(`processes ${find(folder.id).join(", ")} are still there after SIGKILL`);
+      }
     }
     // The mark of older versions was a path, which another container's folder may bear too.
     const doubtful = find(folder.path);

@@ -9,6 +9,7 @@ export interface InstanceFacts {
   id: string;
   config: InstanceConfig;
   status: InstanceStatus;
+  desired: StoredInstance["desired"];
   observed: Observed;
   createdAt: string;
   logFile: string | null;
@@ -32,10 +33,11 @@ export const storedObserved = ({
   loading: null,
 });
 
-export const viewOf = ({ id, config, status, observed, createdAt, logFile }: InstanceFacts): Instance => ({
+export const viewOf = ({ id, config, status, desired, observed, createdAt, logFile }: InstanceFacts): Instance => ({
   id,
   config,
   status,
+  desired,
   port: observed.port,
   pid: observed.pid,
   created_at: asUtc(createdAt),

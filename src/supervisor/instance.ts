@@ -109,6 +109,10 @@ export class ManagedInstance implements RunOwner {
     return this.desired === "running";
   }
 
+  get isStopping(): boolean {
+    return this.status === "stopping";
+  }
+
   get failure(): Observed["failure"] {
     return this.observed.failure;
   }
@@ -121,7 +125,7 @@ export class ManagedInstance implements RunOwner {
     const { id, config, status, createdAt } = this;
     const logProblem = isAtRest(status) ? null : this.host.logDisk.problem;
     const observed = { ...this.observed, error_message: this.observed.error_message ?? logProblem };
-    return viewOf({ id, config, status, observed, createdAt, logFile: this.log.newestFile });
+    return viewOf({ id, config, status, desired: this.desired, observed, createdAt, logFile: this.log.newestFile });
   }
 
   /** The view as JSON text, made once for each change. */
@@ -463,11 +467,13 @@ export class ManagedInstance implements RunOwner {
     const stored = this.wishing.then(async () => {
       const before = this.desired;
       this.desired = desired;
+      if (desired !== before) this.announce();
       try {
         begin?.();
         await this.save();
       } catch (error) {
         this.desired = before;
+        this.announce();
         throw error;
       }
     });

@@ -1,7 +1,7 @@
 import { type Backend, backendOf } from "../backends/index.ts";
 import type { InstanceConfig, InstanceFailure, LoadingProgress } from "../contract/index.ts";
 import type { InstanceLog } from "../logs/instance-log.ts";
-import { isSame } from "../process/identity.ts";
+import { ageOf } from "../process/identity.ts";
 import { oomKills } from "../process/oom-kills.ts";
 import { isOwnAddress } from "../process/own-address.ts";
 import { PortBusyError } from "../process/ports.ts";
@@ -12,7 +12,7 @@ import { type Endpoint, ReadyHint, waitUntilReady } from "./readiness.ts";
 import { judgeKill, reasonOfExit } from "./reason.ts";
 import { type Failure, freshTally, judge, type Tally, type Verdict } from "./restart-policy.ts";
 import type { RuntimeTracker } from "./runtime-tracker.ts";
-import { type ServerProcess, startProcess, UnstartableError } from "./server-process.ts";
+import { mayRun, type ServerProcess, startProcess, UnstartableError } from "./server-process.ts";
 import { targetOf, terminate } from "./termination.ts";
 
 /** What a run may change of its instance; only one run writes at a time. */
@@ -34,6 +34,7 @@ export interface RunOwner {
   readonly tracker: RuntimeTracker;
   /** Whether it should run, once what is under way is done. */
   readonly shouldRun: boolean;
+  readonly isStopping: boolean;
   /** As the API shows them. */
   readonly failure: InstanceFailure | null;
   readonly restarts: number;
@@ -108,7 +109,7 @@ export class Run {
       const ran = status === "running" || crashes > 0;
       this.tally = { ran, failedAttempts: ran ? 0 : retry_count, crashes };
     }
-    this.done = this.loop();
+    this.done = this.loop().catch((error: unknown) => this.breakOff(error));
   }
 
   /** Ends it, wherever it is. A second time: without waiting for the grace time. */
@@ -134,7 +135,7 @@ export class Run {
   /** One that hangs is still led by its own process, which may leave as at a stop; what a dead leader left may not. */
   private graceBetween(): number {
     const identity = this.process?.record.process ?? null;
-    return identity !== null && isSame(identity) ? this.host.stopTimeout : LEFTOVER_GRACE_MS;
+    return identity !== null && mayRun(identity) ? this.host.stopTimeout : LEFTOVER_GRACE_MS;
   }
 
   private get over(): boolean {
@@ -160,6 +161,18 @@ export class Run {
     if (this.detached) return;
     await this.clear(this.host.stopTimeout, false, this.owner.saved());
     this.owner.change("ended", "stopped", { ...IDLE_PROCESS, ...NO_FAULT });
+  }
+
+  /** A fault that was not foreseen must not leave an instance that neither runs nor can be started again. */
+  private async breakOff(error: unknown): Promise<void> {
+    const { owner, host } = this;
+    const reason = error instanceof Error ? error.message : String(error);
+    const stack = error instanceof Error ? error.stack : undefined;
+    host.journal.error(`unexpected error: ${reason}`, { instance: owner.id, stack });
+    this.finished = true;
+    const what = { ...IDLE_PROCESS, error_message: `unexpected error: ${reason}` };
+    await this.clear(host.stopTimeout, false).catch(() => undefined);
+    owner.change(owner.isStopping ? "ended" : "fail", `unexpected error: ${reason}`, what);
   }
 
   /** One process from its start to its end; null where the run was ended meanwhile. */
@@ -256,7 +269,8 @@ export class Run {
     adopted: boolean,
   ): Promise<Failure | null> {
     const { owner, host } = this;
-    const before = adopted ? Math.max(0, Date.now() - Date.parse(server.record.started_at)) : 0;
+    const identity = server.record.process;
+    const before = adopted && identity !== null ? ageOf(identity) : 0;
     const since = performance.now() - before;
     this.tally = { ...this.tally, ran: true, failedAttempts: 0 };
     if (!adopted) {

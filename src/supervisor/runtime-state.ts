@@ -164,31 +164,33 @@ export const applyEvent = (runtime: Runtime, event: BackendEvent, time: number):
  * What a poll saw at `time`. The log decides which slots are at work; a poll refines those, and
  * frees one that it finds idle twice in a row.
  * @param logTells false where nothing of the log can be read: then the poll decides
+ * @param clock milliseconds that only ever grow, for rates: `time` makes a step when the machine's clock is set
  */
 export const applyObservation = (
   runtime: Runtime,
   observations: readonly SlotObservation[],
   time: number,
   logTells = true,
+  clock = time,
 ): Runtime => {
   const observe = logTells ? observeSlot : decideSlot;
-  return observations.reduce((before, observation) => observe(before, observation, time), runtime);
+  return observations.reduce((before, observation) => observe(before, observation, time, clock), runtime);
 };
 
 /** What a poll says of a slot of which no line tells. What was generated is not known to be all, so it is not reported. */
-const decideSlot = (runtime: Runtime, observation: SlotObservation, time: number): Runtime => {
+const decideSlot = (runtime: Runtime, observation: SlotObservation, time: number, clock: number): Runtime => {
   const { slot, task, busy } = observation;
   const current = slotOf(runtime, slot);
   if (!busy) return current === undefined ? runtime : withoutSlot(runtime, current, false, time);
   const isKnown = current !== undefined && sameTask(current.state.task_id, task);
   const begun = isKnown ? runtime : start(runtime, { type: "slot-started", slot, task, progress: {} }, time);
-  return observeSlot(begun, observation, time);
+  return observeSlot(begun, observation, time, clock);
 };
 
-const observeSlot = (runtime: Runtime, observation: SlotObservation, time: number): Runtime => {
+const observeSlot = (runtime: Runtime, observation: SlotObservation, time: number, clock: number): Runtime => {
   const current = slotOf(runtime, observation.slot);
   if (current === undefined) return runtime;
-  const { state, memory } = observe(current.state, runtime.polls.get(observation.slot), observation, time);
+  const { state, memory } = observe(current.state, runtime.polls.get(observation.slot), observation, clock);
   const polled = { ...runtime, polls: new Map(runtime.polls).set(observation.slot, memory) };
   if (state === null) return withoutSlot(polled, current, false, time);
   return state === current.state ? polled : withSlot(polled, { ...current, state }, time);

@@ -210,7 +210,8 @@ export class RuntimeTracker {
       if (answer !== null && this.probe === probe) {
         this.slotsRefused = answer.status !== 200;
         if (!this.slotsRefused) {
-          this.set(applyObservation(this.runtime, probe.slots.parse(answer.body), Date.now(), this.logTells));
+          const seen = probe.slots.parse(answer.body);
+          this.set(applyObservation(this.runtime, seen, Date.now(), this.logTells, performance.now()));
           this.confirmed = this.busy;
         }
       }

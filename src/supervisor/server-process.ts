@@ -160,7 +160,7 @@ const findByMark = (record: LaunchRecord): ProcessIdentity | null => {
 };
 
 /** A system that does not tell now has not told that it is gone. */
-const mayRun = (identity: ProcessIdentity): boolean => {
+export const mayRun = (identity: ProcessIdentity): boolean => {
   try {
     return isSame(identity);
   } catch {

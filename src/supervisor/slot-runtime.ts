@@ -89,7 +89,7 @@ const decodeOf = (before: PollMemory["counted"], tokens: number, time: number): 
 };
 
 /**
- * What a poll at `time` makes of a slot's state: the very same one where it told nothing new, null
+ * What a poll at `time`, of a clock that only ever grows, makes of a slot's state: the very same one where it told nothing new, null
  * where the slot is free. `memory` is what the poll before gave.
  */
 export const observe = (

@@ -47,7 +47,8 @@ const isAnothers = ({ pid, identity }: TerminationTarget): boolean => {
  * Ends what still bears the mark of a start: what left its group (a daemon of its own, say), or outlived its leader.
  * Resolves when it is gone, since it may hold the port and the GPU; what SIGKILL does not end is not waited for long.
  */
-export const killStragglers = (mark: string): Promise<void> => killAll(() => processesWithEnv(LAUNCH_MARK, mark));
+/** @returns false where SIGKILL did not end all of it */
+export const killStragglers = (mark: string): Promise<boolean> => killAll(() => processesWithEnv(LAUNCH_MARK, mark));
 
 /** Processes that daemons of this folder started, and that bear none of these marks. */
 export const strangersTo = (marks: readonly string[], folder: string): number[] => {
@@ -57,8 +58,8 @@ export const strangersTo = (marks: readonly string[], folder: string): number[] 
   return pids.filter((pid) => !known.has(pid));
 };
 
-/** Ends what `find` finds until it finds nothing more, or SIGKILL does not help. */
-export const killAll = async (find: () => number[]): Promise<void> => {
+/** Ends what `find` finds until it finds nothing more; false where SIGKILL did not help in time. */
+export const killAll = async (find: () => number[]): Promise<boolean> => {
   const until = performance.now() + KILL_WAIT_MS;
   for (;;) {
     const pids = find();
@@ -69,7 +70,8 @@ export const killAll = async (find: () => number[]): Promise<void> => {
         // It ended in between.
       }
     }
-    if (pids.length === 0 || performance.now() >= until) return;
+    if (pids.length === 0) return true;
+    if (performance.now() >= until) return false;
     await sleep(POLL_MS);
   }
 };
@@ -108,5 +110,10 @@ export const terminate = async (
       }
     }
   }
-  await killStragglers(target.mark);
+  if (!(await killStragglers(target.mark))) {
+    onStuck(
+      `processes that had left process group ${target.pid} are still there ${KILL_WAIT_MS / 1000} s after SIGKILL`,
+      false,
+    );
+  }
 };

@@ -11,6 +11,7 @@ export const listed = (id: string, alias: string, more: Partial<ListedInstance> 
   started_at: null,
   error_message: null,
   retry_count: 0,
+  desired: "stopped",
   failure: null,
   restarts: 0,
   supported_endpoints: [],

@@ -13,6 +13,7 @@ const instance = (id: string, alias: string): ListedInstance => ({
   started_at: null,
   error_message: null,
   retry_count: 0,
+  desired: "stopped",
   failure: null,
   restarts: 0,
   supported_endpoints: [],

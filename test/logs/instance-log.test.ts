@@ -462,6 +462,43 @@ describe("somebody who writes faster than lines are read", () => {
   });
 });
 
+describe("a start for which there is no descriptor left", () => {
+  const open = (): number => readdirSync("/proc/self/fd").length;
+
+  test.skipIf(process.platform !== "linux")(
+    "keeps none open, leaves no file, and the next one is numbered on",
+    async () => {
+      const bench = new Bench();
+      await bench.start();
+      await bench.writeLines(["a", "b"]);
+      bench.end();
+      const files = readdirSync(bench.settings.dir);
+      const before = open();
+      for (const broken of ["index", "record"]) {
+        bench.cannotSave = broken === "record";
+        // Its index cannot be made where a file has the folder's name.
+        if (broken === "index") renameSync(bench.settings.indexDir, `${bench.settings.indexDir}-away`);
+        if (broken === "index") writeFileSync(bench.settings.indexDir, "");
+        for (let attempt = 0; attempt < 5; attempt++)
+          await bench.log.begin("a").then(
+            () => {
+              throw new Error("begun");
+            },
+            () => undefined,
+          );
+        if (broken === "index") unlinkSync(bench.settings.indexDir);
+        if (broken === "index") renameSync(`${bench.settings.indexDir}-away`, bench.settings.indexDir);
+        expect(open()).toBe(before);
+        expect(readdirSync(bench.settings.dir)).toEqual(files);
+      }
+      bench.cannotSave = false;
+      await bench.start();
+      await bench.writeLines(["c"]);
+      expect(bench.log.nextSeq).toBe(3);
+    },
+  );
+});
+
 describe("the log of a deleted instance", () => {
   const held = ({ settings }: Bench): number[] =>
     [settings.dir, settings.indexDir].map((dir) => readdirSync(dir).length);

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { bootId, identify, isSame } from "../../src/process/identity.ts";
+import { ageOf, bootId, identify, isSame } from "../../src/process/identity.ts";
 import { endProcessesAfterEach, firstLineNumbers, startShell, until } from "./processes.ts";
 
 endProcessesAfterEach();
@@ -70,4 +70,23 @@ test("two processes have different identities", async () => {
 
 test.each([NOBODY, 0, -1, 1.5, Number.NaN])("nobody has the number %p", (pid) => {
   expect(identify(pid)).toBeNull();
+});
+
+test("the age of a process goes by the machine's uptime, whatever its clock says by now", () => {
+  const child = startShell("exec sleep 60");
+  const identity = identify(child.pid);
+  if (identity === null) throw new Error("not identified");
+  const before = ageOf(identity);
+  const clock = Date.now;
+  Date.now = () => clock() + 86_400_000;
+  try {
+    expect(ageOf(identity)).toBeGreaterThanOrEqual(before);
+    expect(ageOf(identity)).toBeLessThan(86_400_000);
+  } finally {
+    Date.now = clock;
+  }
+  const started = Number(identity.startTime);
+  expect(ageOf({ ...identity, startTime: String(started - 1000) }) - ageOf(identity)).toBeGreaterThanOrEqual(9_000);
+  // One that would have started later than now is not younger than nothing.
+  expect(ageOf({ ...identity, startTime: String(started + 1_000_000) })).toBe(0);
 });

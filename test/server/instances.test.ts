@@ -65,6 +65,7 @@ describe("creating an instance", () => {
         started_at: null,
         error_message: null,
         retry_count: 0,
+        desired: "stopped",
         failure: null,
         restarts: 0,
         supported_endpoints: ["/v1/chat/completions", "/v1/completions", "/v1/models"],

@@ -297,6 +297,14 @@ describe("a poll", () => {
     expect(toRuntimeState(runtime)).toMatchObject({ phase: "prefill", prefill_progress: null });
   });
 
+  test("takes rates by a clock that only grows: a step of the machine's clock falsifies none", () => {
+    const first = applyObservation(prefilling(), [seen(0, { task: 7, generatedTokens: 10 })], T0, true, 1000);
+    const later = applyObservation(first, [seen(0, { task: 7, generatedTokens: 30 })], T0 - 3_600_000, true, 2000);
+    expect(toRuntimeState(later).decode_tps).toBe(20);
+    const ahead = applyObservation(first, [seen(0, { task: 7, generatedTokens: 30 })], T0 + 3_600_000, true, 2000);
+    expect(toRuntimeState(ahead).decode_tps).toBe(20);
+  });
+
   test("turns prefill into generating at the first token", () => {
     const runtime = polls(prefilling(), [100, seen(0, { task: 7, generatedTokens: 1, promptTokens: 90 })]);
     expect(toRuntimeState(runtime)).toMatchObject({
