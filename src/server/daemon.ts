@@ -10,6 +10,7 @@ import { ConfigFile, loadConfig } from "../store/config-file.ts";
 import { knowFolder } from "../store/folder-identity.ts";
 import { pyserverUnpacker } from "../store/pyserver-package.ts";
 import { RecordFolder } from "../store/records.ts";
+import { whyNotSavable } from "../store/savable.ts";
 import { readEnvFile, resolveSettings, type Settings, SettingsError } from "../store/settings.ts";
 import { type Host, isLaunchRecord } from "../supervisor/host.ts";
 import { launchWarnings } from "../supervisor/launch-warnings.ts";
@@ -160,6 +161,10 @@ const serve = async (flags: DaemonFlags): Promise<number> => {
   const host = createHost(settings, stateDir, journal);
   for (const warning of launchWarnings(host)) journal.warn(warning);
   if (process.pid === 1) journal.warn(NO_INIT);
+  const unsavable = await whyNotSavable(target);
+  if (unsavable !== null) {
+    journal.error(`cannot save to ${target}: ${unsavable}. What runs goes on, and every change will be refused`);
+  }
   const supervisor = new Supervisor(
     host,
     loaded,

@@ -123,7 +123,11 @@ const linkTo = async (path: string, name: string): Promise<boolean> => {
     await link(path, name);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return false;
-    await copyFile(path, name);
+    // One that is another user's may be neither linked nor read, but moved away.
+    await copyFile(path, name).catch((refusal: NodeJS.ErrnoException) => {
+      if (refusal.code !== "EACCES" && refusal.code !== "EPERM") throw refusal;
+      return rename(path, name);
+    });
   }
   return true;
 };

@@ -33,6 +33,7 @@ export interface StoredInstance {
 /** Names of {@link StoredInstance} as they stand in the file. */
 const OURS = [
   ...["id", "config", "status", "desired", "port", "pid", "created_at", "started_at", "error_message", "retry_count"],
+  ...["failure", "restarts"],
   "supported_endpoints",
 ];
 

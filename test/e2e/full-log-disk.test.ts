@@ -36,7 +36,7 @@ describe.skipIf(!canMount())("while the disk of the logs is full", () => {
       return answer.status;
     };
     const filler = join(disk, "filler");
-    fillDisk(filler);
+    await fillDisk(filler, disk);
     const told = await until("the instance to say so", async () => {
       const instance = await daemon.get(id);
       return instance.error_message === null ? null : instance;

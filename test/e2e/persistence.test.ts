@@ -118,7 +118,7 @@ describe.skipIf(!linux)("a change that cannot be made durable is refused, and no
     const { pid, port } = (await daemon.start(running.id)).body.instance;
     const { id } = await daemon.createFake();
     const filler = join(dir, "filler");
-    fillDisk(filler);
+    await fillDisk(filler, dir);
     const refused = await daemon.request("POST", "/instances", config(daemon, "refused"));
     expect(refused).toEqual({ status: 500, body: { detail: expect.stringContaining("ENOSPC") } });
     expect((await daemon.start(id)).body.detail).toContain("ENOSPC");

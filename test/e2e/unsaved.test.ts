@@ -45,7 +45,7 @@ describe.skipIf(process.platform !== "linux")("where nothing can be saved", () =
     await daemon.kill();
     process.kill(pid ?? 2 ** 30, "SIGKILL");
     await until("it to be gone", () => !isAlive(pid));
-    fillDisk(join(dir, "filler"));
+    await fillDisk(join(dir, "filler"));
     await using full = await daemon.again();
     // It may be that a server cannot even write its log there.
     const told = await until("the outcome", async () => {
@@ -74,7 +74,7 @@ describe.skipIf(process.platform !== "linux")("where nothing can be saved", () =
       const { id } = await daemon.createFake();
       const { instance: running } = (await daemon.start(id)).body;
       const idle = await daemon.createFake({}, { alias: "idle" });
-      fillDisk(join(dir, "filler"));
+      await fillDisk(join(dir, "filler"), dir);
       const path = `/instances/${idle.id}`;
       const config = { ...idle.config, alias: "another" };
       const answers = [
@@ -118,7 +118,7 @@ describe.skipIf(process.platform !== "linux")("where nothing can be saved", () =
       await using daemon = await TestDaemon.start({ dir, env: { LOG_DIR: join(temporaryFolder(), "logs") } });
       const { id } = await daemon.createFake();
       const { pid } = (await daemon.start(id)).body.instance;
-      fillDisk(join(dir, "filler"));
+      await fillDisk(join(dir, "filler"), dir);
       const answers = await Promise.all([daemon.stop(id), daemon.stop(id), daemon.start(id)]);
       expect(answers.map(({ status }) => status)).toEqual([500, 500, 200]);
       const after = await daemon.get(id);

@@ -1,7 +1,8 @@
 import { afterEach } from "bun:test";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { until } from "./until.ts";
 
 const made: string[] = [];
 const mounted: string[] = [];
@@ -41,7 +42,7 @@ export const tinyDisk = (kib = 64): string => {
 };
 
 /** Writes a file until its disk is full. */
-export const fillDisk = (path: string): void => {
+const fill = (path: string): void => {
   for (let size = 512 * 1024; size >= 1; size = Math.floor(size / 2)) {
     try {
       writeFileSync(path, Buffer.alloc(size), { flag: "a" });
@@ -49,6 +50,18 @@ export const fillDisk = (path: string): void => {
       // So much does not fit any more.
     }
   }
+};
+
+/**
+ * Writes a file until its disk is full, and nothing that was being saved meanwhile gives room back.
+ * @param dir in which a daemon saves; none where there is none
+ */
+export const fillDisk = async (path: string, dir?: string): Promise<void> => {
+  const isSaved = (): boolean => dir === undefined || readdirSync(dir).every((name) => !name.includes(".tmp"));
+  await until("what is being saved", isSaved);
+  fill(path);
+  await until("what was being saved", isSaved);
+  fill(path);
 };
 
 /** To be called by each test file: a hook that a shared module sets counts for the first file only that loads it. */

@@ -1,0 +1,88 @@
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import { chmodSync, chownSync, mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { TestDaemon } from "../support/daemon.ts";
+import { canMount, isRoot, removeFoldersAfterEach, temporaryFolder } from "../support/folder.ts";
+
+/** A config.json that no change can be saved to: said at the boot, not at the first change. */
+
+setDefaultTimeout(60_000);
+removeFoldersAfterEach();
+
+const NOBODY = 65_534;
+const asNobody = ["setpriv", `--reuid=${NOBODY}`, `--regid=${NOBODY}`, "--clear-groups"];
+const empty = JSON.stringify({ instances: [] });
+
+/** The daemon of a user who owns the folder and what the test leaves to it. */
+const owned = (files: Record<string, string>): string => {
+  const dir = join(temporaryFolder(), "daemon");
+  chmodSync(join(dir, ".."), 0o755);
+  mkdirSync(dir);
+  for (const [name, text] of Object.entries(files)) {
+    writeFileSync(join(dir, name), text);
+    chownSync(join(dir, name), NOBODY, NOBODY);
+  }
+  chownSync(dir, NOBODY, NOBODY);
+  return dir;
+};
+
+describe("what cannot be saved to is said at the boot", () => {
+  test.skipIf(!canMount())("a config.json that is mounted by itself", async () => {
+    const parent = temporaryFolder();
+    const dir = join(parent, "daemon");
+    mkdirSync(dir);
+    for (const path of [join(dir, "config.json"), join(parent, "config.json")]) writeFileSync(path, empty);
+    const under = [
+      "unshare",
+      "--mount",
+      "sh",
+      "-c",
+      'mount --bind "$0" config.json && exec "$@"',
+      join(parent, "config.json"),
+    ];
+    await using daemon = await TestDaemon.start({ dir, under });
+    expect(daemon.stderr).toMatch(/error .*config\.json: it is a mount of its own.*mount its folder instead/);
+    const { status, body } = await daemon.request<{ detail: string }>("POST", "/instances", {
+      config: { model: "/m", alias: "a", api_key: "k" },
+    });
+    expect([status, body.detail]).toEqual([500, expect.stringContaining("Cannot save the configuration")]);
+  });
+
+  test.skipIf(!isRoot)("a folder of the file that is closed, behind a link", async () => {
+    const closed = temporaryFolder();
+    chmodSync(closed, 0o755);
+    writeFileSync(join(closed, "config.json"), empty);
+    mkdirSync(join(closed, ".solar-host"));
+    chownSync(join(closed, ".solar-host"), NOBODY, NOBODY);
+    const dir = owned({});
+    await using daemon = await TestDaemon.start({
+      dir,
+      under: asNobody,
+      env: { CONFIG_FILE: join(closed, "config.json") },
+    });
+    expect(daemon.stderr).toMatch(/error .*config\.json: this user may not write in its folder/);
+  });
+
+  test("and nothing is said where all is well, of a file that is not there yet either", async () => {
+    await using daemon = await TestDaemon.start();
+    expect(daemon.stderr).not.toContain("cannot save");
+    await daemon.createFake();
+    await daemon.end();
+    await using next = await daemon.again();
+    expect(next.stderr).not.toContain("cannot save");
+  });
+});
+
+test.skipIf(!isRoot)(
+  "a backup that is another user's, and may not be read, keeps no change from being saved",
+  async () => {
+    const dir = owned({ "config.json": empty });
+    writeFileSync(join(dir, "config.json.bak"), empty, { mode: 0o600 });
+    await using daemon = await TestDaemon.start({ dir, under: asNobody });
+    const { status } = await daemon.request("POST", "/instances", {
+      config: { model: "/m", alias: "a", api_key: "k" },
+    });
+    expect(status).toBe(200);
+    expect(daemon.configFile().instances).toHaveLength(1);
+  },
+);
