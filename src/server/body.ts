@@ -1,6 +1,7 @@
 import type { Context } from "hono";
 import { type FieldError, type InstanceConfig, parseConfig, toFieldError } from "../contract/index.ts";
 import { isRecord } from "../contract/record.ts";
+import { brokenRules } from "../contract/request-rules.ts";
 import { decodeUtf8, EncodingError } from "../contract/utf8.ts";
 import { placeOfJsonError } from "../store/json-place.ts";
 
@@ -51,14 +52,16 @@ export const readConfigBody = async (c: Context): Promise<unknown> => {
   return body.config;
 };
 
-/** @throws InvalidConfigError */
-export const parseBody = (given: unknown): ParsedBody => {
+/** @param asked the fields that the request names, where `given` has others too @throws InvalidConfigError */
+export const parseBody = (given: unknown, asked: unknown = given): ParsedBody => {
   const parsed = parseConfig(given);
   if (!parsed.success) {
     throw new InvalidConfigError(
       parsed.issues.map(({ path, issue, input }) => toFieldError(["body", "config", ...path], issue, input)),
     );
   }
+  const broken = isRecord(asked) ? brokenRules(asked) : [];
+  if (broken.length > 0) throw new InvalidConfigError(broken);
   return { config: parsed.config, unknown: parsed.unknownKeys };
 };
 
@@ -73,7 +76,7 @@ export const replacedConfig = (before: InstanceConfig, given: unknown): ParsedBo
 /** `before` with the fields that are given; null is a field's default. @throws InvalidConfigError */
 export const mergedConfig = (before: InstanceConfig, given: unknown): ParsedBody => {
   if (!isRecord(given)) return parseBody(given);
-  const { config, unknown } = parseBody({ ...before, ...withKey(given, before) });
+  const { config, unknown } = parseBody({ ...before, ...withKey(given, before) }, given);
   // Another backend has none of some fields of the one before, which the client has not named.
   return { config, unknown: unknown.filter((key) => Object.hasOwn(given, key)) };
 };

@@ -8,6 +8,7 @@ import { punchHead } from "../process/punch.ts";
 import { removeRests, targetOf } from "../store/atomic-file.ts";
 import { ConfigFile, loadConfig } from "../store/config-file.ts";
 import { knowFolder } from "../store/folder-identity.ts";
+import { withoutHome } from "../store/home.ts";
 import { pyserverUnpacker } from "../store/pyserver-package.ts";
 import { RecordFolder } from "../store/records.ts";
 import { whyNotSavable } from "../store/savable.ts";
@@ -71,7 +72,7 @@ const knownFolder = (stateDir: string, bootId: string, warn: (message: string) =
 };
 
 const createHost = (settings: Settings, stateDir: string, journal: DaemonJournal): Host => {
-  const env = withoutProxies();
+  const env = withoutHome(withoutProxies(), stateDir);
   const warn = (message: string): void => journal.warn(message);
   const self = ownIdentity();
   return {
@@ -97,7 +98,7 @@ const createHost = (settings: Settings, stateDir: string, journal: DaemonJournal
     env,
     llamaServer: settings.LLAMA_SERVER,
     python: settings.PYTHON,
-    pyserverDir: pyserverUnpacker(env),
+    pyserverDir: pyserverUnpacker(env, stateDir),
     stopTimeout: settings.STOP_TIMEOUT * 1000,
     healthInterval: settings.HEALTH_INTERVAL * 1000,
     hangTimeout: settings.HANG_TIMEOUT * 1000,

@@ -4,6 +4,7 @@ import { z } from "zod";
 import { decodeUtf8, EncodingError } from "../contract/utf8.ts";
 import { replaceFileSync } from "./atomic-file.ts";
 import { parseDotenv } from "./dotenv.ts";
+import { expandHome } from "./home.ts";
 
 /** The daemon's settings: flags of `serve`, then the process environment, then `.env`, then defaults. */
 
@@ -95,6 +96,9 @@ export interface Settings extends SettingValues {
 
 export class SettingsError extends Error {}
 
+/** In which `~/` is the user's home folder. */
+const PATHS: readonly string[] = ["CONFIG_FILE", "LOG_DIR", "LLAMA_SERVER", "PYTHON"];
+
 type Source = Readonly<Record<string, string | undefined>>;
 
 /**
@@ -171,7 +175,7 @@ export const resolveSettings = (flags: Source, env: Source, envFile: Source): Se
   for (const [name, spec] of Object.entries(settingSpecs)) {
     const found = resolve(sources, name);
     const text = found === null || (found.value === "" && spec.fallback !== "") ? spec.fallback : found.value;
-    const parsed = spec.schema.safeParse(text);
+    const parsed = spec.schema.safeParse(PATHS.includes(name) ? expandHome(text, env) : text);
     if (parsed.success) values[name] = parsed.data;
     else
       problems.push(`${name} ${parsed.error.issues[0]?.message}, but is '${text}' (from ${found?.from ?? "default"})`);

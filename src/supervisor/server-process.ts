@@ -11,6 +11,7 @@ import { oomKills } from "../process/oom-kills.ts";
 import { pathProblem } from "../process/path-problem.ts";
 import { errorCode } from "../process/proc.ts";
 import { type Child, type ChildExit, LAUNCH_MARK, spawnDetached } from "../process/spawn.ts";
+import { expandHome } from "../store/home.ts";
 import type { Host, LaunchRecord } from "./host.ts";
 
 /** The process of an instance: started by this daemon, or found as an earlier one had left it. */
@@ -72,6 +73,15 @@ const spawnOrSay = (path: string, { programName, remedy }: Launch, spawn: () => 
   }
 };
 
+const PATH_FIELDS = ["model", "chat_template_file", "model_id"];
+
+/** `~/` in the name of a file is the home folder of the daemon's user. */
+const withHome = (config: InstanceConfig, env: Host["env"]): InstanceConfig => {
+  const named = Object.entries(config).filter(([name]) => PATH_FIELDS.includes(name));
+  const paths = named.flatMap(([name, value]) => (typeof value === "string" ? [[name, expandHome(value, env)]] : []));
+  return { ...config, ...Object.fromEntries(paths) };
+};
+
 /** Names of files are relative to the daemon's folder, and never look like a flag. */
 const withAbsolutePaths = (backend: Backend, config: InstanceConfig): InstanceConfig => {
   const paths = backend.requiredFiles(config).map(({ field, path }) => [field, resolve(path)]);
@@ -85,9 +95,10 @@ const withAbsolutePaths = (backend: Backend, config: InstanceConfig): InstanceCo
 export const prepareLaunch = async (
   host: Host,
   backend: Backend,
-  config: InstanceConfig,
+  given: InstanceConfig,
   port: number,
 ): Promise<{ launch: Launch; program: string }> => {
+  const config = withHome(given, host.env);
   const obstacle = backend.obstacle(config);
   if (obstacle !== null) throw new UnstartableError(obstacle);
   for (const file of backend.requiredFiles(config)) checkFile(file);
