@@ -19,7 +19,15 @@ import { isStateRecord } from "../supervisor/state-record.ts";
 import { Supervisor } from "../supervisor/supervisor.ts";
 import { version } from "../version.ts";
 import { addressOf } from "./address.ts";
-import { askedFormat, BootError, checkConfigFolder, checkLogFolder, type DaemonFlags, lock } from "./boot.ts";
+import {
+  askedFormat,
+  BootError,
+  checkConfigFolder,
+  checkLogFolder,
+  type DaemonFlags,
+  lock,
+  withRemedy,
+} from "./boot.ts";
 import { bootVoice } from "./boot-voice.ts";
 import { leaveRecord, localUrl } from "./daemon-record.ts";
 import { hearSignals, untilAskedToEnd } from "./end-signals.ts";
@@ -186,7 +194,7 @@ export const runDaemon = async (flags: DaemonFlags): Promise<number> => {
     if (flags.dir !== null) enterFolder(flags.dir);
     return await serve(flags);
   } catch (error) {
-    bootVoice(askedFormat(flags), process.stderr).failed((error as Error).message);
+    bootVoice(askedFormat(flags), process.stderr).failed(withRemedy((error as Error).message));
     return exitCodeOf(error);
   }
 };
