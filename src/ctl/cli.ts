@@ -9,6 +9,7 @@ import { type Io, reportError, writeJsonError } from "./io.ts";
 import { withAbsolutePaths } from "./model-paths.ts";
 import { checkNamed, chooseInstances } from "./names.ts";
 import { chooseTarget, isHere, lookAgain, type TargetOptions, targetSources } from "./target.ts";
+import { textOf } from "./text.ts";
 
 /** What commands share: common flags, the connection, and how an action ends. */
 
@@ -87,12 +88,12 @@ export class Cli {
   }
 
   /** Everything on stdin, which one thing alone may ask for. */
-  async readStdin(asker: string): Promise<string> {
+  async readStdin(asker: string): Promise<Uint8Array> {
     if (this.stdinTaken !== null)
       throw usageError(`${this.stdinTaken} and ${asker} both read stdin: give one of them otherwise`);
     this.stdinTaken = asker;
     if (this.io.stdin.terminal) this.io.say(`${asker} reads what you type; end it with Ctrl-D on a line of its own`);
-    return await Bun.stdin.text();
+    return await Bun.stdin.bytes();
   }
 
   async connect(command: Command): Promise<Api> {
@@ -174,7 +175,9 @@ export class Cli {
   private async readKey(): Promise<string> {
     const key = this.io.stdin.terminal
       ? await this.askKey()
-      : ((await this.readStdin("--key -")).split("\n", 1)[0]?.trim() ?? "");
+      : (textOf(await this.readStdin("--key -"), "--key -")
+          .split("\n", 1)[0]
+          ?.trim() ?? "");
     if (key === "") throw usageError("--key - got no key", "for example: solar-host ctl ls --key - < key-file");
     return key;
   }

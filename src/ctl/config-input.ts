@@ -1,9 +1,9 @@
 import { readFileSync } from "node:fs";
 import { isRecord } from "../contract/record.ts";
-import { decodeUtf8, EncodingError } from "../contract/utf8.ts";
 import type { Cli } from "./cli.ts";
 import { CtlError, exitCodes, usageError } from "./errors.ts";
 import { fileProblem } from "./file-problem.ts";
+import { textOf } from "./text.ts";
 
 /** A config from a file or stdin: JSON or YAML, the bare config or `{config}` as the API takes it. */
 
@@ -54,13 +54,12 @@ export const parseConfigText = async (text: string, name: string): Promise<RawCo
 };
 
 export const readConfigFile = async (cli: Cli, path: string): Promise<RawConfig> => {
-  if (path === "-") return await parseConfigText(await cli.readStdin("-f -"), "stdin");
-  let text: string;
+  if (path === "-") return await parseConfigText(textOf(await cli.readStdin("-f -"), "stdin"), "stdin");
+  let bytes: Uint8Array;
   try {
-    text = decodeUtf8(readFileSync(path));
+    bytes = readFileSync(path);
   } catch (error) {
-    if (error instanceof EncodingError) throw usageError(`${path}:${error.line}:${error.column}: ${error.message}`);
     throw new CtlError(exitCodes.failure, `-f: cannot read ${path}: ${fileProblem(error)}`);
   }
-  return await parseConfigText(text, path);
+  return await parseConfigText(textOf(bytes, path), path);
 };

@@ -1,6 +1,6 @@
 import { readFileSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { parseEnv } from "node:util";
+import { parseDotenv } from "../contract/dotenv.ts";
 import { FOLDER_RECORD, type FolderRecord, folderRecord, STATE_FOLDER } from "../contract/folder-record.ts";
 import { isRunning } from "./local-daemons.ts";
 
@@ -46,9 +46,10 @@ const parseRecord = (text: string): FolderRecord | null => {
   }
 };
 
-/** Names of settings are the same in capital and small letters. */
+/** Names of settings are the same in capital and small letters; of two, the last counts, as it does for the daemon. */
 const settingIn = (text: string, name: string): string | null => {
-  const found = Object.entries(parseEnv(text)).find(([known]) => known.toUpperCase() === name);
+  const { values } = parseDotenv(text, process.env);
+  const found = [...values].findLast(([known, value]) => value !== null && known.toUpperCase() === name);
   return found?.[1] ?? null;
 };
 

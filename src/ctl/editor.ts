@@ -6,6 +6,7 @@ import type { RawConfig } from "./config-input.ts";
 import { CtlError, exitCodes, usageError } from "./errors.ts";
 import { fileProblem } from "./file-problem.ts";
 import type { Io } from "./io.ts";
+import { textOf } from "./text.ts";
 
 /** Opens a config in the user's editor, as YAML with what each field means. */
 
@@ -55,12 +56,17 @@ export class EditedFile {
   }
 
   get changed(): boolean {
-    return this.text() !== this.original;
+    return !this.bytes().equals(Buffer.from(this.original));
   }
 
+  /** @throws CtlError where it cannot be read; usage error where it is not UTF-8 */
   text(): string {
+    return textOf(this.bytes(), this.path);
+  }
+
+  private bytes(): Buffer {
     try {
-      return readFileSync(this.path, "utf8");
+      return readFileSync(this.path);
     } catch (error) {
       throw new CtlError(exitCodes.failure, `cannot read the edited text ${this.path}: ${fileProblem(error)}`);
     }

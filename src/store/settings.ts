@@ -1,9 +1,9 @@
 import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { z } from "zod";
+import { parseDotenv } from "../contract/dotenv.ts";
 import { decodeUtf8, EncodingError } from "../contract/utf8.ts";
 import { replaceFileSync } from "./atomic-file.ts";
-import { parseDotenv } from "./dotenv.ts";
 import { expandHome } from "./home.ts";
 
 /** The daemon's settings: flags of `serve`, then the process environment, then `.env`, then defaults. */

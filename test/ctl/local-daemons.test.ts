@@ -3,9 +3,11 @@ import { chmodSync, existsSync, mkdirSync, readdirSync, statSync, writeFileSync 
 import { join } from "node:path";
 import { type DaemonRecord, daemonRecordFolder } from "../../src/contract/index.ts";
 import { changeContexts, contextsPath, looseMode, readContexts } from "../../src/ctl/contexts.ts";
+import { lookInFolder } from "../../src/ctl/daemon-folder.ts";
 import { findLocalDaemons, isRunning, startTimeOfStat } from "../../src/ctl/local-daemons.ts";
 import { identify } from "../../src/process/identity.ts";
 import { leaveRecord, localUrl } from "../../src/server/daemon-record.ts";
+import { readEnvFile } from "../../src/store/settings.ts";
 import { removeFoldersAfterEach, temporaryFolder } from "../support/folder.ts";
 import { fakeIo } from "./fake-io.ts";
 
@@ -27,11 +29,27 @@ const own = (): DaemonRecord => {
   };
 };
 
-test("the client reads the same start time as the daemon wrote, and takes no other process for it", () => {
+/** Another process, which began in a later tick of the clock: in the same one the two could not be told apart. */
+const startedLater = async ({ start_time }: DaemonRecord): Promise<Bun.Subprocess> => {
+  for (;;) {
+    const child = Bun.spawn(["sleep", "60"], { stdin: "ignore" });
+    if (identify(child.pid)?.startTime !== start_time) return child;
+    child.kill();
+    await child.exited;
+  }
+};
+
+test("the client reads the same start time as the daemon wrote, and takes no other process for it", async () => {
   const record = own();
   expect(isRunning(record)).toBe(true);
   expect(isRunning({ ...record, start_time: `${record.start_time}1` })).toBe(false);
-  expect(isRunning({ ...record, pid: 1 })).toBe(false);
+  const other = await startedLater(record);
+  try {
+    expect(isRunning({ ...record, pid: other.pid })).toBe(false);
+  } finally {
+    other.kill();
+    await other.exited;
+  }
   expect(isRunning({ ...record, pid: 2 ** 22 + 1 })).toBe(false);
   expect(isRunning({ ...record, boot_id: "another run of the machine" })).toBe(process.platform === "darwin");
 });
@@ -99,6 +117,20 @@ test("a record that cannot be left is told and stops nothing", () => {
     leaveRecord({ host: "127.0.0.1", port: 1, directory: state, key: "" }, (text) => warnings.push(text))();
     expect(warnings[0]).toStartWith("no record for local clients");
   });
+});
+
+test.each([
+  ["API_KEY=#abc\n", "#abc"],
+  ["API_KEY=a#b\n", "a#b"],
+  ["API_KEY=abc # why\n", "abc"],
+  ["api_key=first\nAPI_KEY='two words'\n", "two words"],
+  ["# API_KEY=x\n", null],
+])("the key of a daemon's folder is what the daemon reads in its .env: %j", (text, key) => {
+  const directory = temporaryFolder();
+  mkdirSync(join(directory, ".solar-host"));
+  writeFileSync(join(directory, ".env"), text);
+  expect(lookInFolder(directory)?.key ?? null).toBe(key);
+  expect(readEnvFile(join(directory, ".env"), {}).API_KEY ?? null).toBe(key);
 });
 
 test.each([

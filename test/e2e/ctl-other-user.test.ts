@@ -48,6 +48,14 @@ describe("a daemon with another home", () => {
     expect((await ctl.run(["ls", "--key", "wrong"], options)).code).toBe(6);
   });
 
+  test("is asked with a key that has a '#' in it, as the daemon reads it in its .env", async () => {
+    const key = "#abc";
+    const dir = temporaryFolder();
+    writeFileSync(join(dir, ".env"), `PORT=0\nAPI_KEY=${key} # the key\n`, { mode: 0o600 });
+    await using daemon = await TestDaemon.start({ dir, env: { API_KEY: key } });
+    expect(await new Ctl(temporaryFolder()).ok(["ls", "-q"], { cwd: daemon.dir })).toBe("");
+  });
+
   test("that was killed is not taken for one that runs", async () => {
     await using daemon = await TestDaemon.start({ dir: withKeyFile(temporaryFolder()) });
     await daemon.kill();

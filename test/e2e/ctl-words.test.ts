@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Ctl } from "../support/ctl.ts";
 import { KEY, TestDaemon } from "../support/daemon.ts";
@@ -50,6 +50,37 @@ describe("a file that", () => {
     expect(code).toBe(2);
     expect(err.split("\n")[0]).toContain(words);
     expect(err).not.toMatch(FOREIGN);
+  });
+});
+
+describe("a text that is not UTF-8 is refused with its place, and never read with other characters in it", () => {
+  const LATIN1 = new Uint8Array(Buffer.from("alias: a\nmodel: /modelle/gr\u00f6\u00dfe.gguf\n", "latin1"));
+
+  test("from a file and from stdin", async () => {
+    const path = join(temporaryFolder(), "x.yaml");
+    writeFileSync(path, LATIN1);
+    for (const [args, name] of [
+      [["create", "-f", path], path],
+      [["create", "-f", "-"], "stdin"],
+      [["ls", "--key", "-"], "--key -"],
+    ] as const) {
+      const { code, out, err } = await ctl.run(args, { stdin: LATIN1 });
+      expect({ code, out }).toEqual({ code: 2, out: "" });
+      expect(err).toStartWith(`error: ${name}:2:19: not UTF-8`);
+    }
+  });
+
+  test("and from the editor, whose text is kept", async () => {
+    const { id } = await daemon.createFake({}, { alias: "latin1" });
+    const editor = join(temporaryFolder(), "editor.sh");
+    const text = join(temporaryFolder(), "text");
+    writeFileSync(text, LATIN1);
+    writeFileSync(editor, `cp ${text} "$1"\n`);
+    const { code, err } = await ctl.run(["edit", id], { env: { EDITOR: `sh ${editor}` } });
+    expect(code).toBe(2);
+    expect(err).toContain(":2:19: not UTF-8");
+    expect(readFileSync(/your text is kept: (\S+)/.exec(err)?.[1] ?? "")).toEqual(Buffer.from(LATIN1));
+    expect((await daemon.get(id)).config.alias).toBe("latin1");
   });
 });
 

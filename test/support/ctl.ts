@@ -13,7 +13,7 @@ export interface Done {
 }
 
 export interface CtlOptions {
-  stdin?: string;
+  stdin?: string | Uint8Array<ArrayBuffer>;
   cwd?: string;
   env?: Record<string, string>;
 }
