@@ -62,7 +62,7 @@ export class Editing {
   ) {
     this.progress = new Progress(cli.io, options.quiet === true || options.json === true);
     cli.onInterrupt = () => {
-      this.progress.clear();
+      this.progress.leave();
       for (const text of this.unfinished.values()) cli.io.say(text);
     };
   }

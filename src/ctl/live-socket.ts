@@ -13,6 +13,8 @@ import { issueWords } from "./issue-words.ts";
 const SILENCE_MS = 5000;
 const SIGN_MS = 5000;
 const CONNECT_MS = 5000;
+/** For how long a daemon is tried that has never opened it. */
+const FIRST_ANSWER_MS = 10_000;
 const FIRST_RETRY_MS = 50;
 const LAST_RETRY_MS = 2000;
 const NORMAL_CLOSURE = 1000;
@@ -55,6 +57,7 @@ export const notUnderstood = (name: string, text: string, { issues }: z.ZodError
 export class LiveSocket {
   private socket: Socket | null = null;
   private heard = 0;
+  private began = 0;
   private retry = FIRST_RETRY_MS;
   private wasOpen = false;
   private isLost = false;
@@ -71,6 +74,7 @@ export class LiveSocket {
 
   /** Goes on for ever. @throws CtlError where trying again would not help: the instance is gone, the key refused */
   run(): Promise<never> {
+    this.began = performance.now();
     const watch = setInterval(() => this.lookForLife(), 1000);
     return new Promise<never>((_, reject) => {
       this.end = reject;
@@ -159,7 +163,10 @@ export class LiveSocket {
       await getInstance(this.api, this.id, { timeoutMs: CONNECT_MS });
       return null;
     } catch (error) {
-      if (!(error instanceof CtlError) || error.exitCode === exitCodes.unreachable) return null;
+      if (!(error instanceof CtlError)) return null;
+      // One that was there before comes back; one that never answered is not waited for without end.
+      const isPatient = this.wasOpen || performance.now() - this.began < FIRST_ANSWER_MS;
+      if (error.exitCode === exitCodes.unreachable) return isPatient ? null : error;
       // Of a daemon that was understood before, only these are its own words: what stands before it, a proxy
       // say, has words of its own while the daemon restarts.
       const isLasting = error.exitCode === exitCodes.notFound || error.exitCode === exitCodes.refusedKey;

@@ -24,11 +24,20 @@ export const progressLine = (name: string, instance: ListedInstance, elapsedMs: 
   return `${name}  ${share}${stageOf(instance)}  ${formatDuration(elapsedMs)}`;
 };
 
+const TICK_MS = 1000;
+
+interface Shown {
+  instance: ListedInstance;
+  /** When it came to this status, by performance.now(). */
+  since: number;
+}
+
 export class Progress {
-  private readonly lines = new Map<string, string>();
+  private readonly shown = new Map<string, Shown>();
   private readonly stages = new Map<string, string>();
   private drawn = 0;
-  private readonly began = performance.now();
+  /** Ages go on without news from the daemon. */
+  private ticker: Timer | null = null;
 
   constructor(
     private readonly io: Io,
@@ -38,16 +47,22 @@ export class Progress {
 
   show(name: string, instance: ListedInstance): void {
     if (this.silent) return;
-    if (this.io.stderr.terminal) {
-      this.lines.set(name, progressLine(name, instance, performance.now() - this.began));
-      this.draw();
-    } else this.tell(name, stageOf(instance));
+    if (!this.io.stderr.terminal) {
+      this.tell(name, stageOf(instance));
+      return;
+    }
+    const before = this.shown.get(name);
+    const since = before?.instance.status === instance.status ? before.since : performance.now();
+    this.shown.set(name, { instance, since });
+    this.draw();
+    this.ticker ??= setInterval(() => this.draw(), TICK_MS);
   }
 
   /** Its line goes; what is said instead stays. */
   end(name: string, message: string | null): void {
     this.clear();
-    this.lines.delete(name);
+    this.shown.delete(name);
+    if (this.shown.size === 0) this.stopTicking();
     if (message !== null && !this.silent) this.io.say(message);
     this.draw();
   }
@@ -59,8 +74,18 @@ export class Progress {
     this.draw();
   }
 
-  /** The terminal as it was. */
-  clear(): void {
+  /** The terminal as it was, for good. */
+  leave(): void {
+    this.stopTicking();
+    this.clear();
+  }
+
+  private stopTicking(): void {
+    if (this.ticker !== null) clearInterval(this.ticker);
+    this.ticker = null;
+  }
+
+  private clear(): void {
     if (this.drawn > 0) this.io.writeError(`\u001b[${this.drawn}A\r\u001b[J`);
     this.drawn = 0;
   }
@@ -68,9 +93,11 @@ export class Progress {
   private draw(): void {
     if (!this.io.stderr.terminal || this.silent) return;
     const width = this.io.stderr.width();
-    const text = [...this.lines.values()].map((line) => `\r\u001b[K${fit(oneLine(line), width)}\n`).join("");
+    const now = performance.now();
+    const lines = [...this.shown].map(([name, { instance, since }]) => progressLine(name, instance, now - since));
+    const text = lines.map((line) => `\r\u001b[K${fit(oneLine(line), width)}\n`).join("");
     this.io.writeError(`${this.drawn > 0 ? `\u001b[${this.drawn}A` : ""}${text}`);
-    this.drawn = this.lines.size;
+    this.drawn = lines.length;
   }
 
   private tell(name: string, stage: string): void {

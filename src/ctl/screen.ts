@@ -1,4 +1,5 @@
 import type { Io } from "./io.ts";
+import { keyReader } from "./keys.ts";
 
 /** A screen of its own on the terminal, drawn over in place; what was there before comes back at the end. */
 
@@ -10,7 +11,7 @@ const CLEAR_BELOW = "\u001b[J";
 const INTERRUPT = "\u0003";
 
 export interface ScreenHandlers {
-  /** A key that is not an interrupt. */
+  /** A character, or the name of a key; never an interrupt. */
   key(key: string): void;
   /** Ctrl-C or a signal; the screen is already left. */
   interrupted(code: number): void;
@@ -19,6 +20,7 @@ export interface ScreenHandlers {
 
 export class Screen {
   private open = false;
+  private readonly keys = keyReader();
 
   constructor(
     private readonly io: Io,
@@ -66,7 +68,7 @@ export class Screen {
   }
 
   private readonly take = (chunk: Buffer): void => {
-    for (const key of chunk.toString("utf8")) {
+    for (const key of this.keys(chunk.toString("utf8"))) {
       if (key === INTERRUPT) this.interrupt(130);
       else this.handlers.key(key);
     }

@@ -134,7 +134,7 @@ export const startAll = async (
   const onLost = sayLost((text) => progress.note(text));
   const names = instances.map((instance) => nameOf(instance, all));
   cli.onInterrupt = () => {
-    progress.clear();
+    progress.leave();
     cli.io.say(`interrupted; what was begun goes on: solar-host ctl stop ${names.map(asWord).join(" ")}`);
   };
   const started = new Map<string, Started>();

@@ -8,6 +8,7 @@ import { paintPhase } from "./phase.ts";
 import { paintStatus } from "./status.ts";
 import { type Column, fit, layOut, oneLine } from "./table.ts";
 import { since } from "./time.ts";
+import { firstView, type Sort, type TopView } from "./top-view.ts";
 
 /** What `top` shows at one moment, as lines. */
 
@@ -113,30 +114,57 @@ const RANKS = { failed: 1, starting: 2, stopping: 2, running: 3, stopped: 4 } as
 /** Busy ones first, then those that need a look. */
 const rankOf = ({ instance, state }: Row): number => (state?.busy === true ? 0 : RANKS[instance.status]);
 
-export const topLines = (snapshot: Snapshot, palette: Palette, width: number): string[] => {
+const startOf = ({ instance }: Row): number =>
+  instance.status === "running" ? Date.parse(instance.started_at ?? "") || 0 : Number.POSITIVE_INFINITY;
+
+const byName = (a: Row, b: Row): number => a.name.localeCompare(b.name, "en");
+
+const orders: Readonly<Record<Sort, (a: Row, b: Row) => number>> = {
+  busy: (a, b) => rankOf(a) - rankOf(b),
+  name: byName,
+  status: (a, b) => RANKS[a.instance.status] - RANKS[b.instance.status],
+  tokens: (a, b) =>
+    (b.state === undefined ? -1 : (rate(b.state) ?? 0)) - (a.state === undefined ? -1 : (rate(a.state) ?? 0)),
+  uptime: (a, b) => (startOf(a) === startOf(b) ? 0 : startOf(a) - startOf(b)),
+};
+
+const chosen = (rows: Row[], { filter, sort, reversed }: TopView): Row[] => {
+  const wanted = rows.filter(({ name }) => name.toLowerCase().includes(filter.toLowerCase()));
+  const sorted = wanted.sort((a, b) => orders[sort](a, b) || byName(a, b));
+  return reversed ? sorted.reverse() : sorted;
+};
+
+export interface TopTable {
+  head: string[];
+  titles: string;
+  rows: string[];
+}
+
+export const topTable = (snapshot: Snapshot, palette: Palette, width: number, view: TopView = firstView): TopTable => {
   const { time, where, instances, states, memory, problem } = snapshot;
-  const rows = instances.map((instance): Row => {
+  const all = instances.map((instance): Row => {
     return { name: nameOf(instance, instances), instance, state: states.get(instance.id) };
   });
-  // On a terminal with fewer rows than instances, what is at work is not to be among those that are left out.
-  rows.sort((a, b) => rankOf(a) - rankOf(b));
   const running = instances.filter(({ status }) => status === "running").length;
   const head = `${clock(time)}  ${where}  ${running} of ${instances.length} running`;
   const shown = columns(palette, time).filter(
     ({ title }) => title !== "REASON" || instances.some((instance) => reasonOf(instance, time) !== ""),
   );
-  return [
-    palette.bold(fit(head, width)),
-    ...(problem === null ? [] : [palette.red(fit(oneLine(problem), width))]),
-    ...memoryLines(memory).map((line) => fit(oneLine(line), width)),
-    "",
-    ...layOut(shown, rows, width, palette.dim),
-  ];
+  const [titles = "", ...rows] = layOut(shown, chosen(all, view), width, palette.dim);
+  return {
+    head: [
+      palette.bold(fit(head, width)),
+      ...(problem === null ? [] : [palette.red(fit(oneLine(problem), width))]),
+      ...memoryLines(memory).map((line) => fit(oneLine(line), width)),
+      "",
+    ],
+    titles,
+    rows,
+  };
 };
 
-/** What a terminal of so many rows has room for: the last line stays, and what is left out is counted. */
-export const withRoom = (lines: readonly string[], last: string, rows: number): string[] => {
-  if (lines.length + 2 <= rows) return [...lines, "", last];
-  const room = Math.max(0, rows - 2);
-  return [...lines.slice(0, room), `… ${lines.length - room} more`, last].slice(-rows);
+/** All of it, for a terminal that scrolls by itself and for programs. */
+export const topLines = (snapshot: Snapshot, palette: Palette, width: number): string[] => {
+  const { head, titles, rows } = topTable(snapshot, palette, width);
+  return [...head, titles, ...rows];
 };

@@ -1,7 +1,8 @@
 import { expect, test } from "bun:test";
 import type { RuntimeState, SlotState } from "../../src/contract/index.ts";
 import { createPalette } from "../../src/ctl/io.ts";
-import { type Snapshot, topLines, withRoom } from "../../src/ctl/top-table.ts";
+import { type Snapshot, topLines, topTable } from "../../src/ctl/top-table.ts";
+import { firstView, type Sort } from "../../src/ctl/top-view.ts";
 import { listed } from "./listed.ts";
 
 const time = Date.parse("2025-11-24T12:00:00Z");
@@ -97,15 +98,6 @@ test.each([40, 60, 80])("no line is wider than %d columns", (width) => {
   expect(Math.max(...shown.map((line) => Bun.stringWidth(line)))).toBeLessThanOrEqual(width);
 });
 
-test.each([
-  [6, ["a", "b", "c", "d", "", "q"]],
-  [5, ["a", "b", "c", "… 1 more", "q"]],
-  [3, ["a", "… 3 more", "q"]],
-  [1, ["q"]],
-])("a terminal of %d rows keeps the last line and says how many are left out", (rows, shown) => {
-  expect(withRoom(["a", "b", "c", "d"], "q", rows)).toEqual(shown);
-});
-
 test("busy ones stand first, then those that failed, whatever the order of the list", () => {
   const idle = listed("b", "idle", { status: "running" });
   const instances = [listed("d", "stopped"), idle, listed("f", "failed", { status: "failed" }), running];
@@ -114,4 +106,42 @@ test("busy ones stand first, then those that failed, whatever the order of the l
     .slice(-4)
     .map((line) => line.split(/ {2,}/)[0]);
   expect(names).toEqual(["llama", "failed", "idle", "stopped"]);
+});
+
+const several = {
+  instances: [
+    listed("c", "Charlie", { status: "running", started_at: "2025-11-24T11:00:00Z" }),
+    listed("a", "alpha", { status: "stopped" }),
+    listed("b", "bravo", { status: "running", started_at: "2025-11-24T10:00:00Z" }),
+    listed("d", "delta", { status: "failed" }),
+  ],
+  states: new Map([
+    ["c", state([slot(0, { decode_tps: 5 })], { busy: true })],
+    ["b", state([], { busy: false, decode_tps: null })],
+  ]),
+};
+
+const names = (view: Partial<typeof firstView>): string[] =>
+  topTable(snapshot(several), createPalette(false), 120, { ...firstView, ...view }).rows.map(
+    (line) => line.split(/ {2,}/)[0] ?? "",
+  );
+
+test.each<[Sort, string[]]>([
+  ["busy", ["Charlie", "delta", "bravo", "alpha"]],
+  ["name", ["alpha", "bravo", "Charlie", "delta"]],
+  ["status", ["delta", "bravo", "Charlie", "alpha"]],
+  ["tokens", ["Charlie", "bravo", "alpha", "delta"]],
+  ["uptime", ["bravo", "Charlie", "alpha", "delta"]],
+])(
+  "rows sorted by %s stand in that order, those that are alike by name, and in the other one when reversed",
+  (sort, order) => {
+    expect(names({ sort })).toEqual(order);
+    expect(names({ sort, reversed: true })).toEqual(order.toReversed());
+  },
+);
+
+test("a filter leaves the rows whose name has it, in any case", () => {
+  expect(names({ filter: "A" })).toEqual(["Charlie", "delta", "bravo", "alpha"]);
+  expect(names({ filter: "RAV" })).toEqual(["bravo"]);
+  expect(names({ filter: "none" })).toEqual([]);
 });

@@ -113,6 +113,16 @@ describe("on a terminal", () => {
     await ctl.ok(["rm", id]);
   });
 
+  test("the age of what is being stopped goes on without news from the daemon", async () => {
+    await using slow = await TestDaemon.start({ env: { STOP_TIMEOUT: "60" } });
+    const { id } = await slow.createFake({ ignoreSigterm: true }, { alias: "stubborn" });
+    await slow.start(id);
+    using terminal = await Terminal.open("solar-host ctl stop stubborn", Ctl.of(slow).environment());
+    await terminal.shows(/stubborn +stopping +[1-9]\d*s/);
+    await slow.stop(id);
+    await terminal.shows("stubborn is stopped");
+  });
+
   test("start --wait shows how a real model loads, in place, and an interrupt puts the terminal right", async () => {
     await using real = await TestDaemon.start({ llamaServer: realServer() });
     const { id } = await real.create({

@@ -47,11 +47,37 @@ const generate = (): AbortController => {
 };
 
 describe("on a terminal", () => {
-  test("one that is too short for all says how much is left out, and how to leave", async () => {
-    using terminal = await Terminal.open("solar-host ctl top", ctl.environment(), 100, 4);
-    await terminal.shows(/… \d+ more\nq quits$/);
-    terminal.type("q");
-    await terminal.shows("ended with 0");
+  test("one with fewer rows than instances scrolls, sorts and filters by keys, and keeps a row in four lines", async () => {
+    const others = await Promise.all(
+      Array.from({ length: 50 }, (_, n) => daemon.createFake({}, { alias: `other-${String(n).padStart(2, "0")}` })),
+    );
+    try {
+      using small = await Terminal.open("solar-host ctl top", ctl.environment(), 100, 4);
+      await small.shows(/busy +running[\s\S]*\nq quits/);
+      small.type("q");
+      await small.shows("ended with 0");
+      using terminal = await open("", 120);
+      const first = await terminal.shows(/1-\d+ of 51/);
+      expect(first).toMatch(/busy +running/);
+      expect(first).not.toContain("other-49");
+      terminal.type("End");
+      expect(await terminal.shows(/other-49/)).toMatch(/-51 of 51/);
+      terminal.type("Home");
+      await terminal.shows(/busy +running/);
+      terminal.type("PageDown");
+      await until("the next page", () => !/busy +running/.test(terminal.screen()));
+      terminal.type("n");
+      terminal.type("r");
+      await terminal.shows("by name, reversed");
+      expect(terminal.screen()).toContain("other-49");
+      for (const key of ["/", "r", "-", "1", "7", "Enter"]) terminal.type(key);
+      await terminal.shows(/other-17 +stopped[\s\S]*filter: r-17/);
+      expect(terminal.screen()).not.toContain("other-18");
+      terminal.type("q");
+      await terminal.shows("ended with 0");
+    } finally {
+      await Promise.all(others.map(({ id }) => daemon.request("DELETE", `/instances/${id}`)));
+    }
   });
 
   test("it is redrawn in place: what changes shows, and there is one table", async () => {

@@ -82,18 +82,36 @@ const once = async (
   return worst([code, end]);
 };
 
-const changeLine = (
-  name: string,
-  { phase, active_slots, prefill_progress, generated_tokens, decode_tps }: RuntimeState,
-): string =>
+const changeText = ({ phase, prefill_progress, generated_tokens, decode_tps }: SlotFacts): string =>
   [
-    oneLine(name),
     phase,
-    `${active_slots} slots`,
     ...(phase !== "prefill" || prefill_progress === null ? [] : [`prefill ${Math.round(prefill_progress * 100)}%`]),
     ...(generated_tokens === null ? [] : [`${generated_tokens} tokens`]),
     ...(decode_tps === null ? [] : [`${decode_tps.toFixed(1)} tokens/s`]),
   ].join("  ");
+
+const IDLE = "idle";
+
+/** What each slot was said to do last; those of which nothing is held are idle. */
+export type SaidSlots = ReadonlyMap<number, string>;
+
+/**
+ * A line for each slot that does something else than it was said to do, and one for a server that does nothing.
+ * @param said null where nothing was said yet
+ */
+export const changeLines = (
+  name: string,
+  said: SaidSlots | null,
+  { slots }: Pick<RuntimeState, "slots">,
+): { lines: string[]; said: SaidSlots } => {
+  const now = new Map(slots.map((slot) => [slot.slot_id, changeText(slot)]));
+  const ended = [...(said?.keys() ?? [])].filter((slot) => !now.has(slot));
+  const changed = [...now].filter(([slot, text]) => said?.get(slot) !== text);
+  const lines = [...ended.map((slot) => [slot, IDLE] as const), ...changed].map(
+    ([slot, text]) => `${oneLine(name)}  slot ${slot}  ${text}`,
+  );
+  return { lines: said === null && slots.length === 0 ? [`${oneLine(name)}  ${IDLE}`] : lines, said: now };
+};
 
 /** Each change as it comes; states of the past are of no use, so that a break loses nothing that matters. */
 const follow = async (cli: Cli, { api, instances, all, code }: Named, json: boolean): Promise<number> => {
@@ -104,15 +122,20 @@ const follow = async (cli: Cli, { api, instances, all, code }: Named, json: bool
   const end = await cli.each(instances, async (instance) => {
     const name = nameOf(instance, all);
     if (instance.status !== "running") throw notRunning(instance, name);
+    let said: SaidSlots | null = null;
+    const print = (state: RuntimeState): void => {
+      const { lines, said: now } = changeLines(name, said, state);
+      said = now;
+      if (lines.length > 0) cli.io.write(`${lines.join("\n")}\n`);
+    };
     const socket = new LiveSocket(api, instance.id, name, {
       path: () => instancePath(instance.id, "/state"),
       frame: (text) => {
         const frame = parseFrame(text);
         const parsed = stateFrame.safeParse(frame);
         if (!parsed.success) throw notUnderstood(name, text, parsed.error);
-        cli.io.write(
-          json ? `${JSON.stringify((frame as { data: unknown }).data)}\n` : `${changeLine(name, parsed.data.data)}\n`,
-        );
+        if (json) cli.io.write(`${JSON.stringify((frame as { data: unknown }).data)}\n`);
+        else print(parsed.data.data);
       },
       lost: () => cli.io.say(`${name}: the connection is lost; trying again`),
       back: () => cli.io.say(`${name}: connected again`),

@@ -40,7 +40,7 @@ Examples:
         const { api, instances, all, code } = await cli.named(command, names, options.all === true, signal);
         const progress = new Progress(cli.io, options.quiet === true || options.json === true);
         cli.onInterrupt = () => {
-          progress.clear();
+          progress.leave();
           cli.io.say("interrupted; the daemon goes on stopping");
         };
         const stopped = new Map<string, { raw: unknown; instance: ListedInstance }>();

@@ -7,8 +7,10 @@ import { instancePath, listInstances } from "../calls.ts";
 import { addConnection, addJson, type Cli } from "../cli.ts";
 import { CtlError, exitCodes, usageError } from "../errors.ts";
 import { Screen } from "../screen.ts";
+import { fit } from "../table.ts";
 import { parseDuration } from "../time.ts";
-import { type Snapshot, topLines, withRoom } from "../top-table.ts";
+import { type Snapshot, topLines, topTable } from "../top-table.ts";
+import { firstView, pageOf, press, windowed } from "../top-view.ts";
 
 interface TopOptions {
   json?: true;
@@ -91,17 +93,22 @@ const live = async (cli: Cli, api: Api, interval: number, count: number): Promis
   const { io } = cli;
   let { snapshot } = await look(api);
   const { promise: ended, resolve: end } = Promise.withResolvers<number>();
-  const draw = (): void =>
-    screen.draw(
-      withRoom(
-        topLines(snapshot, io.stdout.palette, io.stdout.width()),
-        io.stdout.palette.dim("q quits"),
-        process.stdout.rows || USUAL_ROWS,
-      ),
-    );
+  let view = firstView;
+  const height = (): number => process.stdout.rows || USUAL_ROWS;
+  const table = () => topTable(snapshot, io.stdout.palette, io.stdout.width(), view);
+  const draw = (): void => {
+    const { lines, footer } = windowed(table(), view, height());
+    screen.draw([...lines, io.stdout.palette.dim(fit(footer, io.stdout.width()))]);
+  };
+  const take = (key: string): void => {
+    const { head, rows } = table();
+    view = press(view, key, pageOf(Math.min(head.length, Math.max(0, height() - 3)), height()), rows.length);
+    draw();
+  };
   const screen = new Screen(io, {
     key: (key) => {
-      if (key === "q" || key === "Q") end(exitCodes.ok);
+      if (!view.typing && (key === "q" || key === "Q")) end(exitCodes.ok);
+      else take(key);
     },
     interrupted: end,
     resized: () => draw(),
@@ -143,7 +150,9 @@ export const define = (command: Command, cli: Cli): void => {
     .addHelpText(
       "after",
       `
-On a terminal it redraws in place until q or Ctrl-C; elsewhere it prints the table once.
+On a terminal it redraws in place until q or Ctrl-C; elsewhere it prints the table once. Busy ones stand first.
+Arrows, j, k, PgUp, PgDn, Home and End scroll; b, n, s, t and u sort by what is busy, name, status, tokens a
+second and uptime, r reverses that; / filters by name, and Escape ends the filter.
 
 Examples:
   $ solar-host ctl top

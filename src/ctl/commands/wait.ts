@@ -48,7 +48,7 @@ Examples:
         const deadline = timeout === undefined ? NEVER : deadlineIn(parseDuration(timeout, "--timeout"));
         const { api, instances, all, code } = await cli.named(command, names, options.all === true, deadline.signal);
         const progress = new Progress(io, options.quiet === true || options.json === true);
-        cli.onInterrupt = () => progress.clear();
+        cli.onInterrupt = () => progress.leave();
         const onLost = sayLost((text) => progress.note(text));
         const found = new Map<string, { raw: unknown; value: ListedInstance }>();
         const end = await cli.each(instances, async (instance) => {
