@@ -1,29 +1,31 @@
-import { createServer } from "node:net";
+import { bindError, bindProblem } from "./bind-error.ts";
 
-/** The one owner of ports: none is handed to two instances, and none that somebody else listens on. */
+/** The one owner of ports: none is handed to two instances, and none that another program listens on. */
 
-export class PortBusyError extends Error {
-  constructor(
-    readonly port: number,
-    holder: "another program" | "another instance",
-  ) {
-    super(`address in use: port ${port} is taken by ${holder}`);
-  }
-}
+/** The port that a config names cannot be had, and another attempt would not help. */
+export class PortError extends Error {}
 
-const listenOn = (port: number, host: string): Promise<string | null> =>
-  new Promise((resolve) => {
-    const server = createServer();
-    server.once("error", (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message));
-    server.listen({ port, host, exclusive: true }, () => server.close(() => resolve(null)));
-  });
+const takenBy = (port: number, holder: "another program" | "another instance"): PortError =>
+  new PortError(`address in use: port ${port} is taken by ${holder}`);
 
-/** Whether a server could listen on the port now, on every address of the machine. */
-export const isPortFree = async (port: number): Promise<boolean> => {
-  const both = await listenOn(port, "::");
-  if (both === null) return true;
-  if (both !== "EAFNOSUPPORT" && both !== "EADDRNOTAVAIL") return false;
-  return (await listenOn(port, "0.0.0.0")) === null;
+const ANY_IPV6 = "::";
+const ANY_IPV4 = "0.0.0.0";
+
+/** Codes that say something of the port; others, as where no descriptor is left, would be those of any port. */
+const isOfPort = (code: string): boolean => ["EADDRINUSE", "EACCES", "EPERM"].includes(code);
+
+const errorOf = (port: number, code: string): Error => {
+  if (code === "EADDRINUSE") return takenBy(port, "another program");
+  const changeable = { port: "the port of the config", host: "its host" };
+  const message = `cannot listen on port ${port}: ${bindProblem(code, ANY_IPV4, port, changeable)}`;
+  return isOfPort(code) ? new PortError(message) : Object.assign(new Error(message), { code });
+};
+
+/** Why no server could listen on the port now, on every address of the machine, by the system's code; or null. */
+export const portProblem = async (port: number): Promise<string | null> => {
+  const both = await bindError(ANY_IPV6, port);
+  const withoutIpv6 = both === "EAFNOSUPPORT" || both === "EADDRNOTAVAIL";
+  return withoutIpv6 ? await bindError(ANY_IPV4, port) : both;
 };
 
 export class PortRegistry {
@@ -35,26 +37,29 @@ export class PortRegistry {
 
   /**
    * Reserves `wanted`, or the next free port that no config names. It stays the owner's until {@link release}.
-   * @throws PortBusyError where `wanted` is taken, or no port is left
+   * @throws PortError where `wanted` cannot be had; another error where no port can be told to be free
    */
   async reserve(
     owner: string,
     wanted: number | null,
-    isFree: (port: number) => Promise<boolean> = isPortFree,
+    probe: (port: number) => Promise<string | null> = portProblem,
   ): Promise<number> {
     if (wanted !== null) {
-      if (!this.claim(wanted, owner)) throw new PortBusyError(wanted, "another instance");
-      if (await isFree(wanted)) return wanted;
+      if (!this.claim(wanted, owner)) throw takenBy(wanted, "another instance");
+      const problem = await probe(wanted);
+      if (problem === null) return wanted;
       this.release(wanted, owner);
-      throw new PortBusyError(wanted, "another program");
+      throw errorOf(wanted, problem);
     }
     const named = new Set([...this.named].flatMap(([other, port]) => (other === owner ? [] : [port])));
     for (let port = this.firstPort; port <= 65_535; port++) {
       if (named.has(port)) continue;
       // Claimed before it is probed: two starts at once never probe the same port.
       if (!this.claim(port, owner)) continue;
-      if (await isFree(port)) return port;
+      const problem = await probe(port);
+      if (problem === null) return port;
       this.release(port, owner);
+      if (!isOfPort(problem)) throw errorOf(port, problem);
     }
     throw new Error(`no port from ${this.firstPort} up is free`);
   }

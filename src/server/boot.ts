@@ -1,5 +1,6 @@
 import { accessSync, constants, mkdirSync, statSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
+import { lackRemedies } from "../process/bind-error.ts";
 import { LockedError, takeFileLock, takeLock } from "../process/lock.ts";
 import { askedLogFormat, readEnvFile, type Settings, SettingsError } from "../store/settings.ts";
 
@@ -14,6 +15,12 @@ export class BootError extends Error {
     super(message);
   }
 }
+
+/** Descriptors may be lacking wherever the boot opens a file; the system's code stands in the message then. */
+export const withRemedy = (message: string): string => {
+  const lack = [...lackRemedies].find(([code]) => message.includes(`${code}:`));
+  return lack === undefined ? message : `${message}. ${lack[1]}`;
+};
 
 export interface DaemonFlags {
   /** By name of the setting, as given on the command line. */

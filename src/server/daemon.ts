@@ -27,6 +27,7 @@ import {
   type DaemonFlags,
   lock,
   samePlace,
+  withRemedy,
 } from "./boot.ts";
 import { bootVoice } from "./boot-voice.ts";
 import { leaveRecord, localUrl } from "./daemon-record.ts";
@@ -205,7 +206,7 @@ export const runDaemon = async (flags: DaemonFlags): Promise<number> => {
     if (flags.dir !== null) enterFolder(flags.dir);
     return await serve(flags);
   } catch (error) {
-    bootVoice(askedFormat(flags), process.stderr).failed((error as Error).message);
+    bootVoice(askedFormat(flags), process.stderr).failed(withRemedy((error as Error).message));
     return exitCodeOf(error);
   }
 };

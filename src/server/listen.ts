@@ -1,10 +1,7 @@
-import { lookup } from "node:dns/promises";
-import { isIP } from "node:net";
 import type { Server } from "bun";
 import type { Settings } from "../store/settings.ts";
 import type { Supervisor } from "../supervisor/supervisor.ts";
 import { createMemoryReader } from "../system/memory.ts";
-import { addressOf } from "./address.ts";
 import { createKeyCheck } from "./auth.ts";
 import { BootError } from "./boot.ts";
 import { crossOriginRules } from "./cross-origin.ts";
@@ -12,10 +9,11 @@ import { answerFault } from "./fault.ts";
 import { createFront } from "./front.ts";
 import type { DaemonJournal } from "./journal.ts";
 import { lazyRoutes } from "./lazy-routes.ts";
+import { listenProblem } from "./listen-problem.ts";
 import { isOperation, withUrl } from "./request-url.ts";
 import { requestedSocket, type SocketData, SocketHub } from "./websockets.ts";
 
-/** Where the daemon listens: what each request meets first, and why there may be no listening. */
+/** Where the daemon listens: what each request meets first. */
 
 /** Longer than any request waits by itself; those that wait for a model set their own. */
 const IDLE_SECONDS = 60;
@@ -33,30 +31,6 @@ const withoutLimit = async (
   } finally {
     server.timeout(request, idleSeconds);
   }
-};
-
-/** What to do, by the system's code. */
-const byCode: Record<string, string> = {
-  EADDRINUSE: "the address is already in use. Change PORT or HOST, or stop the other program.",
-  EADDRNOTAVAIL: "this machine does not have that address. Change HOST; 0.0.0.0 is all that it has.",
-  EACCES: "not permitted. Change PORT: those below 1024 are for root.",
-};
-
-const resolves = async (host: string): Promise<boolean> => {
-  if (isIP(host) !== 0) return true;
-  return await lookup(host).then(
-    () => true,
-    () => false,
-  );
-};
-
-/** Of a name that nobody knows, Bun's error has whatever code the last call left. */
-const listenProblem = async (host: string, port: number, error: NodeJS.ErrnoException): Promise<string> => {
-  const { code = "", message } = error;
-  const why = (await resolves(host))
-    ? (byCode[code] ?? `${message}. Change PORT or HOST.`)
-    : "no such host. Change HOST.";
-  return `cannot listen on ${addressOf(host, port)}: ${why}`;
 };
 
 /**

@@ -1,7 +1,7 @@
 import { backendOf } from "../backends/index.ts";
 import type { Instance, InstanceConfig, InstanceStatus } from "../contract/index.ts";
 import { InstanceLog } from "../logs/instance-log.ts";
-import { PortBusyError } from "../process/ports.ts";
+import { PortError } from "../process/ports.ts";
 import type { StoredInstance } from "../store/config-file.ts";
 import {
   ConfigRefusedError,
@@ -265,7 +265,7 @@ export class ManagedInstance implements RunOwner {
       await prepareLaunch(host, backendOf(config), config, port ?? 0);
     } catch (error) {
       if (port !== null) host.ports.release(port, id);
-      const isRefusal = error instanceof UnstartableError || error instanceof PortBusyError;
+      const isRefusal = error instanceof UnstartableError || error instanceof PortError;
       throw isRefusal ? new ConfigRefusedError(error.message) : error;
     }
     return () => {

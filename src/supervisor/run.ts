@@ -4,7 +4,7 @@ import type { InstanceLog } from "../logs/instance-log.ts";
 import { isSame } from "../process/identity.ts";
 import { oomKills } from "../process/oom-kills.ts";
 import { isOwnAddress } from "../process/own-address.ts";
-import { PortBusyError } from "../process/ports.ts";
+import { PortError } from "../process/ports.ts";
 import type { Host } from "./host.ts";
 import { type SignsOfWork, watchLiveness } from "./liveness.ts";
 import type { Transition } from "./machine.ts";
@@ -198,7 +198,7 @@ export class Run {
 
   private failureOf(error: unknown): Failure {
     const reason = error instanceof Error ? error.message : String(error);
-    const final = error instanceof UnstartableError || error instanceof PortBusyError;
+    const final = error instanceof UnstartableError || error instanceof PortError;
     // What neither the config nor the system is to blame for is a fault of ours, which somebody has to see.
     if (!final && !(error instanceof Error && "code" in error)) {
       const stack = error instanceof Error ? error.stack : undefined;

@@ -3,7 +3,8 @@ import { chmodSync, chownSync, mkdirSync, readFileSync, writeFileSync } from "no
 import { join } from "node:path";
 import { Ctl, ctlEnv, type Done } from "../support/ctl.ts";
 import { KEY, TestDaemon } from "../support/daemon.ts";
-import { removeFoldersAfterEach, temporaryFolder } from "../support/folder.ts";
+import { isRoot, removeFoldersAfterEach, temporaryFolder } from "../support/folder.ts";
+import { asNobody, NOBODY } from "../support/other-user.ts";
 import { requireBinary } from "../support/paths.ts";
 
 /** A daemon that left no record for this client: it has another home, or is another user's. */
@@ -69,13 +70,9 @@ describe("a daemon with another home", () => {
   });
 });
 
-const NOBODY = 65_534;
-const isRoot = process.getuid?.() === 0;
-
 /** `ctl` as another user. */
-const asNobody = async (args: readonly string[], cwd: string, home: string): Promise<Done> => {
-  const drop = ["setpriv", `--reuid=${NOBODY}`, `--regid=${NOBODY}`, "--clear-groups"];
-  const child = Bun.spawn([...drop, requireBinary(), "ctl", ...args], {
+const ctlAsNobody = async (args: readonly string[], cwd: string, home: string): Promise<Done> => {
+  const child = Bun.spawn([...asNobody, requireBinary(), "ctl", ...args], {
     cwd,
     env: ctlEnv(home),
     stdin: "ignore",
@@ -100,7 +97,7 @@ describe.skipIf(!isRoot)("a daemon of another user, which only root can try", ()
       [["ls"], daemon.dir],
       [["ls", "--context", daemon.dir], "/"],
     ] as const) {
-      const { code, err } = await asNobody(args, cwd, home);
+      const { code, err } = await ctlAsNobody(args, cwd, home);
       expect(code).toBe(5);
       expect(err).toContain(`${daemon.dir}, of the user root`);
       expect(err).toContain(join(daemon.dir, ".env"));
@@ -108,7 +105,7 @@ describe.skipIf(!isRoot)("a daemon of another user, which only root can try", ()
       expect(err).not.toContain("no daemon of yours");
     }
     chmodSync(daemon.dir, 0o700);
-    const { code, err } = await asNobody(["ls", "--context", daemon.dir], "/", home);
+    const { code, err } = await ctlAsNobody(["ls", "--context", daemon.dir], "/", home);
     expect(code).toBe(5);
     expect(err).toContain(`you may not read ${daemon.dir}`);
   });
@@ -119,7 +116,7 @@ describe.skipIf(!isRoot)("a daemon of another user, which only root can try", ()
     chownSync(join(dir, ".env"), NOBODY, NOBODY);
     await using daemon = await TestDaemon.start({
       dir,
-      under: ["setpriv", `--reuid=${NOBODY}`, `--regid=${NOBODY}`, "--clear-groups"],
+      under: asNobody,
     });
     await daemon.create({ model: "/m", alias: "of-nobody", api_key: "k" });
     const ctl = new Ctl(temporaryFolder());

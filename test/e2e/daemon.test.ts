@@ -47,7 +47,14 @@ const refusal = async (
     stdin: "ignore",
     stdout: "pipe",
     stderr: "pipe",
-    env: { PATH: process.env.PATH ?? "", HOME: dir, API_KEY: KEY, HOST: "127.0.0.1", PORT: "0", ...env },
+    env: {
+      PATH: process.env.PATH ?? "",
+      HOME: dir,
+      API_KEY: crypto.randomUUID(),
+      HOST: "127.0.0.1",
+      PORT: "0",
+      ...env,
+    },
   });
   const timer = setTimeout(() => child.kill("SIGKILL"), 20_000);
   const [text, code] = await Promise.all([child.stderr.text(), child.exited]);
