@@ -12,6 +12,7 @@ export const serviceInfo = z
     version: z.string(),
     description: z.string(),
     supported_backends: z.array(z.enum(backendTypes)),
+    docs: z.string().meta({ description: "Path of the page that describes the API, to click through" }),
   })
   .meta({ id: "ServiceInfo" });
 export type ServiceInfo = z.output<typeof serviceInfo>;

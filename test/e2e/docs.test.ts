@@ -71,6 +71,20 @@ test("the page renders, with each operation", async () => {
   expect(await page.locator(".info .title").textContent()).toContain("solar-host");
 });
 
+test("the page has no box of servers or of a licence, and says how to open the WebSockets", async () => {
+  await page.locator(".opblock").first().waitFor();
+  expect(await page.locator(".servers, .scheme-container .servers-title, .info__license").count()).toBe(0);
+  const text = (await page.locator(".info").textContent()) ?? "";
+  expect(text).not.toContain("MIT");
+  expect(text).toContain("Two WebSockets");
+  for (const path of ["/instances/{id}/logs?after=&tail=", "/instances/{id}/state"]) expect(text).toContain(path);
+});
+
+test("what the service says of itself leads to the page", async () => {
+  const { docs } = (await (await fetch(`${daemon.url}/`)).json()) as { docs: string };
+  expect((await fetch(`${daemon.url}${docs}`)).headers.get("content-type")).toContain("text/html");
+});
+
 test("the binary serves the description that is checked in", async () => {
   const answer = await fetch(`${daemon.url}/openapi.json`);
   expect(await answer.json()).toEqual(JSON.parse(readFileSync(join(root, file), "utf8")));

@@ -196,6 +196,7 @@ describe("what the service says of itself", () => {
       version: health.body.version,
       description: expect.any(String),
       supported_backends: ["llamacpp", "huggingface_causal", "huggingface_classification"],
+      docs: "/docs",
     });
   });
 

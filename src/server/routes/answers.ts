@@ -11,9 +11,16 @@ export const jsonAnswer = <S extends z.ZodType>(schema: S, description: string, 
 
 export const errorAnswer = (description: string, detail: string) => jsonAnswer(errorDetail, description, { detail });
 
+/** Of a daemon without a key; before any route, the open ones too. */
+const foreign = errorAnswer(
+  "The daemon has no key, and the Origin or Host of the request is not this machine's own",
+  "Without an API key, only this machine may ask",
+);
+
 /** Answers that any route behind the key may give. */
 export const guarded = {
   401: errorAnswer("The key is missing or wrong", "Invalid or missing API key"),
+  403: foreign,
 } as const;
 
 export const notFound = errorAnswer("No instance has this id", "Instance not found");

@@ -6,7 +6,13 @@ import { healthy } from "../healthy.ts";
 import { guarded, jsonAnswer, security } from "./answers.ts";
 
 const description = "Process manager for model inference servers";
-const info = { service: "solar-host" as const, version, description, supported_backends: [...backendTypes] };
+const info = {
+  service: "solar-host" as const,
+  version,
+  description,
+  supported_backends: [...backendTypes],
+  docs: "/docs",
+};
 
 const healthRoute = createRoute({
   operationId: "getHealth",
