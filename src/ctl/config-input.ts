@@ -17,7 +17,7 @@ const whatIsWrong = (code: string): string => {
     case "DUPLICATE_KEY":
       return "a key stands there twice";
     case "BAD_INDENT":
-      return "the indentation is wrong";
+      return "the indentation is wrong, or a bracket is left open";
     case "TAB_AS_INDENT":
       return "a tab is no indentation: use blanks";
     case "MISSING_CHAR":

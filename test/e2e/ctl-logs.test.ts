@@ -274,7 +274,7 @@ describe.concurrent("logs", () => {
     const problems: [string[], string][] = [
       [["--tail", "x"], "--tail 'x' is no number of lines"],
       [["--since", "yesterday"], "--since 'yesterday' is no time"],
-      [["--grep", "("], "--grep '('"],
+      [["--grep", "("], "--grep '(' is no regular expression: a '('"],
     ];
     for (const [words, message] of problems) {
       const done = await CtlProcess.run(["logs", "fake", ...words], { cwd: daemon.dir });

@@ -39,12 +39,12 @@ describe("a file that", () => {
 
   test.each([
     ["holds two documents", "alias: a\n---\nalias: b\n", "several documents"],
-    ["has a key twice", "alias: a\nalias: b\n", "line 2"],
-    ["has a bracket left open", "alias: [x\n", "line"],
-    ["is indented with a tab", "config:\n\talias: a\n", "line 2"],
+    ["has a key twice", "alias: a\nalias: b\n", "a key stands there twice, at line 2"],
+    ["has a bracket left open", "alias: [x\n", "the indentation is wrong, or a bracket is left open, at line"],
+    ["is indented with a tab", "config:\n\talias: a\n", "a tab is no indentation: use blanks, at line 2"],
     ["refers to nothing", "alias: *nowhere\n", "refers to something that is not there"],
     ["is a list", "- a\n", "holds no config"],
-    ["is half a JSON", '{"alias": "a", ', "line"],
+    ["is half a JSON", '{"alias": "a", ', "a quote, a bracket, a comma or a colon is missing, at line"],
   ])("%s is told so", async (_, stdin, words) => {
     const { code, err } = await ctl.run(["create", "-f", "-"], { stdin });
     expect(code).toBe(2);
@@ -103,7 +103,7 @@ test.each([
   [["ls", "--url", "http://no-such-host.invalid"], 5, "name is not known"],
   [["ls", "--url", "http://HERE", "--key", "two\nlines"], 2, "the key from --key"],
   [["ls", "--url", "http://HERE", "--key", "schlüssel€"], 2, "the key from --key"],
-  [["logs", "--all", "--grep", "["], 2, "is no regular expression"],
+  [["logs", "--all", "--grep", "["], 2, "a '[' has no ']' behind it"],
   [["create", "huggingface_classification", "--labels", "[a"], 2, "is no list"],
 ] as const)("%j is told in plain words", async (args, code, words) => {
   const here = daemon.url.replace("http://", "");

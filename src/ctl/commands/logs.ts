@@ -9,6 +9,7 @@ import { gapMessage, LogFollower } from "../log-follow.ts";
 import { type LogPiece, type LogStart, newestSeq, readLog } from "../log-pages.ts";
 import { LogPrinter } from "../log-printer.ts";
 import { nameOf } from "../names.ts";
+import { patternOf } from "../pattern.ts";
 import { parseMoment } from "../time.ts";
 import { addPrune } from "./logs-prune.ts";
 
@@ -31,18 +32,6 @@ const tailOf = ({ tail, since, grep }: LogsOptions): number | null => {
   if (tail === "all") return null;
   if (!/^\d+$/.test(tail)) throw usageError(`--tail '${tail}' is no number of lines`, "write a number, or all");
   return Number(tail);
-};
-
-const patternOf = ({ grep, ignoreCase }: LogsOptions): RegExp | null => {
-  if (grep === undefined) return null;
-  try {
-    return new RegExp(grep, ignoreCase ? "i" : "");
-  } catch (error) {
-    throw usageError(
-      `--grep '${grep}' is no regular expression: ${(error as Error).message.replace(/^.*: /, "")}`,
-      "put a backslash before a character that is meant as it is",
-    );
-  }
 };
 
 const startOf = async (api: Api, id: string, tail: number | null, moment: number | null): Promise<LogStart> => {
@@ -102,7 +91,8 @@ const printMerged = async (
 const run = async (cli: Cli, command: Command, names: string[], options: LogsOptions): Promise<number> => {
   const { io } = cli;
   const tail = tailOf(options);
-  const look = { json: options.json === true, timestamps: options.timestamps === true, grep: patternOf(options) };
+  const grep = options.grep === undefined ? null : patternOf(options.grep, options.ignoreCase === true);
+  const look = { json: options.json === true, timestamps: options.timestamps === true, grep };
   const moment = options.since === undefined ? null : parseMoment(options.since, "--since", Date.now());
   const { api, instances, all, code } = await cli.lookedAt(command, names, options.all === true);
   const sources = instances.map((instance) => ({ id: instance.id, name: nameOf(instance, all) }));
