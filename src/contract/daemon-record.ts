@@ -15,6 +15,8 @@ export const daemonRecord = z.object({
   start_time: z.string(),
   /** Which run of the machine that was. */
   boot_id: z.string(),
+  /** In which `pid` counts, since containers number their processes each for itself. Absent on macOS and in old records. */
+  pid_namespace: z.string().optional(),
 });
 export type DaemonRecord = z.output<typeof daemonRecord>;
 

@@ -1,9 +1,9 @@
 import { createHash } from "node:crypto";
-import { readdirSync, readFileSync, realpathSync, rmSync } from "node:fs";
+import { readdirSync, readFileSync, realpathSync, rmSync, statSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { type DaemonRecord, daemonRecord, daemonRecordFolder } from "../contract/daemon-record.ts";
-import { isSame, ownIdentity } from "../process/identity.ts";
+import { isSame, isVisible, ownIdentity, type ProcessIdentity } from "../process/identity.ts";
 import { replaceFileSync } from "../store/atomic-file.ts";
 import { version } from "../version.ts";
 import { addressOf } from "./address.ts";
@@ -24,9 +24,14 @@ export const localUrl = (host: string, port: number): string => {
   return `http://${addressOf(host, port)}`;
 };
 
-/** One directory has one daemon, so that the next one there takes the same name. */
-const fileName = (directory: string): string =>
-  `${createHash("sha256").update(directory).digest("hex").slice(0, 16)}.json`;
+/**
+ * One folder has one daemon, so that the next one there takes the same name. Containers that share a home may have other
+ * folders under the same path.
+ */
+const fileName = (directory: string): string => {
+  const { dev, ino } = statSync(directory, { bigint: true });
+  return `${createHash("sha256").update(`${directory}\0${dev}\0${ino}`).digest("hex").slice(0, 16)}.json`;
+};
 
 /** Null for what is no record of ours. */
 const readRecord = (path: string): DaemonRecord | null => {
@@ -37,14 +42,29 @@ const readRecord = (path: string): DaemonRecord | null => {
   }
 };
 
+const identityOf = (record: DaemonRecord): ProcessIdentity => ({
+  pid: record.pid,
+  startTime: record.start_time,
+  bootId: record.boot_id,
+  ...(record.pid_namespace === undefined ? {} : { pidNamespace: record.pid_namespace }),
+});
+
+/**
+ * Whether the daemon of a record has gone, as far as that can be told from here: the home may be shared with other
+ * machines and containers, whose processes are not seen.
+ */
+const hasGone = (record: DaemonRecord): boolean => {
+  const identity = identityOf(record);
+  const told = identity.pidNamespace !== undefined || process.platform === "darwin";
+  return told && isVisible(identity) && !isSame(identity);
+};
+
 /** Removes what daemons that were killed could not. */
 const removeStale = (folder: string): void => {
   for (const name of readdirSync(folder)) {
     const path = join(folder, name);
     const record = name.endsWith(".json") ? readRecord(path) : null;
-    if (record === null) continue;
-    const { pid, start_time: startTime, boot_id: bootId } = record;
-    if (!isSame({ pid, startTime, bootId })) rmSync(path, { force: true });
+    if (record !== null && hasGone(record)) rmSync(path, { force: true });
   }
 };
 
@@ -54,8 +74,9 @@ const removeStale = (folder: string): void => {
  */
 export const leaveRecord = (daemon: RecordedDaemon, warn: (message: string) => void): (() => void) => {
   const folder = daemonRecordFolder(process.env, homedir());
-  const path = join(folder, fileName(daemon.directory));
+  let path: string | null = null;
   try {
+    path = join(folder, fileName(daemon.directory));
     const identity = ownIdentity();
     const record: DaemonRecord = {
       url: localUrl(daemon.host, daemon.port),
@@ -65,6 +86,7 @@ export const leaveRecord = (daemon: RecordedDaemon, warn: (message: string) => v
       pid: identity.pid,
       start_time: identity.startTime,
       boot_id: identity.bootId,
+      ...(identity.pidNamespace === undefined ? {} : { pid_namespace: identity.pidNamespace }),
     };
     replaceFileSync(path, `${JSON.stringify(record, null, 2)}\n`, false);
     removeStale(folder);
@@ -73,7 +95,7 @@ export const leaveRecord = (daemon: RecordedDaemon, warn: (message: string) => v
   }
   return () => {
     try {
-      rmSync(path, { force: true });
+      if (path !== null) rmSync(path, { force: true });
     } catch (error) {
       warn(`cannot remove ${path}: ${(error as Error).message}`);
     }

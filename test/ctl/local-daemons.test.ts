@@ -23,6 +23,7 @@ const own = (): DaemonRecord => {
     pid: identity.pid,
     start_time: identity.startTime,
     boot_id: identity.bootId,
+    ...(identity.pidNamespace === undefined ? {} : { pid_namespace: identity.pidNamespace }),
   };
 };
 
