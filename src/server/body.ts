@@ -60,7 +60,9 @@ export const parseBody = (given: unknown, asked: unknown = given): ParsedBody =>
       parsed.issues.map(({ path, issue, input }) => toFieldError(["body", "config", ...path], issue, input)),
     );
   }
-  const broken = isRecord(asked) ? brokenRules(asked) : [];
+  const { config } = parsed;
+  const fields = Object.entries(isRecord(asked) ? asked : {}).filter(([name]) => Object.hasOwn(config, name));
+  const broken = brokenRules(Object.fromEntries(fields));
   if (broken.length > 0) throw new InvalidConfigError(broken);
   return { config: parsed.config, unknown: parsed.unknownKeys };
 };

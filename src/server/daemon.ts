@@ -72,13 +72,14 @@ const knownFolder = (stateDir: string, bootId: string, warn: (message: string) =
   return identity;
 };
 
-const createHost = (settings: Settings, stateDir: string, journal: DaemonJournal): Host => {
+const createHost = (settings: Settings, stateDir: string, journal: DaemonJournal, checkPlace: () => void): Host => {
   const env = withoutHome(withoutProxies(), stateDir);
   const warn = (message: string): void => journal.warn(message);
   const self = ownIdentity();
   return {
     folder: knownFolder(stateDir, self.bootId, warn),
     self,
+    checkPlace,
     ports: new PortRegistry(settings.START_PORT),
     gate: new StartGate(settings.MAX_PARALLEL_STARTS),
     policy: defaultPolicy(settings.MAX_RETRIES),
@@ -93,9 +94,9 @@ const createHost = (settings: Settings, stateDir: string, journal: DaemonJournal
       freeHead: punchHead,
     },
     logDisk: new LogDisk(resolve(settings.LOG_DIR)),
-    segments: new RecordFolder(join(stateDir, "instances"), ".log.json", true, areSegments, warn),
-    launches: new RecordFolder(join(stateDir, "instances"), ".launch.json", false, isLaunchRecord, warn),
-    states: new RecordFolder(join(stateDir, "states"), ".json", false, isStateRecord, warn),
+    segments: new RecordFolder(join(stateDir, "instances"), ".log.json", true, areSegments, warn, checkPlace),
+    launches: new RecordFolder(join(stateDir, "instances"), ".launch.json", false, isLaunchRecord, warn, checkPlace),
+    states: new RecordFolder(join(stateDir, "states"), ".json", false, isStateRecord, warn, checkPlace),
     env,
     llamaServer: settings.LLAMA_SERVER,
     python: settings.PYTHON,
@@ -160,7 +161,7 @@ const serve = async (flags: DaemonFlags): Promise<number> => {
   const loaded = await loadConfig(configPath);
   for (const problem of loaded.problems) journal.warn(problem);
 
-  const host = createHost(settings, stateDir, journal);
+  const host = createHost(settings, stateDir, journal, samePlace(dirname(stateDir)));
   for (const warning of launchWarnings(host)) journal.warn(warning);
   if (process.pid === 1) journal.warn(NO_INIT);
   const unsavable = await whyNotSavable(target);

@@ -70,7 +70,14 @@ const putInPlace = async (parts: readonly Part[], folder: string): Promise<void>
   try {
     for (const part of parts) {
       const kept = await linkTo(part.target, part.old);
-      await rename(part.beside, part.target);
+      try {
+        await rename(part.beside, part.target);
+      } catch (error) {
+        // What could only be moved away is not there any more.
+        if (kept && lstatSync(part.target, { throwIfNoEntry: false }) === undefined)
+          await putBack(part.target, part.old);
+        throw error;
+      }
       replaced.unshift({ ...part, kept });
     }
     await syncFolder(folder);

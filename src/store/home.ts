@@ -1,4 +1,4 @@
-import { accessSync, constants, statSync } from "node:fs";
+import { accessSync, constants, existsSync, statSync } from "node:fs";
 import { homedir } from "node:os";
 import { isAbsolute, join } from "node:path";
 
@@ -27,7 +27,9 @@ export const cacheFolder = (env: Environment): string | null => {
   const { XDG_CACHE_HOME: given } = env;
   if (given !== undefined && isAbsolute(given)) return given;
   const home = homeOf(env);
-  return home !== null && isUsable(home) ? join(home, ".cache") : null;
+  if (home === null) return null;
+  const cache = join(home, ".cache");
+  return isUsable(cache) || isUsable(home) ? cache : null;
 };
 
 /** A path as a shell reads it: `~/` is the home folder. Of `~user/` nothing is known here. */
@@ -37,5 +39,11 @@ export const expandHome = (path: string, env: Environment): string => {
 };
 
 /** What a child needs in the place of a home: HuggingFace's libraries keep models and their locks there. */
-export const withoutHome = (env: Environment, stateDir: string): Environment =>
-  cacheFolder(env) !== null || env.HF_HOME ? env : { ...env, HF_HOME: join(stateDir, "huggingface") };
+export const withoutHome = (env: Environment, stateDir: string): Environment => {
+  const home = homeOf(env);
+  // Models that were fetched before are found there, though nothing new may be written.
+  const hasModels = home !== null && existsSync(join(home, ".cache/huggingface"));
+  return cacheFolder(env) !== null || hasModels || env.HF_HOME
+    ? env
+    : { ...env, HF_HOME: join(stateDir, "huggingface") };
+};

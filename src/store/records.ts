@@ -17,6 +17,8 @@ export class RecordFolder<T> {
     private readonly durable: boolean,
     private readonly isRecord: (value: unknown) => value is T,
     private readonly warn: (message: string) => void,
+    /** Throws where another folder is at this path by now: what it holds is another daemon's. */
+    private readonly checkPlace: () => void = () => undefined,
   ) {
     mkdirSync(dir, { recursive: true, mode: 0o700 });
     // Of daemons that were killed while they wrote one.
@@ -42,6 +44,7 @@ export class RecordFolder<T> {
 
   /** @throws where it cannot be written; the old record is untouched then */
   write(id: string, record: T): void {
+    this.checkPlace();
     const path = this.path(id);
     const text = `${JSON.stringify(record, null, 2)}\n`;
     replaceFileSync(path, text, this.durable);
@@ -53,7 +56,9 @@ export class RecordFolder<T> {
     }
   }
 
+  /** @throws where it cannot be removed */
   remove(id: string): void {
+    this.checkPlace();
     for (const path of [this.path(id), copyPath(this.path(id))]) rmSync(path, { force: true });
   }
 

@@ -23,7 +23,7 @@ const isMount = async (path: string, name: string): Promise<boolean> => {
     // Its folder is of another file system than it is: two mounts. Where links are not to be had, it shows at the save.
     return codeOf(error) === "EXDEV";
   } finally {
-    await rm(name, { force: true });
+    await rm(name, { force: true }).catch(() => undefined);
   }
 };
 

@@ -53,6 +53,8 @@ export interface Host {
   readonly folder: { readonly id: string; readonly path: string };
   /** The daemon itself, as the owner of what it starts and takes over. */
   readonly self: ProcessIdentity;
+  /** Throws where the daemon's folder was moved, or replaced, since the start. */
+  readonly checkPlace: () => void;
   readonly ports: PortRegistry;
   readonly gate: StartGate;
   readonly policy: RestartPolicy;

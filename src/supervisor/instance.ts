@@ -11,6 +11,7 @@ import {
   OperationFailedError,
   type OperationVerb,
   OvertakenError,
+  ShuttingDownError,
 } from "./errors.ts";
 import type { Host, LaunchRecord } from "./host.ts";
 import { storedObserved, storedOf, viewOf } from "./instance-view.ts";
@@ -66,6 +67,8 @@ export class ManagedInstance implements RunOwner {
   /** What the last of those was. */
   private stopper: Overtaker = "a stop";
   private removed = false;
+  /** The daemon ends: what was asked before, and waits for its turn, begins nothing any more. */
+  private closing = false;
   /** What is to be made of a process that died while no daemon ran, at the start that follows. */
   private crash: Verdict | null = null;
   private json: string | null = null;
@@ -198,6 +201,8 @@ export class ManagedInstance implements RunOwner {
     } catch (error) {
       throw new OperationFailedError("stop", (error as Error).message);
     }
+    // What is left running for the next daemon is not stopped; that daemon knows that it should be.
+    if (this.closing) throw new ShuttingDownError();
     this.overtakeAs("a stop");
     this.crash = null;
     this.requestStop(true);
@@ -211,6 +216,7 @@ export class ManagedInstance implements RunOwner {
   /** @returns the count of stops, that one included @throws OvertakenError */
   private async stopForRestart(): Promise<number> {
     await this.wishing;
+    if (this.closing) throw this.overtaken("restart");
     const stops = this.overtakeAs("another restart");
     // It should run all the while: a daemon that dies in the middle leaves that to the next one. Where that cannot
     // be stored, what runs is left alone.
@@ -323,6 +329,7 @@ export class ManagedInstance implements RunOwner {
    * @returns false where what it runs outlives SIGKILL
    */
   async shutDown(): Promise<boolean> {
+    this.closing = true;
     this.overtakeAs("the end of the daemon");
     // One that failed stays failed: why is still of interest to whoever looks after the next boot. One that is
     // being stopped keeps its grace time: this is no second stop.
@@ -335,6 +342,7 @@ export class ManagedInstance implements RunOwner {
 
   /** At the end of the daemon, when its models go on. @returns false where what is to be stopped outlives SIGKILL */
   async letGo(): Promise<boolean> {
+    this.closing = true;
     this.overtakeAs("the end of the daemon");
     // What is at work goes on being so.
     this.keeper.close();
@@ -439,11 +447,12 @@ export class ManagedInstance implements RunOwner {
   /** @param onTurn told when it is begun, and no other operation is waited for any more */
   private async beginStart(verb: OperationVerb, overtaken: () => boolean, onTurn = () => {}): Promise<void> {
     this.refuseRemoved();
-    if (overtaken()) throw this.overtaken(verb);
+    const isOver = (): boolean => this.closing || overtaken();
+    if (isOver()) throw this.overtaken(verb);
     if (this.status === "running" || this.status === "starting") return;
     await this.run?.done;
     await this.saveStart(verb, () => {
-      if (overtaken()) throw this.overtaken(verb);
+      if (isOver()) throw this.overtaken(verb);
       onTurn();
       const crash = this.crash;
       this.crash = null;

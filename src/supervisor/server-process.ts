@@ -127,6 +127,12 @@ export const startProcess = async (
   log: InstanceLog,
   counts: { crashes: number; retry_count: number },
 ): Promise<ServerProcess> => {
+  try {
+    host.checkPlace();
+  } catch (error) {
+    // Its records and its log would be another daemon's.
+    throw new UnstartableError((error as Error).message);
+  }
   const { launch, program } = await prepareLaunch(host, backend, config, port);
   const file = await log.begin(config.alias);
   const record: LaunchRecord = {

@@ -1,5 +1,6 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import {
+  cpSync,
   mkdirSync,
   mkdtempSync,
   readFileSync,
@@ -299,4 +300,32 @@ describe.concurrent("processes that bear the mark of older versions, a path", ()
     expect(await next.get(id)).toMatchObject({ status: "running", pid: old.pid });
     expect(readRecord(next.dir, id)).toMatchObject({ folder, owner: { ...owner, ...identify(next.process.pid) } });
   });
+});
+
+test("a daemon whose folder was moved leaves alone what the daemon of the old path records", async () => {
+  const parent = mkdtempSync(join(tmpdir(), "solar-host-test-"));
+  try {
+    const path = join(parent, "app");
+    mkdirSync(path);
+    await using first = await TestDaemon.start({ dir: path });
+    const { id } = await first.createFake();
+    const { pid } = (await first.start(id)).body.instance;
+    renameSync(path, `${path}.old`);
+    cpSync(`${path}.old`, path, { recursive: true });
+    await using second = await TestDaemon.start({ dir: path });
+    const own = await second.whenStatus(id, "running");
+    expect(own.pid).not.toBe(pid);
+    const record = join(path, ".solar-host/instances", `${id}.launch.json`);
+    const before = readFileSync(record, "utf8");
+    process.kill(pid ?? 2 ** 30, "SIGKILL");
+    const refused = await first.whenStatus(id, "failed");
+    expect(refused.error_message).toContain("was moved or replaced");
+    await first.end();
+    expect(readFileSync(record, "utf8")).toBe(before);
+    await second.kill();
+    await using third = await second.again();
+    expect(await third.get(id)).toMatchObject({ status: "running", pid: own.pid });
+  } finally {
+    rmSync(parent, { recursive: true, force: true });
+  }
 });

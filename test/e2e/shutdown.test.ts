@@ -1,7 +1,7 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { TestDaemon } from "../support/daemon.ts";
-import { isAlive } from "../support/processes.ts";
+import { isAlive, modelServersOf } from "../support/processes.ts";
 import { until } from "../support/until.ts";
 
 /** Ends that meet each other: a stop and the daemon's own end, a start behind a stop, a hang. */
@@ -110,4 +110,24 @@ describe.concurrent("a server that is asked to end", () => {
     expect(await daemon.state(id)).toMatchObject({ busy: false, phase: "idle", active_slots: 0 });
     expect((await daemon.logs(id, "?tail=10")).map(({ line }) => line).join("\n")).toContain(last);
   });
+});
+
+test("a start that waits its turn when the daemon ends begins nothing: neither one of the boot nor one that is asked for", async () => {
+  await using first = await TestDaemon.start({ env: { STOP_TIMEOUT: "5" } });
+  const { id } = await first.createFake();
+  await first.start(id);
+  await first.end();
+  let daemon = first;
+  for (let round = 0; round < 10; round++) {
+    daemon = await daemon.again();
+    const started = Promise.all([daemon.start(id), daemon.request("POST", `/instances/${id}/restart`)]).catch(
+      () => undefined,
+    );
+    // At another moment of the start each time.
+    for (let turn = 0; turn < round * 3; turn++)
+      await daemon.request("GET", "/health", undefined, {}).catch(() => undefined);
+    expect(await daemon.end()).toBe(0);
+    await started;
+    expect(modelServersOf(daemon.dir)).toEqual([]);
+  }
 });
