@@ -6,16 +6,15 @@ from typing import Any
 
 from .sampling import SamplingParams
 
-# The same fields that other servers take from there. `do_sample` is not one: a request says it by its temperature.
-FIELDS = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
-
 
 def told_defaults(generation_config: Any) -> dict[str, Any]:
     """What differs from the class's own defaults, for those are nobody's wish."""
     if generation_config is None:
         return {}
     told = generation_config.to_diff_dict()
-    found = {name: told[name] for name in FIELDS if told.get(name) is not None}
+    penalty = told.get("repetition_penalty")
+    # Temperature and top_p are OpenAI's own unless a request says otherwise. A penalty of 0 divides by zero.
+    found: dict[str, Any] = {"repetition_penalty": penalty} if penalty is not None and penalty > 0 else {}
     if told.get("suppress_tokens"):
         found["suppressed"] = tuple(int(token) for token in told["suppress_tokens"])
     return found

@@ -16,7 +16,7 @@ from .company import IN_BATCHES, settle_batching
 from .configuration import Settings
 from .engine import Engine
 from .events import EventLog
-from .generation_defaults import FIELDS, sampling_defaults, told_defaults
+from .generation_defaults import sampling_defaults, told_defaults
 from .hardware import free_bytes
 from .http.app import Handler
 from .http.classify import ClassifyRoutes
@@ -108,7 +108,7 @@ def build_causal(settings: Settings, loaded: Loaded, around: Surroundings) -> Se
         **common_facts(settings, loaded),
         "batching": batching,
         "kv_budget_tokens": None if batch is None else budget(0),
-        "sampling_defaults": {name: value for name, value in wishes.items() if name in FIELDS},
+        "sampling_defaults": {name: value for name, value in wishes.items() if name == "repetition_penalty"},
         "chat_template": tokenizer.has_chat_template,
     }
     return Service(engine, {"/v1/chat/completions": routes.chat, "/v1/completions": routes.complete}, facts)
