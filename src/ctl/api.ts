@@ -1,4 +1,5 @@
 import type { z } from "zod";
+import { version } from "../version.ts";
 import { CtlError, exitCodes, usageError } from "./errors.ts";
 import { issueWords } from "./issue-words.ts";
 import type { Target } from "./target.ts";
@@ -88,7 +89,8 @@ export class Api {
   }
 
   get headers(): Record<string, string> {
-    return this.target.key === "" ? {} : { "X-API-Key": this.target.key };
+    const agent = { "User-Agent": `solar-host ctl ${version}` };
+    return this.target.key === "" ? agent : { ...agent, "X-API-Key": this.target.key };
   }
 
   /** Where its WebSockets are. */

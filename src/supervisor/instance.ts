@@ -184,18 +184,19 @@ export class ManagedInstance implements RunOwner {
 
   /**
    * Starts it and waits at most `waitMs` for it to be ready; starting or running already is as good.
+   * @param by what asks for it, for the daemon's log
    * @throws OperationFailedError with the reason, OvertakenError where a stop came in between
    */
-  async start(waitMs: number): Promise<void> {
+  async start(waitMs: number, by: string): Promise<void> {
     await this.wishing;
-    return this.startAfter(this.stops, waitMs, "start");
+    return this.startAfter(this.stops, waitMs, "start", by);
   }
 
   /**
    * Resolves when nothing of it is left. A second call does not wait for the grace time.
    * @throws OperationFailedError where that cannot be stored: it goes on running, as the next boot would have it
    */
-  async stop(): Promise<void> {
+  async stop(by: string): Promise<void> {
     try {
       await this.wish("stopped");
     } catch (error) {
@@ -205,16 +206,16 @@ export class ManagedInstance implements RunOwner {
     if (this.closing) throw new ShuttingDownError();
     this.overtakeAs("a stop");
     this.crash = null;
-    this.requestStop(true);
+    this.requestStop(true, by);
     await this.whenStopped("stop");
   }
 
-  async restart(waitMs: number): Promise<void> {
-    await this.startAfter(await this.stopForRestart(), waitMs, "restart");
+  async restart(waitMs: number, by: string): Promise<void> {
+    await this.startAfter(await this.stopForRestart(by), waitMs, "restart", by);
   }
 
   /** @returns the count of stops, that one included @throws OvertakenError */
-  private async stopForRestart(): Promise<number> {
+  private async stopForRestart(by: string): Promise<number> {
     await this.wishing;
     if (this.closing) throw this.overtaken("restart");
     const stops = this.overtakeAs("another restart");
@@ -222,7 +223,7 @@ export class ManagedInstance implements RunOwner {
     // be stored, what runs is left alone.
     if (this.desired !== "running") await this.wish("running");
     if (this.stops !== stops) throw this.overtaken("restart");
-    this.requestStop(false);
+    this.requestStop(false, by);
     await this.whenStopped("restart");
     return stops;
   }
@@ -241,7 +242,7 @@ export class ManagedInstance implements RunOwner {
    * at while the old one runs, and a refusal leaves that as it was.
    * @throws ConfigRefusedError, NotSavedError, OvertakenError, what `change` throws; OperationFailedError where it then dies
    */
-  async updateRunning(change: ConfigChange, waitMs: number): Promise<void> {
+  async updateRunning(change: ConfigChange, waitMs: number, by: string): Promise<void> {
     const began = performance.now();
     const overtaken = await this.enqueue(async () => {
       this.refuseRemoved();
@@ -254,9 +255,9 @@ export class ManagedInstance implements RunOwner {
       const release = await this.refuseUnrunnable(config);
       try {
         await this.apply(config);
-        const stops = await this.stopForRestart();
+        const stops = await this.stopForRestart(by);
         const overtaken = (): boolean => this.stops !== stops;
-        await this.beginStart("restart", overtaken);
+        await this.beginStart("restart", overtaken, by);
         return overtaken;
       } catch (error) {
         release();
@@ -333,7 +334,7 @@ export class ManagedInstance implements RunOwner {
     this.overtakeAs("the end of the daemon");
     // One that failed stays failed: why is still of interest to whoever looks after the next boot. One that is
     // being stopped keeps its grace time: this is no second stop.
-    if (this.run !== null && !isAtRest(this.status)) this.requestStop(false);
+    if (this.run !== null && !isAtRest(this.status)) this.requestStop(false, "the end of the daemon");
     const ended = (await this.run?.overOrStuck()) ?? true;
     this.keeper.close();
     this.log.close();
@@ -373,7 +374,7 @@ export class ManagedInstance implements RunOwner {
 
   /** Starts it at boot; how that ends shows in its status. */
   startAtBoot(): void {
-    this.start(0).catch((error) =>
+    this.start(0, "the boot").catch((error) =>
       this.host.journal.warn(`cannot start ${this.config.alias}: ${(error as Error).message}`, { instance: this.id }),
     );
   }
@@ -429,12 +430,12 @@ export class ManagedInstance implements RunOwner {
     });
   }
 
-  private async startAfter(stops: number, waitMs: number, verb: OperationVerb): Promise<void> {
+  private async startAfter(stops: number, waitMs: number, verb: OperationVerb, by: string): Promise<void> {
     const overtaken = (): boolean => this.stops !== stops;
     const began = performance.now();
     let itsTurn = false;
     const begun = this.enqueue(() =>
-      this.beginStart(verb, overtaken, () => {
+      this.beginStart(verb, overtaken, by, () => {
         itsTurn = true;
       }),
     );
@@ -445,7 +446,12 @@ export class ManagedInstance implements RunOwner {
   }
 
   /** @param onTurn told when it is begun, and no other operation is waited for any more */
-  private async beginStart(verb: OperationVerb, overtaken: () => boolean, onTurn = () => {}): Promise<void> {
+  private async beginStart(
+    verb: OperationVerb,
+    overtaken: () => boolean,
+    by: string,
+    onTurn = () => {},
+  ): Promise<void> {
     this.refuseRemoved();
     const isOver = (): boolean => this.closing || overtaken();
     if (isOver()) throw this.overtaken(verb);
@@ -457,7 +463,7 @@ export class ManagedInstance implements RunOwner {
       const crash = this.crash;
       this.crash = null;
       const told = crash?.type === "again" ? crash.describe : null;
-      this.change("start", told ?? "it should run", {
+      this.change("start", told ?? `asked to start by ${by}`, {
         error_message: told,
         retry_count: crash?.count ?? 0,
         failure: told === null ? null : this.observed.failure,
@@ -500,7 +506,7 @@ export class ManagedInstance implements RunOwner {
     } catch (error) {
       if (!(error instanceof NotSavedError)) throw error;
       if (this.desired === "running") return;
-      this.requestStop(false);
+      this.requestStop(false, "a start that could not be stored");
       await this.run?.done;
       throw new OperationFailedError(verb, error.message);
     }
@@ -516,7 +522,7 @@ export class ManagedInstance implements RunOwner {
   }
 
   /** @param again whether a stop that is already under way is hurried */
-  private requestStop(again: boolean): void {
+  private requestStop(again: boolean, by: string): void {
     if (this.status === "stopping") {
       if (again) this.run?.stop();
       return;
@@ -525,11 +531,11 @@ export class ManagedInstance implements RunOwner {
     if (this.status === "stopped") return;
     if (this.run === null || this.run.finished) {
       // Failed: nothing runs, so that it is stopped at once.
-      this.change("stop", "asked to stop", {});
+      this.change("stop", `asked to stop by ${by}`, {});
       this.change("ended", "nothing ran", NO_FAULT);
       return;
     }
-    this.change("stop", "asked to stop", {});
+    this.change("stop", `asked to stop by ${by}`, {});
     this.run.stop();
   }
 

@@ -1,6 +1,6 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
-import { TestDaemon } from "../support/daemon.ts";
+import { KEY, TestDaemon } from "../support/daemon.ts";
 import { isAlive, modelServersOf } from "../support/processes.ts";
 import { until } from "../support/until.ts";
 
@@ -130,4 +130,26 @@ test("a start that waits its turn when the daemon ends begins nothing: neither o
     await started;
     expect(modelServersOf(daemon.dir)).toEqual([]);
   }
+});
+
+test("the daemon's log says what asked for a start and a stop: a program by its name, the boot, the daemon's end", async () => {
+  await using daemon = await TestDaemon.start();
+  const { id } = await daemon.createFake();
+  const ask = (verb: string, agent: string) =>
+    fetch(`${daemon.url}/instances/${id}/${verb}`, {
+      method: "POST",
+      headers: { "X-API-Key": KEY, "User-Agent": agent },
+    });
+  await ask("start", "curl/8.5.0");
+  await ask("stop", "solar-control/2.1");
+  await ask("start", "x".repeat(500));
+  await daemon.end();
+  await until("all of the log", () => daemon.stderr.includes("ended"));
+  expect(daemon.stderr).toContain("asked to start by a client (curl/8.5.0)");
+  expect(daemon.stderr).toContain("asked to stop by a client (solar-control/2.1)");
+  expect(daemon.stderr).toContain(`a client (${"x".repeat(60)})`);
+  expect(daemon.stderr).toContain("asked to stop by the end of the daemon");
+  await using next = await daemon.again();
+  await next.whenStatus(id, "running");
+  expect(next.stderr).toContain("asked to start by the boot");
 });

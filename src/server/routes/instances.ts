@@ -2,6 +2,7 @@ import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import { bodyLimit } from "hono/body-limit";
 import { type InstanceConfig, instance, instanceAnswer, instanceRequest } from "../../contract/index.ts";
 import type { Supervisor } from "../../supervisor/supervisor.ts";
+import { askerOf } from "../asker.ts";
 import { mergedConfig, parseBody, readConfigBody, replacedConfig } from "../body.ts";
 import {
   exampleAnswer,
@@ -219,7 +220,7 @@ export const addInstanceRoutes = (app: OpenAPIHono, supervisor: Supervisor, star
     const { unknown } = mergedConfig(target.config, given);
     supervisor.refuseAtEnd();
     const change = (before: InstanceConfig): InstanceConfig => mergedConfig(before, given).config;
-    if (restart) await target.updateRunning(change, wait === undefined ? startWaitMs : wait * 1000);
+    if (restart) await target.updateRunning(change, wait === undefined ? startWaitMs : wait * 1000, askerOf(c));
     else await target.update(change);
     return c.json({ instance: target.view, ...done(id, "updated", unknown) }, 200);
   });

@@ -1,6 +1,7 @@
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import { instanceAnswer } from "../../contract/index.ts";
 import type { Supervisor } from "../../supervisor/supervisor.ts";
+import { askerOf } from "../asker.ts";
 import { exampleAnswer } from "../examples.ts";
 import { errorAnswer, guarded, invalid, jsonAnswer, notFound, security, shuttingDown } from "./answers.ts";
 import { decimal, idParam } from "./query.ts";
@@ -88,7 +89,7 @@ export const addOperationRoutes = (app: OpenAPIHono, supervisor: Supervisor, def
     const { id } = c.req.valid("param");
     const target = supervisor.get(id);
     supervisor.refuseAtEnd();
-    await target.start(waitMs(c.req.valid("query").wait));
+    await target.start(waitMs(c.req.valid("query").wait), askerOf(c));
     return c.json(done(id, "started"), 200);
   });
 
@@ -97,7 +98,7 @@ export const addOperationRoutes = (app: OpenAPIHono, supervisor: Supervisor, def
     const target = supervisor.get(id);
     // Of one that is left running for the next daemon, nobody could say any more that it was stopped.
     supervisor.refuseAtEnd();
-    await target.stop();
+    await target.stop(askerOf(c));
     return c.json(done(id, "stopped"), 200);
   });
 
@@ -105,7 +106,7 @@ export const addOperationRoutes = (app: OpenAPIHono, supervisor: Supervisor, def
     const { id } = c.req.valid("param");
     const target = supervisor.get(id);
     supervisor.refuseAtEnd();
-    await target.restart(waitMs(c.req.valid("query").wait));
+    await target.restart(waitMs(c.req.valid("query").wait), askerOf(c));
     return c.json(done(id, "restarted"), 200);
   });
 };
