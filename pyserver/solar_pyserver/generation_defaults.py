@@ -8,7 +8,7 @@ from .sampling import SamplingParams
 
 
 def told_defaults(generation_config: Any) -> dict[str, Any]:
-    """What differs from the class's own defaults, for those are nobody's wish."""
+    """What differs from the class's own defaults, which say nothing of this checkpoint."""
     if generation_config is None:
         return {}
     told = generation_config.to_diff_dict()

@@ -23,7 +23,7 @@ export interface CrossOriginRules {
   /** The answer to a request of a page that may not call; null where it may. */
   refuse(request: Asked): Response | null;
   preflight(request: Asked): Response;
-  /** Lets the page that asked read the answer. `request` is null where nobody can tell any more which one it was. */
+  /** Lets the page that asked read the answer. `request` is null where it is not known any more. */
   readable(request: Asked | null, answer: Response): Response;
 }
 

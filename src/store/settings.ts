@@ -190,7 +190,7 @@ export const askedLogFormat = (flags: Source, env: Source, envFile: Source): "hu
   return resolve(sources, "LOG_FORMAT")?.value === "json" ? "json" : "human";
 };
 
-/** Makes a key and adds it to the `.env` file, which nobody else may read. It needs no quotes: it is of letters, digits, - and _. */
+/** Makes a key and adds it to the `.env` file, which is for its owner alone. It needs no quotes: it is of letters, digits, - and _. */
 export const writeFirstKey = (path: string): string => {
   const key = randomBytes(24).toString("base64url");
   // Read once more: it stays as it is, its byte order mark too.

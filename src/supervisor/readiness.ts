@@ -104,7 +104,7 @@ export const unreadyProblem = (
 
 /**
  * Waits until the server can answer. There is no time limit: large models take minutes. Ends with
- * null once `waiting` says that nobody waits any more.
+ * null once `waiting` says that the answer is not waited for any more.
  */
 export const waitUntilReady = async (
   endpoint: Endpoint,
