@@ -270,7 +270,9 @@ export class ManagedInstance implements RunOwner {
   /** @returns how to give back the port that was taken for it */
   private async refuseUnrunnable(config: InstanceConfig): Promise<() => void> {
     const { host, id } = this;
-    const port = config.port === this.observed.port ? null : config.port;
+    // One that it has, or that its config named before, is its own already, and not given back by a refusal.
+    const isOwn = config.port === this.observed.port || config.port === this.config.port;
+    const port = isOwn ? null : config.port;
     try {
       if (port !== null) await host.ports.reserve(id, port);
       await prepareLaunch(host, backendOf(config), config, port ?? 0);
