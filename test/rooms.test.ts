@@ -5,21 +5,30 @@ import { root } from "./support/paths.ts";
 
 /** Imports between the rooms of src point one way. `import type` counts: who knows a type depends on it. */
 
+/** What the rooms that act stand on. */
+const below = ["common", "contract", "process", "logs", "store", "backends", "system"];
+
 /** What each room may import besides itself. */
 const rooms: Record<string, { rooms: string[]; packages: RegExp }> = {
-  contract: { rooms: [], packages: /^zod$/ },
-  process: { rooms: ["contract"], packages: /^(node:|bun:ffi$|bun$)/ },
-  logs: { rooms: ["contract"], packages: /^(node:|bun$)/ },
-  store: { rooms: ["contract"], packages: /^(node:|zod$|jsonc-parser$|bun$)/ },
-  backends: { rooms: ["contract"], packages: /^node:/ },
-  system: { rooms: ["contract"], packages: /^(node:|bun:ffi$|bun$)/ },
-  supervisor: { rooms: ["contract", "process", "logs", "store", "backends", "system"], packages: /^node:/ },
+  common: { rooms: [], packages: /^node:(path|url)$/ },
+  contract: { rooms: ["common"], packages: /^zod$/ },
+  process: { rooms: ["common", "contract"], packages: /^(node:|bun:ffi$|bun$)/ },
+  logs: { rooms: ["common", "contract"], packages: /^(node:|bun$)/ },
+  store: { rooms: ["common", "contract"], packages: /^(node:|zod$|jsonc-parser$|bun$)/ },
+  backends: { rooms: ["common", "contract"], packages: /^node:/ },
+  system: { rooms: ["common", "contract"], packages: /^(node:|bun:ffi$|bun$)/ },
+  runtime: { rooms: [...below], packages: /^node:/ },
+  "model-server": { rooms: [...below], packages: /^node:/ },
+  supervisor: { rooms: [...below, "runtime", "model-server"], packages: /^node:/ },
   server: {
-    rooms: ["contract", "process", "logs", "store", "backends", "system", "supervisor", "version"],
+    rooms: [...below, "runtime", "model-server", "supervisor", "version"],
     packages: /^(node:|bun$|hono(\/|$)|@hono\/|zod$|commander$|chalk$|swagger-ui-dist\/)/,
   },
   // The client is to know nothing of the daemon but what travels.
-  ctl: { rooms: ["contract", "version"], packages: /^(node:|bun$|zod$|commander$|chalk$|jsonc-parser$|yaml$)/ },
+  ctl: {
+    rooms: ["common", "contract", "version"],
+    packages: /^(node:|bun$|zod$|commander$|chalk$|jsonc-parser$|yaml$)/,
+  },
 };
 
 interface Import {

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { isRecord } from "../common/record.ts";
 import {
   answerSchema,
   choice,
@@ -12,7 +13,6 @@ import {
   text,
   withDefault,
 } from "./fields.ts";
-import { isRecord } from "./record.ts";
 
 /** The config of each backend: one set of fields each, from which request and answer schemas are built. */
 

@@ -1,3 +1,4 @@
+export * from "../common/record.ts";
 export * from "./config.ts";
 export * from "./daemon-record.ts";
 export * from "./errors.ts";
@@ -5,6 +6,5 @@ export * from "./frames.ts";
 export * from "./instance.ts";
 export * from "./instance-facts.ts";
 export * from "./pruned-logs.ts";
-export * from "./record.ts";
 export * from "./runtime-state.ts";
 export * from "./system.ts";

@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { isRecord } from "../contract/record.ts";
+import { isRecord } from "../common/record.ts";
 import type { Cli } from "./cli.ts";
 import { CtlError, exitCodes, usageError } from "./errors.ts";
 import { fileProblem } from "./file-problem.ts";

@@ -1,8 +1,8 @@
 import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { z } from "zod";
+import { decodeUtf8, EncodingError } from "../common/utf8.ts";
 import { xdgFolder } from "../contract/daemon-record.ts";
-import { decodeUtf8, EncodingError } from "../contract/utf8.ts";
 import { CtlError, exitCodes, usageError } from "./errors.ts";
 import { whileLocked } from "./file-lock.ts";
 import { fileProblem } from "./file-problem.ts";

@@ -1,6 +1,6 @@
 import { readFileSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { parseDotenv } from "../contract/dotenv.ts";
+import { parseDotenv } from "../common/dotenv.ts";
 import { FOLDER_RECORD, type FolderRecord, folderRecord, STATE_FOLDER } from "../contract/folder-record.ts";
 import { isRunning } from "./local-daemons.ts";
 

@@ -1,4 +1,4 @@
-import { decodeUtf8, EncodingError } from "../contract/utf8.ts";
+import { decodeUtf8, EncodingError } from "../common/utf8.ts";
 import { usageError } from "./errors.ts";
 
 /** A text that a person wrote, which is UTF-8. @param name file, or what it is called. @throws usage error with the place */

@@ -5,14 +5,14 @@ import type { StoredSegment } from "./file-place.ts";
 import { knownSeq, LiveFile, resumeAt } from "./live-file.ts";
 import { addNote } from "./log-disk.ts";
 import { LogFiles, type LogReaderPosition } from "./log-files.ts";
-import type { LogOwner, LogSettings } from "./log-owner.ts";
+import type { LogRecords, LogSettings } from "./log-settings.ts";
 import { type LogBatch, type LogEntry, LogRing } from "./ring.ts";
 import { type FilePosition, readPast, type SegmentRecord } from "./segment.ts";
 import { SizeCap } from "./size-cap.ts";
 import { TimeIndex } from "./time-index.ts";
 import { isMissing, LogUnreadableError } from "./unreadable.ts";
 
-export type { LogOwner, LogSettings };
+export type { LogRecords, LogSettings };
 
 /** What is held of a log from a line on. */
 export interface HeldLines {
@@ -30,7 +30,7 @@ export interface HeldLines {
  */
 export class InstanceLog {
   private readonly ring: LogRing;
-  private readonly listeners = new Set<() => void>();
+  private readonly listeners = new Set<(batch: LogBatch) => void>();
   private readonly files: LogFiles;
   private readonly cap: SizeCap;
   private live: LiveFile | null = null;
@@ -39,10 +39,10 @@ export class InstanceLog {
   constructor(
     segments: readonly StoredSegment[],
     private readonly settings: LogSettings,
-    private readonly owner: LogOwner,
+    private readonly records: LogRecords,
   ) {
-    this.files = new LogFiles(segments, settings, owner);
-    this.cap = new SizeCap(settings, this.files, owner);
+    this.files = new LogFiles(segments, settings, records);
+    this.cap = new SizeCap(settings, this.files, records);
     this.ring = new LogRing(settings.bufferSize);
     this.ring.restart(this.files.newest?.first_seq ?? 0);
   }
@@ -180,8 +180,8 @@ export class InstanceLog {
     this.files.remove();
   }
 
-  /** Calls `listener` after new lines came; returns how to end that. */
-  subscribe(listener: () => void): () => void {
+  /** Calls `listener` with lines as they are read, in order; returns how to end that. */
+  subscribe(listener: (batch: LogBatch) => void): () => void {
     this.listeners.add(listener);
     return () => this.listeners.delete(listener);
   }
@@ -267,7 +267,7 @@ export class InstanceLog {
         this.cap.enforce(live);
       },
       onUnreadable: ({ segment }, error) =>
-        this.owner.warn(`cannot read ${segment.file} now; it is tried again: ${(error as Error).message}`),
+        this.records.warn(`cannot read ${segment.file} now; it is tried again: ${(error as Error).message}`),
       onTruncated: (live) => {
         // What had been read of a last line is all that there will be of it.
         live.flush();
@@ -279,19 +279,18 @@ export class InstanceLog {
   /** Somebody truncated the file: what stands in it now are other lines than those before `seq`. */
   private beginAnew(live: LiveFile, seq: number): void {
     const { file } = live.segment;
-    this.owner.warn(`${file} was truncated by another program: it no longer holds the lines before ${seq}`);
+    this.records.warn(`${file} was truncated by another program: it no longer holds the lines before ${seq}`);
     if (seq > this.nextSeq) this.ring.restart(seq);
     live.beginAnew(seq);
     try {
       this.files.replaceNewest(live.segment);
     } catch (error) {
-      this.owner.warn(`cannot record that ${file} was truncated: ${String(error)}`);
+      this.records.warn(`cannot record that ${file} was truncated: ${String(error)}`);
     }
   }
 
   private publish(batch: LogBatch): void {
     this.ring.append(batch);
-    this.owner.onBatch(batch);
-    for (const listener of this.listeners) listener();
+    for (const listener of this.listeners) listener(batch);
   }
 }

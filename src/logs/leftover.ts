@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, rmSync, statSync } from "node:fs";
 import { basename, join } from "node:path";
 import type { PrunedLogs } from "../contract/pruned-logs.ts";
-import type { LogSettings } from "./log-owner.ts";
+import type { LogSettings } from "./log-settings.ts";
 import { indexPath } from "./segment.ts";
 import { isMissing } from "./unreadable.ts";
 

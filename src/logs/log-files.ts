@@ -2,7 +2,7 @@ import { unlinkSync } from "node:fs";
 import { basename } from "node:path";
 import type { LogStart } from "../contract/frames.ts";
 import { fromStored, isOurs, type StoredSegment, toStored } from "./file-place.ts";
-import type { LogOwner, LogSettings } from "./log-owner.ts";
+import type { LogRecords, LogSettings } from "./log-settings.ts";
 import { firstSeqAt, indexPath, lastTimeOf, type SegmentRecord } from "./segment.ts";
 import { isMissing } from "./unreadable.ts";
 
@@ -22,7 +22,7 @@ export class LogFiles {
   constructor(
     segments: readonly StoredSegment[],
     private readonly settings: Pick<LogSettings, "dir" | "home" | "indexDir" | "keepFiles">,
-    private readonly owner: Pick<LogOwner, "saveSegments" | "warn">,
+    private readonly records: Pick<LogRecords, "saveSegments" | "warn">,
   ) {
     this.segments = segments.map((segment) => fromStored(segment, settings));
   }
@@ -119,7 +119,7 @@ export class LogFiles {
       this.keepOnly(rest);
     } catch (error) {
       // The next start drops it.
-      this.owner.warn(`cannot drop ${surplus.file}: ${String(error)}`);
+      this.records.warn(`cannot drop ${surplus.file}: ${String(error)}`);
     }
   }
 
@@ -142,7 +142,7 @@ export class LogFiles {
   }
 
   private store(segments: readonly SegmentRecord[]): void {
-    this.owner.saveSegments(segments.map((segment) => toStored(segment, this.settings)));
+    this.records.saveSegments(segments.map((segment) => toStored(segment, this.settings)));
   }
 
   private removeFile(segment: SegmentRecord): void {
@@ -154,7 +154,7 @@ export class LogFiles {
     try {
       unlinkSync(path);
     } catch (error) {
-      if (!isMissing(error)) this.owner.warn(`cannot delete ${path}: ${String(error)}`);
+      if (!isMissing(error)) this.records.warn(`cannot delete ${path}: ${String(error)}`);
     }
   }
 }

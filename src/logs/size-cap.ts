@@ -1,7 +1,7 @@
 import { closeSync, openSync } from "node:fs";
 import type { LiveFile } from "./live-file.ts";
 import type { LogFiles } from "./log-files.ts";
-import type { LogOwner, LogSettings } from "./log-owner.ts";
+import type { LogRecords, LogSettings } from "./log-settings.ts";
 
 /** Keeps the newest file within its size while its writer goes on: the blocks of its head go back to the file system. */
 export class SizeCap {
@@ -14,7 +14,7 @@ export class SizeCap {
   constructor(
     private readonly settings: Pick<LogSettings, "maxBytes" | "freeHead">,
     private readonly files: LogFiles,
-    private readonly owner: Pick<LogOwner, "warn">,
+    private readonly records: Pick<LogRecords, "warn">,
   ) {}
 
   enforce({ segment, index, nextLineOffset: end }: LiveFile): void {
@@ -37,10 +37,10 @@ export class SizeCap {
       isFreed = this.freeHead(segment.file, entry.offset);
       this.canFree = isFreed;
       if (isFreed) this.freeHead(this.files.indexOf(segment), index.bytesBefore(entry.seq));
-      else this.owner.warn(`${segment.file} grows over its cap: the file system cannot free its head`);
+      else this.records.warn(`${segment.file} grows over its cap: the file system cannot free its head`);
       this.told = false;
     } catch (error) {
-      if (!this.told) this.owner.warn(`cannot cap ${segment.file}: ${String(error)}`);
+      if (!this.told) this.records.warn(`cannot cap ${segment.file}: ${String(error)}`);
       this.told = true;
     }
     this.failed = null;

@@ -1,8 +1,8 @@
 import type { Context } from "hono";
+import { isRecord } from "../common/record.ts";
+import { decodeUtf8, EncodingError } from "../common/utf8.ts";
 import { type FieldError, type InstanceConfig, parseConfig, toFieldError } from "../contract/index.ts";
-import { isRecord } from "../contract/record.ts";
 import { brokenRules } from "../contract/request-rules.ts";
-import { decodeUtf8, EncodingError } from "../contract/utf8.ts";
 import { placeOfJsonError } from "../store/json-place.ts";
 
 /** The body of a create or an update: `{config}`. Read by hand, since a config of any age and any client is taken. */

@@ -2,9 +2,12 @@ import { fstatSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { LogDisk } from "../logs/log-disk.ts";
 import { areSegments } from "../logs/segment.ts";
+import { isLaunchRecord } from "../model-server/launch-record.ts";
+import { launchWarnings } from "../model-server/launch-warnings.ts";
 import { ownIdentity } from "../process/identity.ts";
 import { PortRegistry } from "../process/ports.ts";
 import { punchHead } from "../process/punch.ts";
+import { isKeptState } from "../runtime/kept-state.ts";
 import { removeRests, targetOf } from "../store/atomic-file.ts";
 import { ConfigFile, loadConfig } from "../store/config-file.ts";
 import { knowFolder } from "../store/folder-identity.ts";
@@ -13,11 +16,9 @@ import { pyserverUnpacker } from "../store/pyserver-package.ts";
 import { RecordFolder } from "../store/records.ts";
 import { whyNotSavable } from "../store/savable.ts";
 import { readEnvFile, resolveSettings, type Settings, SettingsError } from "../store/settings.ts";
-import { type Host, isLaunchRecord } from "../supervisor/host.ts";
-import { launchWarnings } from "../supervisor/launch-warnings.ts";
+import type { Host } from "../supervisor/host.ts";
 import { defaultPolicy } from "../supervisor/restart-policy.ts";
 import { StartGate } from "../supervisor/start-gate.ts";
-import { isStateRecord } from "../supervisor/state-record.ts";
 import { Supervisor } from "../supervisor/supervisor.ts";
 import { version } from "../version.ts";
 import { addressOf } from "./address.ts";
@@ -96,7 +97,7 @@ const createHost = (settings: Settings, stateDir: string, journal: DaemonJournal
     logDisk: new LogDisk(resolve(settings.LOG_DIR)),
     segments: new RecordFolder(join(stateDir, "instances"), ".log.json", true, areSegments, warn, checkPlace),
     launches: new RecordFolder(join(stateDir, "instances"), ".launch.json", false, isLaunchRecord, warn, checkPlace),
-    states: new RecordFolder(join(stateDir, "states"), ".json", false, isStateRecord, warn, checkPlace),
+    states: new RecordFolder(join(stateDir, "states"), ".json", false, isKeptState, warn, checkPlace),
     env,
     llamaServer: settings.LLAMA_SERVER,
     python: settings.PYTHON,

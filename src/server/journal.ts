@@ -1,5 +1,5 @@
 import { Chalk } from "chalk";
-import type { Journal } from "../supervisor/host.ts";
+import type { Journal } from "../common/journal.ts";
 
 /** The daemon's own log, on stderr: a line an event, for people or for programs. */
 

@@ -55,7 +55,9 @@ export const listen = async (
   const pages = crossOriginRules(key);
   const front = createFront(pages, mayEnter);
   const hub = new SocketHub(supervisor, pages, mayEnter, report);
-  supervisor.onRemoved = (id) => hub.closeFor(id);
+  supervisor.events.subscribe((event) => {
+    if (event.type === "removed") hub.closeFor(event.id);
+  });
   try {
     const server = Bun.serve<SocketData>({
       hostname: settings.HOST,

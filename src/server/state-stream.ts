@@ -1,5 +1,5 @@
 import type { ServerWebSocket } from "bun";
-import type { RuntimeTracker, StateChange } from "../supervisor/runtime-tracker.ts";
+import type { RuntimeTracker, StateChange } from "../runtime/runtime-tracker.ts";
 
 /** One subscriber of a runtime state. A slow one gets the newest state when it can take more, not each in between. */
 export class StateStream {
@@ -12,7 +12,9 @@ export class StateStream {
     tracker: RuntimeTracker,
   ) {
     this.socket.send(JSON.stringify({ type: "instance_state", data: tracker.state }));
-    this.end = tracker.subscribe((change) => this.take(change));
+    this.end = tracker.subscribe((event) => {
+      if (event.type === "state") this.take(event.change);
+    });
   }
 
   drained(): void {

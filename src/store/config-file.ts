@@ -1,21 +1,26 @@
 import { existsSync, readFileSync } from "node:fs";
 import { dirname } from "node:path";
+import { isRecord } from "../common/record.ts";
+import { decodeUtf8, EncodingError } from "../common/utf8.ts";
 import type { InstanceConfig, InstanceFailure, InstanceStatus, parseConfig } from "../contract/index.ts";
 import { instanceFailure, instanceStatuses } from "../contract/instance-facts.ts";
-import { isRecord } from "../contract/record.ts";
-import { decodeUtf8, EncodingError } from "../contract/utf8.ts";
 import { backupPath, replaceFile, targetOf } from "./atomic-file.ts";
 import { placeOfJsonError } from "./json-place.ts";
 import { joinPriority, type KeptKeys, parseJsonExactly, splitPriority, withKept, without } from "./kept-keys.ts";
 
 /** `config.json`: the instances, loaded without losing any and saved without losing one. */
 
+/** What a person wants: `on-demand` is started by the first request for it, and not by a boot. */
+export type Intent = "running" | "stopped" | "on-demand";
+
+const INTENTS = ["running", "stopped", "on-demand"] as const satisfies readonly Intent[];
+
 /** What is stored of an instance. `desired` is what should be, the rest is what was last seen. */
 export interface StoredInstance {
   id: string;
   config: InstanceConfig;
   status: InstanceStatus;
-  desired: "running" | "stopped";
+  desired: Intent;
   port: number | null;
   pid: number | null;
   /** As the program that created it wrote it; {@link asUtc} is what the API answers. */
@@ -88,7 +93,7 @@ const parseEntry = (entry: unknown, parse: typeof parseConfig): StoredInstance |
     id: entry.id,
     config: parsed.config,
     status,
-    desired: entry.desired === "running" || entry.desired === "stopped" ? entry.desired : ran ? "running" : "stopped",
+    desired: INTENTS.find((intent) => intent === entry.desired) ?? (ran ? "running" : "stopped"),
     port: integerOr(entry.port, null),
     pid: integerOr(entry.pid, null),
     created_at: stringOr(entry.created_at, new Date(0).toISOString()),
@@ -201,6 +206,8 @@ const sortEntries = (path: string, entries: unknown[], parse: typeof parseConfig
 /** Writes the file, one write at a time; what is asked for during a write goes into the next one together. */
 export class ConfigFile {
   private current: Promise<void> | null = null;
+  /** What this daemon has written last; null where it has written nothing, or a write failed. */
+  private written: string | null = null;
   private next: Promise<void> | null = null;
 
   constructor(
@@ -232,7 +239,11 @@ export class ConfigFile {
     try {
       const { top, unreadable } = this.kept;
       const document = withKept({ instances: [...this.snapshot().map(entryOf), ...unreadable] }, top);
-      await replaceFile(this.path, `${JSON.stringify(document, null, 2)}\n`, 0o600);
+      const text = `${JSON.stringify(document, null, 2)}\n`;
+      if (text === this.written) return;
+      this.written = null;
+      await replaceFile(this.path, text, 0o600);
+      this.written = text;
     } finally {
       this.current = null;
     }

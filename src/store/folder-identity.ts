@@ -1,6 +1,6 @@
 import { readFileSync, realpathSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { isRecord } from "../contract/record.ts";
+import { isRecord } from "../common/record.ts";
 import { replaceFileSync } from "./atomic-file.ts";
 
 /**

@@ -1,6 +1,6 @@
 import { mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { basename, join } from "node:path";
-import { decodeUtf8 } from "../contract/utf8.ts";
+import { decodeUtf8 } from "../common/utf8.ts";
 import { replaceFileSync } from "./atomic-file.ts";
 
 /** Small JSON records, a file each: what the daemon must still know when it comes back. */

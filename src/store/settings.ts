@@ -1,8 +1,8 @@
 import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { z } from "zod";
-import { parseDotenv } from "../contract/dotenv.ts";
-import { decodeUtf8, EncodingError } from "../contract/utf8.ts";
+import { parseDotenv } from "../common/dotenv.ts";
+import { decodeUtf8, EncodingError } from "../common/utf8.ts";
 import { replaceFileSync } from "./atomic-file.ts";
 import { expandHome } from "./home.ts";
 

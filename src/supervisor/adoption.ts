@@ -1,10 +1,15 @@
+import { backendOf } from "../backends/index.ts";
+import { findProcess } from "../model-server/find-process.ts";
+import type { LaunchedProcess } from "../model-server/launch.ts";
+import type { LaunchRecord } from "../model-server/launch-record.ts";
+import { ModelServer } from "../model-server/model-server.ts";
+import { killAll, killStragglers, strangersTo, targetOf, terminate } from "../model-server/termination.ts";
 import { environmentValue } from "../process/group.ts";
 import { bootId, isSame } from "../process/identity.ts";
 import { FOLDER_MARK } from "../process/spawn.ts";
-import type { Host, LaunchRecord } from "./host.ts";
+import { type AdoptionFacts, decideAdoption, isOurs, isWorthRecalling } from "./adoption-decision.ts";
+import type { Host } from "./host.ts";
 import type { ManagedInstance } from "./instance.ts";
-import { findProcess, type ServerProcess } from "./server-process.ts";
-import { killAll, killStragglers, strangersTo, targetOf, terminate } from "./termination.ts";
 
 const LOG_AGAIN_MS = 1000;
 
@@ -48,15 +53,43 @@ export class Adoption {
 
   private async adoptOne(id: string): Promise<void> {
     const record = this.launches.read(id);
-    const server = record === null ? null : findProcess(record);
+    const found = record === null ? null : findProcess(record);
     const instance = this.by.instances.get(id);
-    // An entry that a person has to mend: what it says may be what runs.
-    if (instance === undefined && this.by.unreadable.has(id)) return;
-    if (record !== null && !this.isOurs(record, server)) return this.leaveAlone(id, record, server, instance);
-    if (record !== null && isWorthRecalling(record, server)) instance?.recall(record);
-    if (server === null) return this.clearAway(id, record, instance);
-    if (instance === undefined) return this.endOrphan(id, server);
-    this.own(id, server);
+    const isAlive = found !== null;
+    const ours = record !== null && this.isOurs(record, found);
+    // Before the decision: the record may know better than the configuration what should be.
+    if (record !== null && ours && isWorthRecalling(record, isAlive, bootId())) instance?.recall(record);
+    const entry = this.entryOf(id, instance);
+    const outcome = decideAdoption({ record, isAlive, isOurs: ours, entry, bootId: bootId() });
+    switch (outcome) {
+      case "adopt":
+        if (instance !== undefined && found !== null) await this.adopt(instance, found);
+        return;
+      case "end":
+        if (found !== null) await this.endOrphan(id, found);
+        return;
+      case "leave-alone":
+        if (record !== null && entry !== "unreadable") this.leaveAlone(id, record, found, instance);
+        return;
+      case "crashed":
+      case "clear-away":
+        return this.clearAway(id, record, outcome === "crashed" ? instance : undefined);
+    }
+  }
+
+  private entryOf(id: string, instance: ManagedInstance | undefined): AdoptionFacts["entry"] {
+    if (instance === undefined) return this.by.unreadable.has(id) ? "unreadable" : "none";
+    return instance.state.intent === "running" ? "should-run" : "should-not-run";
+  }
+
+  private isOurs(record: LaunchRecord, found: LaunchedProcess | null): boolean {
+    const mark = found === null ? null : environmentValue(found.pid, FOLDER_MARK);
+    return isOurs(record, this.by.host.folder, mark);
+  }
+
+  private async adopt(instance: ManagedInstance, found: LaunchedProcess): Promise<void> {
+    const { host } = this.by;
+    this.own(instance.id, found);
     try {
       await instance.log.open();
       instance.log.follow();
@@ -65,47 +98,41 @@ export class Adoption {
       this.warnOfLog(instance, error);
       this.followLater(instance);
     }
-    instance.adopt(server);
-  }
-
-  private isOurs(record: LaunchRecord, server: ServerProcess | null): boolean {
-    const mark = server === null ? null : environmentValue(server.pid, FOLDER_MARK);
-    return isOurs(record, this.by.host.folder, mark);
+    const { id, config } = instance;
+    instance.lifecycle.adopt(ModelServer.adopt(host, { id, backend: backendOf(config), config }, found));
   }
 
   /** It is neither taken over nor ended; what should run is started beside it. */
-  private leaveAlone(id: string, record: LaunchRecord, server: ServerProcess | null, of?: ManagedInstance): void {
-    if (server !== null) {
+  private leaveAlone(id: string, record: LaunchRecord, found: LaunchedProcess | null, of?: ManagedInstance): void {
+    if (found !== null) {
       const { owner } = record;
       const daemon =
         owner !== undefined && isSame(owner) ? `the daemon with pid ${owner.pid}` : "another folder's daemon";
-      this.warn(`${of?.config.alias ?? id}: process ${server.pid} belongs to ${daemon}, and is left alone`, id);
+      this.warn(`${of?.config.alias ?? id}: process ${found.pid} belongs to ${daemon}, and is left alone`, id);
     }
     this.launches.remove(id);
   }
 
-  /** Of a process that has gone. */
-  private async clearAway(id: string, record: LaunchRecord | null, instance?: ManagedInstance): Promise<void> {
+  /** Of a process that has gone. @param crashed the instance whose crash that is */
+  private async clearAway(id: string, record: LaunchRecord | null, crashed?: ManagedInstance): Promise<void> {
     if (record !== null && !(await killStragglers(record.mark))) {
       this.warn(
         `processes that process ${record.process?.pid ?? "unknown"} left behind are still there after SIGKILL`,
         id,
       );
     }
-    if (record?.status === "running" && record.process?.bootId === bootId() && instance?.shouldRun === true) {
-      await instance.foundDead(record).catch((error) => this.warnOfLog(instance, error));
-    }
+    if (record !== null) await crashed?.foundDead(record).catch((error) => this.warnOfLog(crashed, error));
     this.launches.remove(id);
   }
 
   /** From now on it is this daemon's. */
-  private own(id: string, server: ServerProcess): void {
+  private own(id: string, found: LaunchedProcess): void {
     const { folder, self } = this.by.host;
-    server.record = { ...server.record, folder: folder.id, owner: self };
+    found.record = { ...found.record, folder: folder.id, owner: self };
     try {
-      this.launches.write(id, server.record);
+      this.launches.write(id, found.record);
     } catch (error) {
-      this.warn(`cannot record that process ${server.pid} was taken over: ${String(error)}`, id);
+      this.warn(`cannot record that process ${found.pid} was taken over: ${String(error)}`, id);
     }
   }
 
@@ -149,39 +176,17 @@ export class Adoption {
   }
 
   /** A process of an instance that is no longer in the configuration. */
-  private async endOrphan(id: string, server: ServerProcess): Promise<void> {
-    this.warn(`process ${server.pid} belongs to an instance that is gone; it is ended`, id);
+  private async endOrphan(id: string, found: LaunchedProcess): Promise<void> {
+    this.warn(`process ${found.pid} belongs to an instance that is gone; it is ended`, id);
     const stuck = Promise.withResolvers<void>();
     const onStuck = (message: string, outlived: boolean): void => {
       this.warn(message, id);
       if (outlived) stuck.resolve();
     };
-    const gone = terminate(targetOf(server), this.by.host.stopTimeout, this.by.ending, onStuck)
+    const gone = terminate(targetOf(found), this.by.host.stopTimeout, this.by.ending, onStuck)
       .then(() => this.launches.remove(id))
-      .catch((error: unknown) => this.warn(`cannot end process ${server.pid}: ${String(error)}`));
+      .catch((error: unknown) => this.warn(`cannot end process ${found.pid}: ${String(error)}`));
     // One that outlives SIGKILL keeps its record, and does not keep the daemon from booting.
     await Promise.race([gone, stuck.promise]);
   }
 }
-
-/**
- * Whether the process of a record is this folder's: the record may have been copied here from another one, whose daemon
- * still serves, or will when it comes back.
- * @param mark what the process bears as its folder's; null where that is hidden, or the process has gone
- */
-export const isOurs = (
-  { folder: recorded }: Pick<LaunchRecord, "folder">,
-  folder: Host["folder"],
-  mark: string | null,
-): boolean => {
-  if (recorded !== undefined) return recorded === folder.id;
-  // Older versions recorded no folder, and marked their processes with its path.
-  return mark === null || mark === folder.path || mark === folder.id;
-};
-
-/**
- * Whether a record tells more of what should be than the configuration does. Where the process is gone, only a stop
- * that was begun does: a start is stored before it is answered. After a reboot nothing does.
- */
-const isWorthRecalling = (record: LaunchRecord, server: ServerProcess | null): boolean =>
-  server !== null || (record.status === "stopping" && record.process?.bootId === bootId());

@@ -23,6 +23,20 @@ export class ConfigRefusedError extends Error {
 /** A later operation took its place. */
 export class OvertakenError extends Error {}
 
+/** A person has stopped it, so that a request does not start it. */
+export class InstanceStoppedError extends Error {
+  constructor() {
+    super("The instance is stopped. Start it first.");
+  }
+}
+
+/** It goes on starting, and is not waited for any longer. */
+export class NotReadyError extends Error {
+  constructor(waitMs: number) {
+    super(`The instance is not ready after ${waitMs / 1000} s; it goes on starting`);
+  }
+}
+
 export type OperationVerb = "start" | "stop" | "restart";
 
 /** The operation was tried and did not work. */

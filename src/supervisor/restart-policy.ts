@@ -1,4 +1,4 @@
-import type { InstanceFailure } from "../contract/index.ts";
+import type { Death, Outlook } from "../model-server/death.ts";
 
 /** What to do after a start that failed or a crash. Pure: the loop of a run acts on it. Times are milliseconds. */
 
@@ -33,42 +33,52 @@ export const freshTally: Tally = { ran: false, failedAttempts: 0, crashes: 0 };
 
 export interface Failure {
   reason: string;
-  /** Another attempt would meet the same fault: a file or a program is not there. */
-  final: boolean;
-  /** How long it had been running; null where it never was. */
+  /** What another attempt would meet. */
+  outlook: Outlook;
+  /** Milliseconds for which it had been running; null where it never was. */
   ranFor: number | null;
   /** What of it the API shows beside the reason, where it was a process that ended. */
-  end?: Pick<InstanceFailure, "exit_code" | "signal" | "log_lines">;
+  end?: Death["end"];
+}
+
+interface Judged {
+  tally: Tally;
+  /** Failed attempts, or crashes in a row, this one included. */
+  count: number;
 }
 
 export type Verdict =
-  | { type: "give-up"; tally: Tally; count: number; message: string }
-  | { type: "again"; tally: Tally; count: number; delay: number; describe: string };
+  /** `isFinal`: because another attempt would meet the same, not because there were too many. */
+  (Judged & { type: "give-up"; isFinal: boolean }) | (Judged & { type: "again"; delay: number });
+
+/** Whether another attempt would meet the same fault, so that it is not made. */
+const repeats = (outlook: Outlook, ran: boolean, ranFor: number | null): boolean => {
+  switch (outlook) {
+    case "same":
+      return true;
+    case "same-before-ready":
+      return ranFor === null;
+    case "no-memory":
+      return !ran;
+    case "open":
+      return false;
+  }
+};
 
 /** Doubled at each crash in a row, spread by a fifth so that ten models do not come back in step. */
 const delayAfter = (failures: number, policy: RestartPolicy, random: number): number =>
   Math.min(policy.maxDelay, policy.firstDelay * 2 ** (failures - 1)) * (0.9 + 0.2 * random);
 
-/** @param random 0 to 1 */
+/** Whether a start that failed, or a crash, is followed by another start, and when. @param random 0 to 1 */
 export const judge = (before: Tally, failure: Failure, policy: RestartPolicy, random: number): Verdict => {
   const ran = before.ran || failure.ranFor !== null;
-  if (!ran) {
-    const failedAttempts = before.failedAttempts + 1;
-    const tally = { ...before, failedAttempts };
-    const count = failedAttempts;
-    if (failure.final || failedAttempts >= policy.maxAttempts) {
-      return { type: "give-up", tally, count, message: failure.reason };
-    }
-    const describe = `attempt ${failedAttempts} of ${policy.maxAttempts} failed: ${failure.reason}`;
-    return { type: "again", tally, count, delay: delayAfter(failedAttempts, policy, random), describe };
-  }
-  const stable = failure.ranFor !== null && failure.ranFor >= policy.stableAfter;
-  const crashes = (stable ? 0 : before.crashes) + 1;
-  const tally = { ran: true, failedAttempts: 0, crashes };
-  if (failure.final || crashes >= policy.maxCrashes) {
-    const message = failure.final ? failure.reason : `given up after ${crashes} crashes in a row: ${failure.reason}`;
-    return { type: "give-up", tally, count: crashes, message };
-  }
-  const describe = `crash ${crashes} of ${policy.maxCrashes} in a row: ${failure.reason}`;
-  return { type: "again", tally, count: crashes, delay: delayAfter(crashes, policy, random), describe };
+  const isStable = failure.ranFor !== null && failure.ranFor >= policy.stableAfter;
+  const tally = ran
+    ? { ran, failedAttempts: 0, crashes: (isStable ? 0 : before.crashes) + 1 }
+    : { ...before, failedAttempts: before.failedAttempts + 1 };
+  const count = ran ? tally.crashes : tally.failedAttempts;
+  const isFinal = repeats(failure.outlook, ran, failure.ranFor);
+  if (isFinal || count >= (ran ? policy.maxCrashes : policy.maxAttempts))
+    return { type: "give-up", tally, count, isFinal };
+  return { type: "again", tally, count, delay: delayAfter(count, policy, random) };
 };

@@ -1,38 +1,49 @@
 import { randomUUID } from "node:crypto";
 import { basename } from "node:path";
-import type { Instance, InstanceConfig, PrunedLogs } from "../contract/index.ts";
+import type { Instance, InstanceConfig, PrunedLogs, RuntimeState } from "../contract/index.ts";
 import { pruneLogs } from "../logs/leftover.ts";
 import { type ConfigFile, idsOf, type LoadedConfig, type StoredInstance } from "../store/config-file.ts";
 import { Adoption } from "./adoption.ts";
-import { InstanceNotFoundError, NotPrunedError, NotSavedError, ShuttingDownError } from "./errors.ts";
+import { InstanceNotFoundError, NotPrunedError, NotReadyError, NotSavedError, ShuttingDownError } from "./errors.ts";
+import { writeEvents } from "./event-journal.ts";
+import { type EventListener, EventStream } from "./events.ts";
 import type { Host } from "./host.ts";
-import { type InstanceOwner, ManagedInstance } from "./instance.ts";
+import { ManagedInstance } from "./instance.ts";
 
 const LOG_DISK_MS = 5000;
 
 /** All instances of the daemon: which there are, what happens to them at boot and at its end. */
-export class Supervisor implements InstanceOwner {
+export class Supervisor {
+  /** What happens to instances; see {@link watch} for what is there already. */
+  readonly events = new EventStream();
   private readonly instances = new Map<string, ManagedInstance>();
   /** Those whose deletion is being stored: shown until it is, and not stored any more. */
   private readonly leaving = new Set<string>();
-  private listing: string | null = null;
+  private readonly store: ConfigFile;
+  private readonly unreadable: ReadonlySet<string>;
   private ending = false;
-  /** Told of each instance that was deleted. */
-  onRemoved: (id: string) => void = () => undefined;
 
-  /** @param file makes the file that stores what {@link stored} gives */
+  /** @param file makes the file that stores what the function it is given tells */
   constructor(
     private readonly host: Host,
     loaded: LoadedConfig,
-    private readonly file: (snapshot: () => StoredInstance[]) => ConfigFile,
+    file: (snapshot: () => StoredInstance[]) => ConfigFile,
   ) {
-    for (const stored of loaded.instances) this.add(stored);
+    this.store = file(() => this.list().flatMap(({ id, state }) => (this.leaving.has(id) ? [] : [state.toStore])));
     this.unreadable = idsOf(loaded.unreadable);
-    this.store = this.file(() => this.list().flatMap(({ id, stored }) => (this.leaving.has(id) ? [] : [stored])));
+    writeEvents(this.events, host.journal);
+    this.events.subscribe((event) => {
+      if (event.type === "changed" && event.cause !== null) this.saveInTime();
+    });
+    for (const stored of loaded.instances) this.add(stored);
   }
 
-  private readonly store: ConfigFile;
-  private readonly unreadable: ReadonlySet<string>;
+  /** What there is now, and `listener` for each change after it: nothing comes in between. */
+  watch(listener: EventListener): { instances: Instance[]; states: RuntimeState[]; end: () => void } {
+    const end = this.events.subscribe(listener);
+    const instances = this.list();
+    return { instances: instances.map(({ view }) => view), states: instances.map(({ tracker }) => tracker.state), end };
+  }
 
   /** Takes over what an earlier daemon left running. To be done before anything else. */
   async adopt(): Promise<void> {
@@ -42,10 +53,18 @@ export class Supervisor implements InstanceOwner {
 
   /** Starts what should run and does not. */
   startWanted(): void {
-    const wanted = this.list().filter(
-      ({ shouldRun, currentStatus }) => shouldRun && currentStatus !== "starting" && currentStatus !== "running",
-    );
-    for (const instance of wanted.sort((a, b) => b.config.priority - a.config.priority)) instance.startAtBoot();
+    const wanted = this.list().filter(({ state: { intent, current } }) => {
+      return intent === "running" && current !== "starting" && current !== "running";
+    });
+    for (const instance of wanted.sort((a, b) => b.config.priority - a.config.priority)) this.startAtBoot(instance);
+  }
+
+  /** How that ends shows in its status. */
+  private startAtBoot({ id, config, lifecycle }: ManagedInstance): void {
+    lifecycle.ensureReady(0, "the boot").catch((error) => {
+      if (error instanceof NotReadyError) return;
+      this.host.journal.warn(`cannot start ${config.alias}: ${(error as Error).message}`, { instance: id });
+    });
   }
 
   /** Tells of a full disk under the logs, and of its end, for as long as the daemon runs. */
@@ -68,14 +87,6 @@ export class Supervisor implements InstanceOwner {
 
   list(): ManagedInstance[] {
     return [...this.instances.values()];
-  }
-
-  /** The whole list as JSON text, made once for each change. */
-  get listJson(): string {
-    this.listing ??= `[${this.list()
-      .map((instance) => instance.viewJson)
-      .join(",")}]`;
-    return this.listing;
   }
 
   /** @throws InstanceNotFoundError */
@@ -107,10 +118,9 @@ export class Supervisor implements InstanceOwner {
     } catch (error) {
       this.instances.delete(instance.id);
       this.host.ports.keepFor(instance.id, null);
-      this.listing = null;
       throw new NotSavedError(error);
     }
-    this.host.journal.info(`${config.alias}: created`, { instance: instance.id });
+    this.events.publish({ type: "created", instance: instance.view });
     return instance.view;
   }
 
@@ -127,13 +137,9 @@ export class Supervisor implements InstanceOwner {
         this.leaving.delete(id);
       }
       this.instances.delete(id);
-      this.listing = null;
       this.forget(id);
     }, withLogs);
-    this.onRemoved(id);
-    const { alias } = instance.config;
-    const logs = withLogs ? ", with its logs" : "";
-    this.host.journal.info(`${alias}: deleted${logs}`, { instance: id });
+    this.events.publish({ type: "removed", id, config: instance.config, withLogs });
     return instance.view;
   }
 
@@ -186,7 +192,7 @@ export class Supervisor implements InstanceOwner {
 
   /** Ends what is being stopped without waiting for the grace time. */
   hurryShutDown(): void {
-    for (const instance of this.list()) instance.hurry();
+    for (const { lifecycle } of this.list()) lifecycle.hurry();
   }
 
   /** @throws ShuttingDownError */
@@ -194,15 +200,12 @@ export class Supervisor implements InstanceOwner {
     if (this.ending) throw new ShuttingDownError();
   }
 
-  save(): Promise<void> {
-    return this.store.save();
+  /** What has happened is stored without being waited for. */
+  private saveInTime(): void {
+    this.store.save().catch((error) => this.host.journal.warn(`cannot save the configuration: ${String(error)}`));
   }
 
-  changed(): void {
-    this.listing = null;
-  }
-
-  /** What was recorded of an instance that is gone; records that stay are of nobody, and do no harm. */
+  /** What was recorded of an instance that is gone; records that stay belong to no instance, and do no harm. */
   private forget(id: string): void {
     try {
       this.host.ports.keepFor(id, null);
@@ -215,9 +218,9 @@ export class Supervisor implements InstanceOwner {
   }
 
   private add(stored: StoredInstance): ManagedInstance {
-    const instance = new ManagedInstance(this.host, this, stored);
+    const { host, events } = this;
+    const instance = new ManagedInstance({ host, events, save: () => this.store.save() }, stored);
     this.instances.set(instance.id, instance);
-    this.listing = null;
     return instance;
   }
 }

@@ -13,8 +13,8 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Instance } from "../../src/contract/index.ts";
+import type { LaunchRecord } from "../../src/model-server/launch-record.ts";
 import { identify } from "../../src/process/identity.ts";
-import type { LaunchRecord } from "../../src/supervisor/host.ts";
 import { TestDaemon } from "../support/daemon.ts";
 import { isRoot } from "../support/folder.ts";
 import { isAlive } from "../support/processes.ts";

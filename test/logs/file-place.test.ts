@@ -43,7 +43,6 @@ const logIn = ({ home, logDir = "logs", keepFiles = 10 }: Place): InstanceLog =>
     },
     {
       saveSegments: (segments) => writeFileSync(record, JSON.stringify(segments)),
-      onBatch: () => undefined,
       warn: () => undefined,
     },
   );

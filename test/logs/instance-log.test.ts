@@ -66,7 +66,6 @@ class Bench {
         if (this.cannotSave) throw new Error("no space left");
         this.saved = structuredClone(segments);
       },
-      onBatch: () => undefined,
       warn: (message) => this.warnings.push(message),
     });
   }

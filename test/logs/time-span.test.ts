@@ -32,7 +32,6 @@ const makeLog = async (dir: string) => {
       saveSegments: (segments) => {
         saved = structuredClone(segments);
       },
-      onBatch: () => undefined,
       warn: () => undefined,
     });
   let log = create();

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { connect } from "node:net";
 import { listen } from "../../src/server/listen.ts";
+import { EventStream } from "../../src/supervisor/events.ts";
 import type { Supervisor } from "../../src/supervisor/supervisor.ts";
 import { until } from "../support/until.ts";
 
@@ -19,7 +20,8 @@ const underWay: (() => void)[] = [];
 beforeAll(async () => {
   const operation = () => new Promise<void>((done) => underWay.push(done));
   const instance = { view: {}, start: operation, stop: operation, restart: operation };
-  const supervisor = { get: () => instance, refuseAtEnd: () => undefined } as unknown as Supervisor;
+  const events = new EventStream();
+  const supervisor = { get: () => instance, refuseAtEnd: () => undefined, events } as unknown as Supervisor;
   const settings = { HOST: "127.0.0.1", PORT: 0, START_WAIT: 20 };
   ({ server } = await listen(settings, KEY, supervisor, { error: () => undefined }, IDLE_SECONDS));
 });

@@ -1,11 +1,12 @@
 import { describe, expect, test } from "bun:test";
+import { describeFailure, givenUpMessage } from "../../src/supervisor/error-message.ts";
 import { defaultPolicy, type Failure, freshTally, judge, type Tally } from "../../src/supervisor/restart-policy.ts";
 
 const policy = defaultPolicy(2);
 const MIDDLE = 0.5;
 
-const failed: Failure = { reason: "it broke", final: false, ranFor: null };
-const crashed = (ranFor = 1000): Failure => ({ reason: "it broke", final: false, ranFor });
+const failed: Failure = { reason: "it broke", outlook: "open", ranFor: null };
+const crashed = (ranFor = 1000): Failure => ({ reason: "it broke", outlook: "open", ranFor });
 
 /** One failure after the other; what was decided each time. */
 const course = (failures: readonly Failure[], from: Tally = freshTally, rules = policy): string[] => {
@@ -13,7 +14,7 @@ const course = (failures: readonly Failure[], from: Tally = freshTally, rules = 
   return failures.map((failure) => {
     const verdict = judge(tally, failure, rules, MIDDLE);
     tally = verdict.tally;
-    return verdict.type === "again" ? `again in ${verdict.delay}` : verdict.message;
+    return verdict.type === "again" ? `again in ${verdict.delay}` : givenUpMessage(verdict, failure);
   });
 };
 
@@ -30,12 +31,13 @@ describe("a start that fails", () => {
   });
 
   test("is not tried again where it must fail again", () => {
-    expect(course([{ ...failed, final: true }])).toEqual(["it broke"]);
+    expect(course([{ ...failed, outlook: "same" }])).toEqual(["it broke"]);
   });
 
   test("says how often it was tried", () => {
     const verdict = judge(freshTally, failed, policy, MIDDLE);
-    expect(verdict).toMatchObject({ type: "again", count: 1, describe: "attempt 1 of 2 failed: it broke" });
+    expect(verdict).toMatchObject({ type: "again", count: 1 });
+    expect(describeFailure(verdict, failed, policy)).toBe("attempt 1 of 2 failed: it broke");
     expect(judge(verdict.tally, failed, policy, MIDDLE)).toMatchObject({ type: "give-up", count: 2 });
   });
 });
@@ -69,11 +71,30 @@ describe("a crash of what ran", () => {
 
   test("says which one it was", () => {
     const verdict = judge({ ran: true, failedAttempts: 0, crashes: 2 }, crashed(), policy, MIDDLE);
-    expect(verdict).toMatchObject({ type: "again", count: 3, describe: "crash 3 of 5 in a row: it broke" });
+    expect(verdict).toMatchObject({ type: "again", count: 3 });
+    expect(describeFailure(verdict, crashed(), policy)).toBe("crash 3 of 5 in a row: it broke");
   });
 
   test("is the last where another start must fail: a file is gone", () => {
-    expect(course([crashed(), { ...failed, final: true }])).toEqual(["again in 500", "it broke"]);
+    expect(course([crashed(), { ...failed, outlook: "same" }])).toEqual(["again in 500", "it broke"]);
+  });
+});
+
+describe("what another attempt would meet", () => {
+  const outcome = (outlook: Failure["outlook"], ranFor: number | null, ran = false): string =>
+    judge({ ...freshTally, ran }, { reason: "it broke", outlook, ranFor }, policy, MIDDLE).type;
+
+  test("too little memory is not tried again, unless the model has run and so has shown that it fits", () => {
+    expect(outcome("no-memory", null)).toBe("give-up");
+    expect([outcome("no-memory", null, true), outcome("no-memory", 1000)]).toEqual(["again", "again"]);
+  });
+
+  test("a fault of the model or the config is not tried again, unless this start had been ready", () => {
+    expect([outcome("same-before-ready", null), outcome("same-before-ready", null, true)]).toEqual([
+      "give-up",
+      "give-up",
+    ]);
+    expect(outcome("same-before-ready", 1000)).toBe("again");
   });
 });
 

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
-import type { Host } from "../../src/supervisor/host.ts";
-import { Run, type RunOwner } from "../../src/supervisor/run.ts";
+import type { AttemptContext } from "../../src/supervisor/attempt.ts";
+import { Run } from "../../src/supervisor/run.ts";
 
 /** A run whose parts do what nothing of them should. */
 
@@ -9,25 +9,27 @@ test.each([false, true])(
   async (isStopping) => {
     const told: unknown[] = [];
     const changes: unknown[] = [];
-    const host = {
-      gate: { enter: () => Promise.reject(new Error("no such gate")) },
-      journal: { error: (message: string) => told.push(message), warn: () => undefined },
-      launches: { remove: () => undefined },
-      stopTimeout: 1,
-    } as unknown as Host;
-    const owner = {
-      id: "one",
+    const context = {
+      host: {
+        gate: { enter: () => Promise.reject(new Error("no such gate")) },
+        journal: { error: (message: string) => told.push(message), warn: () => undefined },
+        launches: { remove: () => undefined },
+        stopTimeout: 1,
+      },
       config: { backend_type: "llamacpp", port: null },
-      isStopping,
+      state: {
+        id: "one",
+        current: isStopping ? "stopping" : "starting",
+        change: (transition: unknown, _: string, observed: { error_message?: string }) =>
+          changes.push([transition, observed.error_message]),
+      },
       log: { finish: async () => undefined },
       tracker: { end: () => undefined },
-      change: (transition: unknown, _: string, observed: { error_message?: string }) =>
-        changes.push([transition, observed.error_message]),
-    } as unknown as RunOwner;
-    const run = new Run(host, owner, null);
+    } as unknown as AttemptContext;
+    const run = new Run(context, { saved: async () => undefined });
     await run.done;
     expect(told).toEqual(["unexpected error: no such gate"]);
     expect(changes).toEqual([[isStopping ? "ended" : "fail", "unexpected error: no such gate"]]);
-    expect(run.finished).toBe(true);
+    expect(run.isFinished).toBe(true);
   },
 );

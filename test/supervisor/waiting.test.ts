@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { isLate, Watchers } from "../../src/supervisor/waiting.ts";
+import { isLate } from "../../src/supervisor/waiting.ts";
 
 describe("patience", () => {
   test("ends before what takes longer, and not before what is there", async () => {
@@ -14,32 +14,5 @@ describe("patience", () => {
     expect(await isLate(later.promise, 1)).toBe(true);
     later.reject(new Error("nobody waits any more"));
     await Bun.sleep(0);
-  });
-});
-
-describe("watchers", () => {
-  test("are done when they are told and it is there, or when they have waited long enough", async () => {
-    const watchers = new Watchers();
-    let value = 0;
-    const waiting = watchers.until(() => value === 2, 60_000);
-    for (value = 1; value <= 2; value++) watchers.tell();
-    value = 2;
-    watchers.tell();
-    await waiting;
-    await watchers.until(() => false, 1);
-  });
-
-  test("end with what looking throws, and look no more after that", async () => {
-    const watchers = new Watchers();
-    let looked = 0;
-    const waiting = watchers.until(() => {
-      looked += 1;
-      if (looked === 2) throw new Error("failed");
-      return false;
-    }, 60_000);
-    watchers.tell();
-    expect(waiting).rejects.toThrow("failed");
-    watchers.tell();
-    expect(looked).toBe(2);
   });
 });

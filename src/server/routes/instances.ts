@@ -186,15 +186,15 @@ const routes = {
 
 /** @param startWaitMs how long a restart waits for the model unless asked otherwise */
 export const addInstanceRoutes = (app: OpenAPIHono, supervisor: Supervisor, startWaitMs: number): void => {
-  const jsonText = (text: string) => new Response(text, { headers: { "content-type": "application/json" } });
-
   app.openAPIRegistry.registerPath({ ...routes.create, request: { body } });
   app.openAPIRegistry.registerPath({ ...routes.update, request: { params: idParam, body } });
   app.openAPIRegistry.registerPath({ ...routes.merge, request: { params: idParam, query: mergeQuery, body: changes } });
 
-  // Both are kept as JSON text, which is what these two are asked for most.
-  app.openapi(routes.list, () => jsonText(supervisor.listJson) as never);
-  app.openapi(routes.get, (c) => jsonText(supervisor.get(c.req.valid("param").id).viewJson) as never);
+  app.openapi(routes.list, (c) => {
+    const views = supervisor.list().map(({ view }) => view);
+    return c.json(views, 200);
+  });
+  app.openapi(routes.get, (c) => c.json(supervisor.get(c.req.valid("param").id).view, 200));
 
   app.openapi({ ...routes.create, middleware: limitBody, hide: true }, async (c) => {
     const { config, unknown } = parseBody(await readConfigBody(c));

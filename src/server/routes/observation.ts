@@ -1,7 +1,7 @@
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import { errorFrame, generationMetrics, logFrame, logLine, runtimeState, stateFrame } from "../../contract/index.ts";
 import { readPage } from "../../logs/cursor.ts";
-import { selectGeneration } from "../../supervisor/generations.ts";
+import { selectGeneration } from "../../runtime/generations.ts";
 import type { Supervisor } from "../../supervisor/supervisor.ts";
 import { exampleGeneration, exampleLines, exampleLogFrames, exampleState, exampleStateFrames } from "../examples.ts";
 import { errorAnswer, guarded, invalid, jsonAnswer, notFound, security, unreadable } from "./answers.ts";

@@ -89,7 +89,7 @@ export const addOperationRoutes = (app: OpenAPIHono, supervisor: Supervisor, def
     const { id } = c.req.valid("param");
     const target = supervisor.get(id);
     supervisor.refuseAtEnd();
-    await target.start(waitMs(c.req.valid("query").wait), askerOf(c));
+    await target.lifecycle.start(waitMs(c.req.valid("query").wait), askerOf(c));
     return c.json(done(id, "started"), 200);
   });
 
@@ -98,7 +98,7 @@ export const addOperationRoutes = (app: OpenAPIHono, supervisor: Supervisor, def
     const target = supervisor.get(id);
     // Of one that is left running for the next daemon, nobody could say any more that it was stopped.
     supervisor.refuseAtEnd();
-    await target.stop(askerOf(c));
+    await target.lifecycle.stop(askerOf(c));
     return c.json(done(id, "stopped"), 200);
   });
 
@@ -106,7 +106,7 @@ export const addOperationRoutes = (app: OpenAPIHono, supervisor: Supervisor, def
     const { id } = c.req.valid("param");
     const target = supervisor.get(id);
     supervisor.refuseAtEnd();
-    await target.restart(waitMs(c.req.valid("query").wait), askerOf(c));
+    await target.lifecycle.restart(waitMs(c.req.valid("query").wait), askerOf(c));
     return c.json(done(id, "restarted"), 200);
   });
 };

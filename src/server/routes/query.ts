@@ -1,5 +1,5 @@
 import { z } from "@hono/zod-openapi";
-import { parseTimestamp } from "../../supervisor/generations.ts";
+import { parseTimestamp } from "../../common/time.ts";
 import { exampleInstance } from "../examples.ts";
 
 /** Parameters of a path or a query: text, also where it stands for something else. */

@@ -4,15 +4,18 @@ import { runtimeState } from "../../src/contract/index.ts";
 import {
   applyEvent,
   applyObservation,
-  changed,
   finished,
   initialRuntime,
   isBusy,
   type Runtime,
   reset,
   toRuntimeState,
-} from "../../src/supervisor/runtime-state.ts";
+} from "../../src/runtime/runtime-state.ts";
 import { recorded } from "../backends/replay.ts";
+
+/** Whether the second tells more than the first. What did not change is never made anew. */
+const changed = (before: Runtime, after: Runtime): boolean =>
+  before.slots !== after.slots || before.generations !== after.generations;
 
 const T0 = Date.parse("2026-01-01T00:00:00.000Z");
 const iso = (time: number) => new Date(time).toISOString();

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { judgeLiveness, type LivenessFacts, watchLiveness } from "../../src/supervisor/liveness.ts";
+import { judgeLiveness, type LivenessFacts, watchLiveness } from "../../src/model-server/liveness.ts";
 import { until } from "../support/until.ts";
 
 setDefaultTimeout(60_000);

@@ -1,16 +1,19 @@
 import { expect, test } from "bun:test";
 import { backends } from "../../src/backends/index.ts";
 import { llamacppConfig } from "../../src/contract/index.ts";
-import { RuntimeTracker } from "../../src/supervisor/runtime-tracker.ts";
+import { RuntimeTracker } from "../../src/runtime/runtime-tracker.ts";
 import { until } from "../support/until.ts";
 
 const config = llamacppConfig.parse({ model: "/m.gguf", alias: "m", api_key: "k", host: "127.0.0.1" });
 const LISTENS = "0.00.018.505 I srv  llama_server: listening on http://127.0.0.1:3500";
 
-const trackerOf = (kept: ConstructorParameters<typeof RuntimeTracker>[3] = null) => {
+const trackerOf = (kept: ConstructorParameters<typeof RuntimeTracker>[2] = null) => {
   let changes = 0;
-  const owner = { onReadyHint: () => undefined, onLoading: () => undefined, onChanged: () => void changes++ };
-  return { tracker: new RuntimeTracker("i-1", config, owner, kept), changes: () => changes };
+  const tracker = new RuntimeTracker("i-1", config, kept);
+  tracker.subscribe(({ type }) => {
+    if (type === "kept") changes += 1;
+  });
+  return { tracker, changes: () => changes };
 };
 
 const refusing = () => {
@@ -43,14 +46,14 @@ test("a server of which neither the log nor /slots tells anything may be busy, u
 
 test("whether a log tells anything is kept for the next daemon, and is open again with the next process", () => {
   const { tracker, changes } = trackerOf();
-  expect(tracker.recordAt(0).log_tells).toBe(false);
+  expect(tracker.keptAt(0).log_tells).toBe(false);
   tracker.readLines(["a line of no meaning"], new Date().toISOString(), 0);
-  expect([tracker.recordAt(1).log_tells, changes()]).toEqual([false, 0]);
+  expect([tracker.keptAt(1).log_tells, changes()]).toEqual([false, 0]);
   tracker.readLines([LISTENS], new Date().toISOString(), 1);
-  const record = tracker.recordAt(2);
+  const record = tracker.keptAt(2);
   expect([record, changes()]).toEqual([{ seq: 2, log_tells: true, slots: [], generations: [] }, 1]);
   const next = trackerOf(record).tracker;
-  expect(next.recordAt(2).log_tells).toBe(true);
+  expect(next.keptAt(2).log_tells).toBe(true);
   next.begin(backends.llamacpp);
-  expect(next.recordAt(2).log_tells).toBe(false);
+  expect(next.keptAt(2).log_tells).toBe(false);
 });

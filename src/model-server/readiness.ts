@@ -1,31 +1,22 @@
+import { type Endpoint, reachableHost, urlOf } from "../common/endpoint.ts";
 import { groupMembers } from "../process/group.ts";
 import { listenersOn } from "../process/listeners.ts";
-import { localGet } from "./local-get.ts";
+import { localGet } from "../process/local-get.ts";
 
 /** Whether a model server answers its own health check, and whether it is ours that answers. */
 
 const ANSWER_MS = 2000;
 
-/** Where to reach a server that was told to listen on `host`; without brackets. */
-export const reachableHost = (host: string): string => {
-  if (host === "0.0.0.0" || host === "") return "127.0.0.1";
-  return host === "::" ? "::1" : host;
-};
-
-export interface Endpoint {
-  host: string;
-  port: number;
+/** A server and the path of its health check. */
+export interface HealthTarget extends Endpoint {
   healthPath: string;
 }
 
-const urlOf = ({ host, port, healthPath }: Endpoint): string => {
-  const hostname = reachableHost(host);
-  return `http://${hostname.includes(":") ? `[${hostname}]` : hostname}:${port}${healthPath}`;
-};
+const healthUrl = (target: HealthTarget): string => urlOf(target, target.healthPath);
 
 /** Status of the health check's answer; null where none came, `unasked` where this process could not ask. */
 export const askHealth = async (
-  { host, port, healthPath }: Endpoint,
+  { host, port, healthPath }: HealthTarget,
   timeoutMs: number = ANSWER_MS,
 ): Promise<number | null | "unasked"> => {
   const outcome = await localGet({ hostname: reachableHost(host), port, path: healthPath }, {}, timeoutMs);
@@ -83,13 +74,13 @@ export interface Waiting {
 
 /** Pure: what to say of a health check's answer (null: none) that is not 200. Times are milliseconds. */
 export const unreadyProblem = (
-  endpoint: Endpoint,
+  endpoint: HealthTarget,
   status: number | null,
   waited: number,
   listeningFor: number,
   patience = PATIENCE_MS,
 ): string | null => {
-  const url = urlOf(endpoint);
+  const url = healthUrl(endpoint);
   if (listeningFor >= LISTENING_GRACE_MS) {
     return status === null
       ? `its log says that it listens, but its health check ${url} gets no answer: it may listen at another address, or want TLS`
@@ -107,7 +98,7 @@ export const unreadyProblem = (
  * null once `waiting` says that the answer is not waited for any more.
  */
 export const waitUntilReady = async (
-  endpoint: Endpoint,
+  endpoint: HealthTarget,
   pgid: number,
   hint: ReadyHint,
   { ended, listens, report }: Waiting,

@@ -1,7 +1,7 @@
 import { groupAlive, processesWithEnv, signalGroup } from "../process/group.ts";
 import { identify, type ProcessIdentity } from "../process/identity.ts";
 import { FOLDER_MARK, LAUNCH_MARK } from "../process/spawn.ts";
-import type { ServerProcess } from "./server-process.ts";
+import type { LaunchedProcess } from "./launch.ts";
 
 /** Ends a process group: asked first, made to after a grace time; done when nothing of it is left. */
 
@@ -20,7 +20,7 @@ export interface TerminationTarget {
   mark: string;
 }
 
-export const targetOf = ({ pid, record }: Pick<ServerProcess, "pid" | "record">): TerminationTarget => ({
+export const targetOf = ({ pid, record }: Pick<LaunchedProcess, "pid" | "record">): TerminationTarget => ({
   pid,
   identity: record.process,
   mark: record.mark,

@@ -1,7 +1,8 @@
 import { type Backend, backendOf, type LogReader, type SlotsProbe } from "../backends/index.ts";
+import { type Endpoint, reachableHost } from "../common/endpoint.ts";
 import type { GenerationMetrics, InstanceConfig, LoadingProgress, RuntimeState } from "../contract/index.ts";
-import { localGet } from "./local-get.ts";
-import { type Endpoint, reachableHost } from "./readiness.ts";
+import { localGet } from "../process/local-get.ts";
+import type { KeptState } from "./kept-state.ts";
 import {
   applyEvent,
   applyObservation,
@@ -13,7 +14,6 @@ import {
   restoredRuntime,
   toRuntimeState,
 } from "./runtime-state.ts";
-import type { StateRecord } from "./state-record.ts";
 
 /**
  * What an instance is doing, kept up to date from its log, and from `/slots` while its log says that it is busy, or
@@ -30,14 +30,6 @@ const POLL_PAUSE_MS = 1500;
 /** `/slots` can stall while a long prompt is read. */
 const POLL_TIMEOUT_MS = 1000;
 
-export interface TrackerOwner {
-  /** The log says that the server can answer. */
-  onReadyHint(): void;
-  onLoading(loading: LoadingProgress): void;
-  /** What would be kept of it is another now. */
-  onChanged(): void;
-}
-
 /** A state as it goes to subscribers. */
 export interface StateChange {
   seq: number;
@@ -45,12 +37,21 @@ export interface StateChange {
   state: RuntimeState;
 }
 
-type StateListener = (change: StateChange) => void;
+export type RuntimeEvent =
+  /** The log says that the server can answer. */
+  | { type: "ready" }
+  | { type: "loading"; loading: LoadingProgress }
+  | { type: "state"; change: StateChange }
+  | { type: "generation"; generation: GenerationMetrics }
+  /** What is kept for the next daemon is another now. */
+  | { type: "kept" };
+
+type RuntimeListener = (event: RuntimeEvent) => void;
 
 export class RuntimeTracker {
   private runtime: Runtime;
   private reader: LogReader;
-  private readonly listeners = new Set<StateListener>();
+  private readonly listeners = new Set<RuntimeListener>();
   private seq = 0;
   /** Set while a process is there to be asked. */
   private probe: { slots: SlotsProbe; hostname: string; port: number } | null = null;
@@ -70,12 +71,7 @@ export class RuntimeTracker {
   /** Whether `/slots` was refused: with a log that cannot be read either, nothing tells of its work. */
   private slotsRefused = false;
 
-  constructor(
-    instanceId: string,
-    config: InstanceConfig,
-    private readonly owner: TrackerOwner,
-    kept: StateRecord | null = null,
-  ) {
+  constructor(instanceId: string, config: InstanceConfig, kept: KeptState | null = null) {
     this.knownSeq = kept?.seq ?? 0;
     this.logTells = kept?.log_tells ?? false;
     this.runtime =
@@ -107,7 +103,7 @@ export class RuntimeTracker {
   }
 
   /** As it is kept for the next daemon. @param seq of the first line that was not taken in */
-  recordAt(seq: number): StateRecord {
+  keptAt(seq: number): KeptState {
     const { logTells, runtime, generations } = this;
     return { seq, log_tells: logTells, slots: runtime.slots, generations };
   }
@@ -116,7 +112,7 @@ export class RuntimeTracker {
     return finished(this.runtime);
   }
 
-  subscribe(listener: StateListener): () => void {
+  subscribe(listener: RuntimeListener): () => void {
     this.listeners.add(listener);
     return () => this.listeners.delete(listener);
   }
@@ -128,7 +124,7 @@ export class RuntimeTracker {
     this.logTells = false;
     this.saysReady = false;
     this.set(reset(this.runtime, Date.now()));
-    this.owner.onChanged();
+    this.emit({ type: "kept" });
   }
 
   /** The server listens there, and may be asked what its log does not say. */
@@ -159,8 +155,9 @@ export class RuntimeTracker {
       if (events.some(({ type }) => type === "ready")) this.saysReady = true;
       if (at < known) continue;
       for (const event of events) {
-        if (event.type === "ready") this.owner.onReadyHint();
-        else if (event.type === "loading") this.owner.onLoading({ stage: event.stage, progress: event.progress });
+        const { type } = event;
+        if (type === "ready") this.emit({ type });
+        else if (type === "loading") this.emit({ type, loading: { stage: event.stage, progress: event.progress } });
         else this.set(applyEvent(this.runtime, event, time));
       }
     }
@@ -168,22 +165,26 @@ export class RuntimeTracker {
   }
 
   private set(next: Runtime): void {
-    if (next === this.runtime) return;
-    const told = next.changedAt !== this.runtime.changedAt || next.slots !== this.runtime.slots;
+    const before = this.runtime;
+    if (next === before) return;
     this.runtime = next;
-    if (!told) return;
+    if (next.changedAt === before.changedAt && next.slots === before.slots) return;
     this.moved();
-    this.owner.onChanged();
-    const seq = this.seq++;
-    if (this.listeners.size === 0) return;
-    const change: StateChange = { seq, timestamp: new Date().toISOString(), state: this.state };
-    for (const listener of this.listeners) listener(change);
+    this.emit({ type: "kept" });
+    const generation = next.generations.at(-1);
+    if (generation !== undefined && generation !== before.generations.at(-1))
+      this.emit({ type: "generation", generation });
+    this.emit({ type: "state", change: { seq: this.seq++, timestamp: new Date().toISOString(), state: this.state } });
+  }
+
+  private emit(event: RuntimeEvent): void {
+    for (const listener of this.listeners) listener(event);
   }
 
   private told(): void {
     if (this.logTells) return;
     this.logTells = true;
-    this.owner.onChanged();
+    this.emit({ type: "kept" });
   }
 
   private moved(): void {

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
+import { terminate } from "../../src/model-server/termination.ts";
 import { groupAlive } from "../../src/process/group.ts";
 import { identify } from "../../src/process/identity.ts";
-import { terminate } from "../../src/supervisor/termination.ts";
 import { endProcessesAfterEach, firstLineNumbers, startShell } from "../process/processes.ts";
 
 endProcessesAfterEach();

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { type Endpoint, ReadyHint, unreadyProblem, waitUntilReady } from "../../src/supervisor/readiness.ts";
+import { type HealthTarget, ReadyHint, unreadyProblem, waitUntilReady } from "../../src/model-server/readiness.ts";
 import { until } from "../support/until.ts";
 
 setDefaultTimeout(60_000);
@@ -25,7 +25,7 @@ const serve = (status: number | null) => {
   return { behaviour, endpoint, url: `http://127.0.0.1:${server.port}/health` };
 };
 
-const watch = (endpoint: Endpoint, log: { listens: boolean }, patience?: number) => {
+const watch = (endpoint: HealthTarget, log: { listens: boolean }, patience?: number) => {
   const reports: string[] = [];
   const hint = new ReadyHint();
   let over = false;

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { judgeKill, reasonOfExit } from "../../src/supervisor/reason.ts";
+import { judgeKill, reasonOfExit } from "../../src/model-server/exit-reason.ts";
 
 const killed = { code: null, signal: "SIGKILL" } as const;
 

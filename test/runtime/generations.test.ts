@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
+import { parseTimestamp } from "../../src/common/time.ts";
 import type { GenerationMetrics } from "../../src/contract/index.ts";
-import { parseTimestamp, selectGeneration } from "../../src/supervisor/generations.ts";
+import { selectGeneration } from "../../src/runtime/generations.ts";
 
 const NOW = Date.parse("2026-01-01T12:00:00.000Z");
 

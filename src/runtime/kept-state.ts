@@ -6,7 +6,7 @@ import type { SlotRuntime } from "./slot-runtime.ts";
  * finished, or begun, long before that is not in there any more.
  */
 
-export interface StateRecord {
+export interface KeptState {
   /** The lines before this one are taken in. */
   seq: number;
   /** Whether the log has told anything of the server. Absent in records of older versions. */
@@ -24,7 +24,7 @@ const isSlot = (value: unknown): boolean =>
 
 const isGeneration = (value: unknown): boolean => isObject(value) && typeof value.instance_id === "string";
 
-export const isStateRecord = (value: unknown): value is StateRecord =>
+export const isKeptState = (value: unknown): value is KeptState =>
   isObject(value) &&
   Number.isSafeInteger(value.seq) &&
   Array.isArray(value.slots) &&
@@ -40,16 +40,16 @@ export class StateKeeper {
   private timer: Timer | null = null;
   private closed = false;
   private savedAt = Number.NEGATIVE_INFINITY;
-  private saved: Omit<StateRecord, "seq">;
+  private saved: Omit<KeptState, "seq">;
 
   /**
    * @param present what the record should be now
    * @param save may throw: then it is as old as it was, and tried again at the next change
    */
   constructor(
-    kept: StateRecord | null,
-    private readonly present: () => StateRecord,
-    private readonly save: (record: StateRecord) => void,
+    kept: KeptState | null,
+    private readonly present: () => KeptState,
+    private readonly save: (record: KeptState) => void,
   ) {
     this.saved = kept ?? { slots: [], generations: [] };
   }

@@ -1,13 +1,13 @@
 import { backends } from "../backends/index.ts";
 import { findProgram, formatDoubt } from "../process/executable.ts";
-import type { Host } from "./host.ts";
+import type { LaunchServices } from "./services.ts";
 
 /** What of the daemon's settings and environment a person should know before the first start fails of it. */
 export const launchWarnings = ({
   env,
   llamaServer,
   python,
-}: Pick<Host, "env" | "llamaServer" | "python">): string[] => {
+}: Pick<LaunchServices, "env" | "llamaServer" | "python">): string[] => {
   const warnings: string[] = [];
   for (const [setting, value] of Object.entries({ LLAMA_SERVER: llamaServer, PYTHON: python })) {
     if (value === "") continue;

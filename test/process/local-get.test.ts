@@ -1,7 +1,7 @@
 import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
-import { localGet, parseAnswer } from "../../src/supervisor/local-get.ts";
-import { askHealth } from "../../src/supervisor/readiness.ts";
+import { askHealth } from "../../src/model-server/readiness.ts";
+import { localGet, parseAnswer } from "../../src/process/local-get.ts";
 import { root } from "../support/paths.ts";
 import { until } from "../support/until.ts";
 

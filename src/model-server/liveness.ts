@@ -1,5 +1,5 @@
-import type { Host } from "./host.ts";
-import { askHealth, type Endpoint } from "./readiness.ts";
+import { askHealth, type HealthTarget } from "./readiness.ts";
+import type { LaunchServices } from "./services.ts";
 
 /**
  * Whether a running model server still answers. A server that is at work may be too busy to answer,
@@ -98,8 +98,8 @@ const judgeFaulty = (
  * of a silent one that is left alone, and null when it answers again.
  */
 export const watchLiveness = (
-  host: Pick<Host, "healthInterval" | "hangTimeout">,
-  endpoint: Endpoint,
+  host: Pick<LaunchServices, "healthInterval" | "hangTimeout">,
+  endpoint: HealthTarget,
   signs: SignsOfWork,
   report: (message: string | null) => void,
 ): { hung: Promise<{ hung: string }>; end(): void } => {

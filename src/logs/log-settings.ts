@@ -1,7 +1,6 @@
 import type { LogPlaces, StoredSegment } from "./file-place.ts";
-import type { LogBatch } from "./ring.ts";
 
-/** What the log of an instance is told, and whom it tells. */
+/** What the log of an instance is kept by: settings of the daemon, and where its files are recorded. */
 
 export interface LogSettings extends LogPlaces {
   indexDir: string;
@@ -13,10 +12,9 @@ export interface LogSettings extends LogPlaces {
   freeHead(fd: number, bytes: number): boolean;
 }
 
-export interface LogOwner {
+export interface LogRecords {
   /** Makes the record of the files durable. Throws where it cannot. */
   saveSegments(segments: readonly StoredSegment[]): void;
-  /** Lines as they are read, in order. */
-  onBatch(batch: LogBatch): void;
+  /** Tells a person what could not be done. */
   warn(message: string): void;
 }

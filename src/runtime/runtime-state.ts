@@ -4,8 +4,7 @@ import { observe, type PollMemory, progressed, type SlotRuntime, started } from 
 
 /**
  * What a model server is doing, put together from its log and refined by polling. Pure: each
- * function takes a runtime and gives the next one; {@link changed} says whether anybody would see
- * the difference. Times are milliseconds since 1970.
+ * function takes a runtime and gives the next one: the very same one where nothing changed. Times are milliseconds since 1970.
  */
 
 const KEPT_GENERATIONS = 100;
@@ -55,10 +54,6 @@ export const reset = (runtime: Runtime, time: number): Runtime => ({
 
 /** Finished generations, newest last, the last 100 at most. */
 export const finished = (runtime: Runtime): readonly GenerationMetrics[] => runtime.generations;
-
-/** Whether the second tells more than the first: by identity, as what did not change is never made anew. */
-export const changed = (before: Runtime, after: Runtime): boolean =>
-  before.slots !== after.slots || before.generations !== after.generations;
 
 /** Whether any slot is at work, by the log: what the log does not say is worth polling for only then. */
 export const isBusy = (runtime: Runtime): boolean => runtime.slots.length > 0;

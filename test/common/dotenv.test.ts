@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { parseDotenv } from "../../src/contract/dotenv.ts";
+import { parseDotenv } from "../../src/common/dotenv.ts";
 import table from "../fixtures/dotenv-cases.json";
 
 /** The table holds what the real python-dotenv reads; `dotenv-cases.py` makes it. */

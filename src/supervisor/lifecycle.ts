@@ -1,0 +1,327 @@
+import { backendOf } from "../backends/index.ts";
+import type { Endpoint } from "../common/endpoint.ts";
+import type { InstanceLog } from "../logs/instance-log.ts";
+import type { ModelServer } from "../model-server/model-server.ts";
+import type { RuntimeTracker } from "../runtime/runtime-tracker.ts";
+import type { Intent } from "../store/config-file.ts";
+import type { AttemptContext } from "./attempt.ts";
+import {
+  InstanceStoppedError,
+  NotReadyError,
+  NotSavedError,
+  OperationFailedError,
+  type OperationVerb,
+  ShuttingDownError,
+} from "./errors.ts";
+import type { EventStream } from "./events.ts";
+import type { EarlierCrash } from "./found-dead.ts";
+import type { Host } from "./host.ts";
+import { type InstanceState, NO_FAULT } from "./instance-state.ts";
+import type { IntentKeeper } from "./intent.ts";
+import { isAtRest } from "./machine.ts";
+import { Run, type RunStart } from "./run.ts";
+import type { Moment, Turns } from "./turns.ts";
+import { isLate } from "./waiting.ts";
+
+/** Beyond the grace time, for the system to clear away what was killed. */
+const STOP_SLACK_MS = 8000;
+
+/** All of one instance that its life touches. */
+export interface LifecycleParts {
+  readonly host: Host;
+  readonly events: EventStream;
+  readonly state: InstanceState;
+  readonly intent: IntentKeeper;
+  readonly turns: Turns;
+  readonly log: InstanceLog;
+  readonly tracker: RuntimeTracker;
+}
+
+/** Start, stop and restart of one instance, and its takeover and end with the daemon. */
+export class Lifecycle {
+  private run: Run | null = null;
+  /** Of a process that died while no daemon ran: what the next start makes of it. */
+  private earlierCrash: EarlierCrash | null = null;
+
+  private readonly host: Host;
+  private readonly events: EventStream;
+  private readonly state: InstanceState;
+  private readonly intent: IntentKeeper;
+  private readonly turns: Turns;
+
+  constructor(private readonly parts: LifecycleParts) {
+    this.host = parts.host;
+    this.events = parts.events;
+    this.state = parts.state;
+    this.intent = parts.intent;
+    this.turns = parts.turns;
+  }
+
+  /** Whether it has a process, or is about to have one, or is being cleared away. */
+  get isActive(): boolean {
+    return this.run !== null;
+  }
+
+  /** Resolves when nothing of the present run is left. */
+  get over(): Promise<void> {
+    return this.run?.done ?? Promise.resolve();
+  }
+
+  /** Where its model server answers; null while it does not. */
+  get endpoint(): Endpoint | null {
+    return this.state.current === "running" ? (this.run?.endpoint ?? null) : null;
+  }
+
+  /** The log says that the server can answer. */
+  hintReady(): void {
+    this.run?.hintReady();
+  }
+
+  /** The next start goes on from there. */
+  recallCrash(crash: EarlierCrash): void {
+    this.earlierCrash = crash;
+  }
+
+  /**
+   * Wishes it to run and waits at most `waitMs` for it to be ready; starting or running already is as good.
+   * @param by what asks for it, for the daemon's log
+   * @throws OperationFailedError with the reason, OvertakenError where a stop came in between
+   */
+  async start(waitMs: number, by: string): Promise<void> {
+    await this.intent.settled;
+    await this.startAt(this.turns.now(), waitMs, "start", by, "running");
+  }
+
+  /**
+   * Starts it where it should run, or may run on demand, and waits until it is ready. What should be stays as it is.
+   * @returns where it answers
+   * @throws InstanceStoppedError where a person stopped it, NotReadyError after `waitMs`, and what {@link start} throws
+   */
+  async ensureReady(waitMs: number, by: string): Promise<Endpoint> {
+    await this.intent.settled;
+    if (this.state.intent === "stopped") throw new InstanceStoppedError();
+    await this.startAt(this.turns.now(), waitMs, "start", by, null);
+    const { endpoint } = this;
+    if (endpoint === null) throw new NotReadyError(waitMs);
+    return endpoint;
+  }
+
+  /**
+   * Resolves when nothing of it is left. A second call does not wait for the grace time.
+   * @throws OperationFailedError where that cannot be stored: it goes on running, as the next boot would have it
+   */
+  async stop(by: string): Promise<void> {
+    try {
+      await this.intent.set("stopped");
+    } catch (error) {
+      throw new OperationFailedError("stop", (error as Error).message);
+    }
+    // What is left running for the next daemon is not stopped; that daemon knows that it should be.
+    if (this.turns.isClosed) throw new ShuttingDownError();
+    this.turns.overtake("a stop");
+    this.earlierCrash = null;
+    this.requestStop(true, by);
+    await this.whenStopped("stop");
+  }
+
+  async restart(waitMs: number, by: string): Promise<void> {
+    await this.startAt(await this.stopForRestart(by), waitMs, "restart", by, "running");
+  }
+
+  /**
+   * Stops it and begins to start it again, within a turn that is under way already.
+   * @returns the moment of it, for {@link waitForOutcome}
+   * @throws OvertakenError, OperationFailedError
+   */
+  async restartInTurn(by: string): Promise<Moment> {
+    const moment = await this.stopForRestart(by);
+    await this.beginStart("restart", moment, by, "running");
+    return moment;
+  }
+
+  /** @throws OvertakenError */
+  private async stopForRestart(by: string): Promise<Moment> {
+    await this.intent.settled;
+    if (this.turns.isClosed) throw this.turns.refusal("restart");
+    const moment = this.turns.overtake("another restart");
+    // It should run all the while: a daemon that dies in the middle leaves that to the next one. Where that cannot
+    // be stored, what runs is left alone.
+    if (this.state.intent !== "running") await this.intent.set("running");
+    moment.check("restart");
+    this.requestStop(false, by);
+    await this.whenStopped("restart");
+    return moment;
+  }
+
+  /** Takes over what an earlier daemon left running. */
+  adopt(server: ModelServer): void {
+    const { record, pid } = server;
+    this.state.change("start", `process ${pid} was left by an earlier daemon`, {
+      port: record.port,
+      pid,
+      started_at: record.started_at,
+      error_message: null,
+      retry_count: record.retry_count,
+    });
+    if (record.status === "running")
+      this.state.change("adopt-running", "it was running", { retry_count: record.crashes });
+    this.beginRun({ adopted: server });
+    if (record.status !== "stopping") return;
+    this.state.change("stop", "a stop was under way", {});
+    this.run?.stop();
+  }
+
+  /**
+   * At the end of the daemon: it should run again later, so what should be stays.
+   * @returns false where what it runs outlives SIGKILL
+   */
+  async shutDown(): Promise<boolean> {
+    this.turns.close();
+    // One that failed stays failed: why is still of interest after the next boot. One that is being stopped keeps its
+    // grace time: this is no second stop.
+    if (this.run !== null && !isAtRest(this.state.current)) this.requestStop(false, "the end of the daemon");
+    return (await this.run?.overOrStuck()) ?? true;
+  }
+
+  /** At the end of the daemon, when its models go on. @returns false where what is to be stopped outlives SIGKILL */
+  async letGo(): Promise<boolean> {
+    this.turns.close();
+    // A stop that was asked for is done with first.
+    if (this.state.current !== "stopping") this.run?.detach();
+    return (await this.run?.overOrStuck()) ?? true;
+  }
+
+  /** A stop that is under way does not wait for the grace time any more. */
+  hurry(): void {
+    if (this.state.current === "stopping") this.run?.stop();
+  }
+
+  private beginRun(start: Omit<RunStart, "saved">): void {
+    const { host, state, log, tracker } = this.parts;
+    const { config } = state;
+    const context: AttemptContext = { host, backend: backendOf(config), config, state, log, tracker };
+    const run = new Run(context, { ...start, saved: () => this.intent.saved });
+    this.run = run;
+    void run.done.finally(() => {
+      if (this.run === run) this.run = null;
+    });
+  }
+
+  /** @param intent what is stored as wished for; null: it stays as it is */
+  private async startAt(
+    moment: Moment,
+    waitMs: number,
+    verb: OperationVerb,
+    by: string,
+    intent: Intent | null,
+  ): Promise<void> {
+    const began = performance.now();
+    let itsTurn = false;
+    const begun = this.turns.take(() =>
+      this.beginStart(verb, moment, by, intent, () => {
+        itsTurn = true;
+      }),
+    );
+    // The time is the caller's: waiting for the end of what ran before counts as well.
+    if ((await isLate(begun, waitMs)) && !itsTurn) return void begun.catch(() => undefined);
+    await begun;
+    await this.waitForOutcome(Math.max(0, waitMs - (performance.now() - began)), moment, verb);
+  }
+
+  /** @param onTurn told when it is begun, and no other operation is waited for any more */
+  private async beginStart(
+    verb: OperationVerb,
+    moment: Moment,
+    by: string,
+    intent: Intent | null,
+    onTurn = () => {},
+  ): Promise<void> {
+    const check = (): void => {
+      if (this.turns.isClosed || moment.isOvertaken) throw this.turns.refusal(verb);
+    };
+    check();
+    const { current } = this.state;
+    const isUnderWay = current === "running" || current === "starting";
+    if (isUnderWay && (intent === null || this.state.intent === intent)) return;
+    if (!isUnderWay) await this.run?.done;
+    await this.storeStart(verb, intent, !isUnderWay, () => {
+      check();
+      onTurn();
+      if (!isUnderWay) this.begin(by);
+    });
+  }
+
+  private begin(by: string): void {
+    const crash = this.earlierCrash;
+    this.earlierCrash = null;
+    this.state.change("start", crash?.message ?? `asked to start by ${by}`, {
+      error_message: crash?.message ?? null,
+      retry_count: crash?.count ?? 0,
+      failure: crash === null ? null : this.state.observed.failure,
+      restarts: 0,
+      loading: null,
+    });
+    this.beginRun({ tally: crash?.tally });
+  }
+
+  /**
+   * A start that cannot be recorded is no start: after a crash it would be forgotten. One that was wished for before
+   * (at boot, say) is stored already.
+   */
+  private async storeStart(
+    verb: OperationVerb,
+    intent: Intent | null,
+    begins: boolean,
+    begin: () => void,
+  ): Promise<void> {
+    if (intent === null) return begin();
+    try {
+      await this.intent.set(intent, begin);
+    } catch (error) {
+      if (!(error instanceof NotSavedError)) throw error;
+      if (this.state.intent === intent) return;
+      if (begins) {
+        this.requestStop(false, "a start that could not be stored");
+        await this.run?.done;
+      }
+      throw new OperationFailedError(verb, error.message);
+    }
+  }
+
+  /** Resolves when it is ready, or after so many milliseconds. @throws OvertakenError, OperationFailedError */
+  waitForOutcome(waitMs: number, moment: Moment, verb: OperationVerb): Promise<void> {
+    const { state, events } = this;
+    const isThere = (): boolean => {
+      moment.check(verb);
+      if (state.current === "failed")
+        throw new OperationFailedError(verb, state.observed.error_message ?? "unknown reason");
+      return state.current === "running";
+    };
+    return events.until(state.id, isThere, waitMs);
+  }
+
+  /** @param again whether a stop that is already under way is hurried */
+  private requestStop(again: boolean, by: string): void {
+    const { current } = this.state;
+    if (current === "stopping") {
+      if (again) this.run?.stop();
+      return;
+    }
+    // A run that is over, and is about to be forgotten, can be told nothing any more.
+    if (current === "stopped") return;
+    this.state.change("stop", `asked to stop by ${by}`, {});
+    // Failed: nothing runs, so that it is stopped at once.
+    if (this.run === null || this.run.isFinished) this.state.change("ended", "nothing ran", NO_FAULT);
+    else this.run.stop();
+  }
+
+  private async whenStopped(verb: OperationVerb): Promise<void> {
+    const { run } = this;
+    if (run === null) return;
+    const limit = this.host.stopTimeout + STOP_SLACK_MS;
+    if (await isLate(run.done, limit)) {
+      const reason = this.state.observed.error_message ?? `it has not ended within ${limit / 1000} s`;
+      throw new OperationFailedError(verb, reason);
+    }
+  }
+}
