@@ -99,7 +99,7 @@ export class Adoption {
       this.followLater(instance);
     }
     const { id, config } = instance;
-    instance.lifecycle.adopt(ModelServer.adopt(host, { id, backend: backendOf(config), config }, found));
+    instance.run.adopt(ModelServer.adopt(host, { id, backend: backendOf(config), config }, found));
   }
 
   /** It is neither taken over nor ended; what should run is started beside it. */

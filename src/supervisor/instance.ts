@@ -6,6 +6,7 @@ import { StateKeeper } from "../runtime/kept-state.ts";
 import { RuntimeTracker } from "../runtime/runtime-tracker.ts";
 import type { StoredInstance } from "../store/config-file.ts";
 import { holdPortOf } from "./config-change.ts";
+import { CurrentRun } from "./current-run.ts";
 import { InstanceActiveError } from "./errors.ts";
 import type { EventStream } from "./events.ts";
 import { type FoundDead, judgeFoundDead } from "./found-dead.ts";
@@ -29,13 +30,14 @@ export interface InstanceServices {
 }
 
 /**
- * One instance, put together of its parts: what it is (`state`), its life (`lifecycle`), its log, and what its model
+ * One instance, put together of its parts: what it is (`state`), its life (`lifecycle`, and the `run` that it has now), its log, and what its model
  * server is doing (`tracker`). Here stand the changes of its config and its deletion.
  */
 export class ManagedInstance {
   readonly id: string;
   readonly state: InstanceState;
   readonly lifecycle: Lifecycle;
+  readonly run: CurrentRun;
   readonly log: InstanceLog;
   readonly tracker: RuntimeTracker;
   private readonly host: Host;
@@ -59,7 +61,8 @@ export class ManagedInstance {
     const present = () => this.tracker.keptAt(this.log.nextSeq);
     this.keeper = new StateKeeper(kept, present, (record) => host.states.write(id, record));
     const { state, intent, turns, log, tracker } = this;
-    this.lifecycle = new Lifecycle({ host, events, state, intent, turns, log, tracker });
+    this.run = new CurrentRun({ host, state, intent, log, tracker });
+    this.lifecycle = new Lifecycle({ events, state, intent, turns }, this.run);
     this.log.subscribe(({ lines, timestamp, seq }) => this.tracker.readLines(lines, timestamp, seq));
     this.publishRuntime(events);
     host.ports.keepFor(id, stored.config.port);
@@ -71,7 +74,7 @@ export class ManagedInstance {
     this.tracker.subscribe((event) => {
       switch (event.type) {
         case "ready":
-          return this.lifecycle.hintReady();
+          return this.run.hintReady();
         case "loading":
           return this.state.current === "starting" ? this.state.note({ loading: event.loading }) : undefined;
         case "kept":
@@ -118,7 +121,7 @@ export class ManagedInstance {
   async updateRunning(change: ConfigChange, waitMs: number, by: string): Promise<void> {
     const began = performance.now();
     const moment = await this.turns.take(async () => {
-      if (this.state.current === "stopping") await this.lifecycle.over;
+      if (this.state.current === "stopping") await this.run.over;
       const config = change(this.config);
       if (this.state.current === "stopped") {
         await this.apply(config);
@@ -167,7 +170,7 @@ export class ManagedInstance {
 
   /** One that has failed is at rest, but what it left behind may still have to be cleared away. */
   private async atRest(verb: "update" | "delete"): Promise<void> {
-    if (isAtRest(this.state.current)) await this.lifecycle.over;
+    if (isAtRest(this.state.current)) await this.run.over;
     if (!isAtRest(this.state.current)) throw new InstanceActiveError(verb);
   }
 
@@ -210,7 +213,7 @@ export class ManagedInstance {
   /** Makes what earlier daemons read of it known: lines, state and generations. */
   async openLog(): Promise<void> {
     await this.log.open();
-    if (this.lifecycle.isActive) {
+    if (this.run.isActive) {
       // One that was taken over while its log could not be read is followed from here on.
       this.log.follow();
       return;

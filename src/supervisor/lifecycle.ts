@@ -1,10 +1,6 @@
-import { backendOf } from "../backends/index.ts";
 import type { Endpoint } from "../common/endpoint.ts";
-import type { InstanceLog } from "../logs/instance-log.ts";
-import type { ModelServer } from "../model-server/model-server.ts";
-import type { RuntimeTracker } from "../runtime/runtime-tracker.ts";
 import type { Intent } from "../store/config-file.ts";
-import type { AttemptContext } from "./attempt.ts";
+import type { CurrentRun } from "./current-run.ts";
 import {
   InstanceStoppedError,
   NotReadyError,
@@ -15,66 +11,30 @@ import {
 } from "./errors.ts";
 import type { EventStream } from "./events.ts";
 import type { EarlierCrash } from "./found-dead.ts";
-import type { Host } from "./host.ts";
-import { type InstanceState, NO_FAULT } from "./instance-state.ts";
+import type { InstanceState } from "./instance-state.ts";
 import type { IntentKeeper } from "./intent.ts";
 import { isAtRest } from "./machine.ts";
-import { Run, type RunStart } from "./run.ts";
 import type { Moment, Turns } from "./turns.ts";
 import { isLate } from "./waiting.ts";
 
-/** Beyond the grace time, for the system to clear away what was killed. */
-const STOP_SLACK_MS = 8000;
-
-/** All of one instance that its life touches. */
-export interface LifecycleParts {
-  readonly host: Host;
-  readonly events: EventStream;
-  readonly state: InstanceState;
-  readonly intent: IntentKeeper;
-  readonly turns: Turns;
-  readonly log: InstanceLog;
-  readonly tracker: RuntimeTracker;
-}
-
-/** Start, stop and restart of one instance, and its takeover and end with the daemon. */
+/** Start, stop and restart of one instance, and its end with the daemon: what is wished for is stored, then done. */
 export class Lifecycle {
-  private run: Run | null = null;
   /** Of a process that died while no daemon ran: what the next start makes of it. */
   private earlierCrash: EarlierCrash | null = null;
 
-  private readonly host: Host;
   private readonly events: EventStream;
   private readonly state: InstanceState;
   private readonly intent: IntentKeeper;
   private readonly turns: Turns;
 
-  constructor(private readonly parts: LifecycleParts) {
-    this.host = parts.host;
+  constructor(
+    parts: { events: EventStream; state: InstanceState; intent: IntentKeeper; turns: Turns },
+    private readonly run: CurrentRun,
+  ) {
     this.events = parts.events;
     this.state = parts.state;
     this.intent = parts.intent;
     this.turns = parts.turns;
-  }
-
-  /** Whether it has a process, or is about to have one, or is being cleared away. */
-  get isActive(): boolean {
-    return this.run !== null;
-  }
-
-  /** Resolves when nothing of the present run is left. */
-  get over(): Promise<void> {
-    return this.run?.done ?? Promise.resolve();
-  }
-
-  /** Where its model server answers; null while it does not. */
-  get endpoint(): Endpoint | null {
-    return this.state.current === "running" ? (this.run?.endpoint ?? null) : null;
-  }
-
-  /** The log says that the server can answer. */
-  hintReady(): void {
-    this.run?.hintReady();
   }
 
   /** The next start goes on from there. */
@@ -101,7 +61,7 @@ export class Lifecycle {
     await this.intent.settled;
     if (this.state.intent === "stopped") throw new InstanceStoppedError();
     await this.startAt(this.turns.now(), waitMs, "start", by, null);
-    const { endpoint } = this;
+    const { endpoint } = this.run;
     if (endpoint === null) throw new NotReadyError(waitMs);
     return endpoint;
   }
@@ -120,8 +80,8 @@ export class Lifecycle {
     if (this.turns.isClosed) throw new ShuttingDownError();
     this.turns.overtake("a stop");
     this.earlierCrash = null;
-    this.requestStop(true, by);
-    await this.whenStopped("stop");
+    this.run.requestStop(true, by);
+    await this.run.whenStopped("stop");
   }
 
   async restart(waitMs: number, by: string): Promise<void> {
@@ -148,27 +108,9 @@ export class Lifecycle {
     // be stored, what runs is left alone.
     if (this.state.intent !== "running") await this.intent.set("running");
     moment.check("restart");
-    this.requestStop(false, by);
-    await this.whenStopped("restart");
+    this.run.requestStop(false, by);
+    await this.run.whenStopped("restart");
     return moment;
-  }
-
-  /** Takes over what an earlier daemon left running. */
-  adopt(server: ModelServer): void {
-    const { record, pid } = server;
-    this.state.change("start", `process ${pid} was left by an earlier daemon`, {
-      port: record.port,
-      pid,
-      started_at: record.started_at,
-      error_message: null,
-      retry_count: record.retry_count,
-    });
-    if (record.status === "running")
-      this.state.change("adopt-running", "it was running", { retry_count: record.crashes });
-    this.beginRun({ adopted: server });
-    if (record.status !== "stopping") return;
-    this.state.change("stop", "a stop was under way", {});
-    this.run?.stop();
   }
 
   /**
@@ -179,32 +121,16 @@ export class Lifecycle {
     this.turns.close();
     // One that failed stays failed: why is still of interest after the next boot. One that is being stopped keeps its
     // grace time: this is no second stop.
-    if (this.run !== null && !isAtRest(this.state.current)) this.requestStop(false, "the end of the daemon");
-    return (await this.run?.overOrStuck()) ?? true;
+    if (this.run.isActive && !isAtRest(this.state.current)) this.run.requestStop(false, "the end of the daemon");
+    return this.run.overOrStuck();
   }
 
   /** At the end of the daemon, when its models go on. @returns false where what is to be stopped outlives SIGKILL */
   async letGo(): Promise<boolean> {
     this.turns.close();
     // A stop that was asked for is done with first.
-    if (this.state.current !== "stopping") this.run?.detach();
-    return (await this.run?.overOrStuck()) ?? true;
-  }
-
-  /** A stop that is under way does not wait for the grace time any more. */
-  hurry(): void {
-    if (this.state.current === "stopping") this.run?.stop();
-  }
-
-  private beginRun(start: Omit<RunStart, "saved">): void {
-    const { host, state, log, tracker } = this.parts;
-    const { config } = state;
-    const context: AttemptContext = { host, backend: backendOf(config), config, state, log, tracker };
-    const run = new Run(context, { ...start, saved: () => this.intent.saved });
-    this.run = run;
-    void run.done.finally(() => {
-      if (this.run === run) this.run = null;
-    });
+    if (this.state.current !== "stopping") this.run.detach();
+    return this.run.overOrStuck();
   }
 
   /** @param intent what is stored as wished for; null: it stays as it is */
@@ -243,7 +169,7 @@ export class Lifecycle {
     const { current } = this.state;
     const isUnderWay = current === "running" || current === "starting";
     if (isUnderWay && (intent === null || this.state.intent === intent)) return;
-    if (!isUnderWay) await this.run?.done;
+    if (!isUnderWay) await this.run.over;
     await this.storeStart(verb, intent, !isUnderWay, () => {
       check();
       onTurn();
@@ -261,7 +187,7 @@ export class Lifecycle {
       restarts: 0,
       loading: null,
     });
-    this.beginRun({ tally: crash?.tally });
+    this.run.begin({ tally: crash?.tally });
   }
 
   /**
@@ -281,8 +207,8 @@ export class Lifecycle {
       if (!(error instanceof NotSavedError)) throw error;
       if (this.state.intent === intent) return;
       if (begins) {
-        this.requestStop(false, "a start that could not be stored");
-        await this.run?.done;
+        this.run.requestStop(false, "a start that could not be stored");
+        await this.run.over;
       }
       throw new OperationFailedError(verb, error.message);
     }
@@ -298,30 +224,5 @@ export class Lifecycle {
       return state.current === "running";
     };
     return events.until(state.id, isThere, waitMs);
-  }
-
-  /** @param again whether a stop that is already under way is hurried */
-  private requestStop(again: boolean, by: string): void {
-    const { current } = this.state;
-    if (current === "stopping") {
-      if (again) this.run?.stop();
-      return;
-    }
-    // A run that is over, and is about to be forgotten, can be told nothing any more.
-    if (current === "stopped") return;
-    this.state.change("stop", `asked to stop by ${by}`, {});
-    // Failed: nothing runs, so that it is stopped at once.
-    if (this.run === null || this.run.isFinished) this.state.change("ended", "nothing ran", NO_FAULT);
-    else this.run.stop();
-  }
-
-  private async whenStopped(verb: OperationVerb): Promise<void> {
-    const { run } = this;
-    if (run === null) return;
-    const limit = this.host.stopTimeout + STOP_SLACK_MS;
-    if (await isLate(run.done, limit)) {
-      const reason = this.state.observed.error_message ?? `it has not ended within ${limit / 1000} s`;
-      throw new OperationFailedError(verb, reason);
-    }
   }
 }

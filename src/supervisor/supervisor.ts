@@ -192,7 +192,7 @@ export class Supervisor {
 
   /** Ends what is being stopped without waiting for the grace time. */
   hurryShutDown(): void {
-    for (const { lifecycle } of this.list()) lifecycle.hurry();
+    for (const { run } of this.list()) run.hurry();
   }
 
   /** @throws ShuttingDownError */

@@ -19,7 +19,7 @@ const underWay: (() => void)[] = [];
 
 beforeAll(async () => {
   const operation = () => new Promise<void>((done) => underWay.push(done));
-  const instance = { view: {}, start: operation, stop: operation, restart: operation };
+  const instance = { view: {}, lifecycle: { start: operation, stop: operation, restart: operation } };
   const events = new EventStream();
   const supervisor = { get: () => instance, refuseAtEnd: () => undefined, events } as unknown as Supervisor;
   const settings = { HOST: "127.0.0.1", PORT: 0, START_WAIT: 20 };
