@@ -86,6 +86,7 @@ test("every route of the wire contract is described", () => {
   expect(operations.map(([name]) => name).sort()).toEqual([
     "DELETE /instances/{id}",
     "GET /",
+    "GET /events",
     "GET /health",
     "GET /instances",
     "GET /instances/{id}",

@@ -2,6 +2,7 @@ export * from "../common/record.ts";
 export * from "./config.ts";
 export * from "./daemon-record.ts";
 export * from "./errors.ts";
+export * from "./event-frames.ts";
 export * from "./frames.ts";
 export * from "./instance.ts";
 export * from "./instance-facts.ts";

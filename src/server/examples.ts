@@ -146,6 +146,26 @@ export const exampleStateFrames = {
   error: exampleLogFrames.error,
 };
 
+export const exampleEventFrames = {
+  instance: { summary: "An instance has changed", value: { type: "instance", instance: exampleInstance } },
+  removed: { summary: "An instance was deleted", value: { type: "removed", id } },
+  states: { summary: "What model servers are doing", value: { type: "states", states: [exampleState] } },
+  event: {
+    summary: "With log=1: something happened",
+    value: {
+      type: "event",
+      event: {
+        seq: 7,
+        time,
+        type: "running",
+        instance_id: id,
+        alias: "llama-3:8b",
+        detail: "its health check answers",
+      },
+    },
+  },
+};
+
 export const exampleMemory = {
   used_gb: 18.42,
   total_gb: 23.99,

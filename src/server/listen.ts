@@ -45,19 +45,17 @@ export const listen = async (
   idleSeconds = IDLE_SECONDS,
 ) => {
   const report = (error: Error): void => journal.error(`unexpected error: ${error.message}`, { stack: error.stack });
+  const readMemory = createMemoryReader();
   const routes = lazyRoutes({
     supervisor,
-    readMemory: createMemoryReader(),
+    readMemory,
     startWaitMs: settings.START_WAIT * 1000,
     report,
   });
   const mayEnter = createKeyCheck(key);
   const pages = crossOriginRules(key);
   const front = createFront(pages, mayEnter);
-  const hub = new SocketHub(supervisor, pages, mayEnter, report);
-  supervisor.events.subscribe((event) => {
-    if (event.type === "removed") hub.closeFor(event.id);
-  });
+  const hub = new SocketHub(supervisor, readMemory, pages, mayEnter, report);
   try {
     const server = Bun.serve<SocketData>({
       hostname: settings.HOST,

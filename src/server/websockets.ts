@@ -1,5 +1,6 @@
 import type { Server, ServerWebSocket, WebSocketHandler } from "bun";
-import type { FieldError } from "../contract/index.ts";
+import { toFieldError } from "../contract/errors.ts";
+import type { FieldError, Memory } from "../contract/index.ts";
 import type { LogRange } from "../logs/cursor.ts";
 import { LogUnreadableError } from "../logs/unreadable.ts";
 import { InstanceNotFoundError } from "../supervisor/errors.ts";
@@ -7,22 +8,32 @@ import type { ManagedInstance } from "../supervisor/instance.ts";
 import type { Supervisor } from "../supervisor/supervisor.ts";
 import { type KeyCheck, offeredSocketKey, offersOnlyForeign, selectedProtocol, UNAUTHORIZED } from "./auth.ts";
 import type { CrossOriginRules } from "./cross-origin.ts";
+import { EventFeed } from "./event-feed.ts";
 import { LogStream } from "./log-stream.ts";
+import { MemoryWatch } from "./memory-watch.ts";
 import { pathOf, queryOf } from "./request-url.ts";
+import { eventsQuery, rangeQuery } from "./routes/observation.ts";
 import { StateStream } from "./state-stream.ts";
 
-/** The two WebSockets: who may open one, and what is attached to it. */
+/** The WebSockets: who may open one, and what is attached to it. */
 
 /** Unsent bytes of one subscriber at which it counts as slow; what is over waits in the log. */
 const BACKPRESSURE_BYTES = 64 * 1024 * 1024;
 const GOING_AWAY = 1001;
 const RETRY_MS = 500;
 
+interface Subscriber {
+  drained(): void;
+  close(): void;
+}
+
+/** What a request asks to open. */
+export type RequestedSocket = { kind: "logs" | "state"; id: string } | { kind: "events" };
+
 export interface SocketData {
-  kind: "logs" | "state";
-  id: string;
-  range: LogRange;
-  stream: LogStream | StateStream | null;
+  requested: RequestedSocket;
+  options: SocketOptions;
+  stream: Subscriber | null;
 }
 
 type Socket = ServerWebSocket<SocketData>;
@@ -36,47 +47,62 @@ const decoded = (id: string): string | null => {
   }
 };
 
-const EVERYTHING: LogRange = { after: null, tail: null };
+/** What the query of the request says. */
+interface SocketOptions {
+  range: LogRange;
+  /** Of `/events`: whether the log of events is sent too. */
+  withLog: boolean;
+}
 
-/** By the rules of the REST form, which are loaded only where there is something to judge. */
-const parseRange = async (params: URLSearchParams): Promise<LogRange | FieldError[]> => {
+/** By the rules of the REST form. */
+const parseOptions = ({ kind }: RequestedSocket, params: URLSearchParams): SocketOptions | FieldError[] => {
+  const query = kind === "events" ? eventsQuery : rangeQuery;
   const given = Object.fromEntries(
-    ["after", "tail"].flatMap((name) => {
+    Object.keys(query.shape).flatMap((name) => {
       const [first, ...others] = params.getAll(name);
       return first === undefined ? [] : [[name, others.length === 0 ? first : [first, ...others]]];
     }),
   );
-  if (Object.keys(given).length === 0) return EVERYTHING;
-  const { rangeQuery } = await import("./routes/observation.ts");
-  const parsed = rangeQuery.safeParse(given);
-  if (parsed.success) return { after: parsed.data.after ?? null, tail: parsed.data.tail ?? null };
-  const { toFieldError } = await import("../contract/errors.ts");
-  return parsed.error.issues.map((issue) =>
-    toFieldError(["query", ...issue.path.map(String)], issue, given[String(issue.path[0])]),
-  );
+  const parsed = query.safeParse(given);
+  if (!parsed.success) {
+    return parsed.error.issues.map((issue) =>
+      toFieldError(["query", ...issue.path.map(String)], issue, given[String(issue.path[0])]),
+    );
+  }
+  const { after = null, tail = null, log = false } = parsed.data as { after?: number; tail?: number; log?: boolean };
+  return { range: { after, tail }, withLog: log };
 };
 
 /** Which socket a request asks to open; null where it asks for none of ours. */
-export const requestedSocket = (request: Request): Pick<SocketData, "kind" | "id"> | null => {
+export const requestedSocket = (request: Request): RequestedSocket | null => {
   if (request.method !== "GET" || request.headers.get("upgrade")?.toLowerCase() !== "websocket") return null;
-  const match = /^\/instances\/([^/]+)\/(logs|state)$/.exec(pathOf(request.url));
-  return match === null ? null : { kind: match[2] as SocketData["kind"], id: match[1] ?? "" };
+  const path = pathOf(request.url);
+  if (path === "/events") return { kind: "events" };
+  const match = /^\/instances\/([^/]+)\/(logs|state)$/.exec(path);
+  return match === null ? null : { kind: match[2] as "logs" | "state", id: match[1] ?? "" };
 };
 
 export class SocketHub {
   private readonly sockets = new Set<Socket>();
+  private readonly memory: MemoryWatch;
 
   constructor(
     private readonly supervisor: Supervisor,
+    readMemory: () => Promise<Memory>,
     private readonly pages: CrossOriginRules,
     private readonly mayEnter: KeyCheck,
     private readonly report: (error: Error) => void,
-  ) {}
+  ) {
+    this.memory = new MemoryWatch(readMemory);
+    supervisor.events.subscribe((event) => {
+      if (event.type === "removed") this.closeFor(event.id);
+    });
+  }
 
   /** Answers a request for a socket; undefined where it is open. */
   async upgrade(
     request: Request,
-    requested: Pick<SocketData, "kind" | "id">,
+    requested: RequestedSocket,
     server: Server<SocketData>,
   ): Promise<Response | undefined> {
     const foreign = this.pages.refuse(request);
@@ -85,11 +111,11 @@ export class SocketHub {
       this.pages.readable(request, Response.json({ detail }, { status }));
     if (!this.mayEnter(offeredSocketKey(request.headers))) return refuse(401, UNAUTHORIZED);
     if (offersOnlyForeign(request.headers)) return refuse(400, "The subprotocol should be 'solar-host', or none");
-    const range = await parseRange(queryOf(request.url));
-    if (Array.isArray(range)) return refuse(422, range);
+    const options = parseOptions(requested, queryOf(request.url));
+    if (Array.isArray(options)) return refuse(422, options);
     const protocol = selectedProtocol(request.headers);
     const opened = server.upgrade(request, {
-      data: { ...requested, range, stream: null },
+      data: { requested, options, stream: null },
       ...(protocol === null ? {} : { headers: { "Sec-WebSocket-Protocol": protocol } }),
     });
     return opened ? undefined : refuse(400, "Not a valid WebSocket handshake");
@@ -113,9 +139,10 @@ export class SocketHub {
   }
 
   /** The instance is gone: nothing will come any more. */
-  closeFor(id: string): void {
+  private closeFor(id: string): void {
     for (const socket of [...this.sockets]) {
-      if (decoded(socket.data.id) === id) socket.close(1000, "Instance deleted");
+      const { requested } = socket.data;
+      if (requested.kind !== "events" && decoded(requested.id) === id) socket.close(1000, "Instance deleted");
     }
   }
 
@@ -123,7 +150,7 @@ export class SocketHub {
     for (const socket of [...this.sockets]) socket.close(GOING_AWAY, "The daemon is shutting down");
   }
 
-  /** A log that cannot be read now (too many files may be open, say) is tried again for as long as somebody waits. */
+  /** A log that cannot be read now (too many files may be open, say) is tried again for as long as its subscriber waits. */
   private async untilOpen(instance: ManagedInstance, socket: Socket): Promise<void> {
     while (this.sockets.has(socket)) {
       try {
@@ -136,9 +163,11 @@ export class SocketHub {
   }
 
   private async attach(socket: Socket): Promise<void> {
+    const { requested, options } = socket.data;
+    if (requested.kind === "events") return this.attachFeed(socket, options.withLog);
     let instance: ManagedInstance;
     try {
-      instance = this.supervisor.get(decodeURIComponent(socket.data.id));
+      instance = this.supervisor.get(decodeURIComponent(requested.id));
     } catch (error) {
       if (!(error instanceof InstanceNotFoundError || error instanceof URIError)) throw error;
       socket.send(JSON.stringify({ error: "Instance not found" }));
@@ -148,8 +177,22 @@ export class SocketHub {
     await this.untilOpen(instance, socket);
     if (!this.sockets.has(socket)) return;
     socket.data.stream =
-      socket.data.kind === "logs"
-        ? new LogStream(socket, instance.log, socket.data.range)
+      requested.kind === "logs"
+        ? new LogStream(socket, instance.log, options.range)
         : new StateStream(socket, instance.tracker);
+  }
+
+  private async attachFeed(socket: Socket, withLog: boolean): Promise<void> {
+    const memory = await this.memory.now();
+    if (!this.sockets.has(socket)) return;
+    const feed = new EventFeed(socket, this.supervisor, memory, withLog);
+    const end = this.memory.subscribe((changed) => feed.takeMemory(changed));
+    socket.data.stream = {
+      drained: () => feed.drained(),
+      close: () => {
+        end();
+        feed.close();
+      },
+    };
   }
 }

@@ -3,7 +3,7 @@ import type { InstanceStatus } from "../contract/index.ts";
 /** Which status may follow which, and why: the only place that knows. */
 
 export type Transition =
-  /** Somebody wants it to run. */
+  /** It was asked to run. */
   | "start"
   /** The backend's own health check answers, and it is our process that does. */
   | "ready"
@@ -11,19 +11,21 @@ export type Transition =
   | "fail"
   /** The process of a running instance ended by itself; it will be started again. */
   | "crash"
-  /** Somebody wants it to end. */
+  /** It was asked to end. */
   | "stop"
   /** Nothing of it is left. */
   | "ended"
   /** A daemon that came back found the process as the last one had left it. */
-  | "adopt-running";
+  | "adopt-running"
+  /** A process that an earlier daemon left is taken over. */
+  | "adopt";
 
 const table: Record<InstanceStatus, Partial<Record<Transition, InstanceStatus>>> = {
-  stopped: { start: "starting", fail: "failed", stop: "stopping" },
+  stopped: { start: "starting", adopt: "starting", fail: "failed", stop: "stopping" },
   starting: { ready: "running", "adopt-running": "running", fail: "failed", stop: "stopping" },
   running: { crash: "starting", fail: "failed", stop: "stopping" },
   stopping: { ended: "stopped" },
-  failed: { start: "starting", fail: "failed", stop: "stopping" },
+  failed: { start: "starting", adopt: "starting", fail: "failed", stop: "stopping" },
 };
 
 /** The status after a transition; null where it is not allowed from here. */

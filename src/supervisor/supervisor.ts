@@ -6,6 +6,7 @@ import { type ConfigFile, idsOf, type LoadedConfig, type StoredInstance } from "
 import { Adoption } from "./adoption.ts";
 import { InstanceNotFoundError, NotPrunedError, NotReadyError, NotSavedError, ShuttingDownError } from "./errors.ts";
 import { writeEvents } from "./event-journal.ts";
+import { EventLog } from "./event-log.ts";
 import { type EventListener, EventStream } from "./events.ts";
 import type { Host } from "./host.ts";
 import { ManagedInstance } from "./instance.ts";
@@ -16,6 +17,8 @@ const LOG_DISK_MS = 5000;
 export class Supervisor {
   /** What happens to instances; see {@link watch} for what is there already. */
   readonly events = new EventStream();
+  /** What happened to them, for a person. */
+  readonly log = new EventLog(this.events);
   private readonly instances = new Map<string, ManagedInstance>();
   /** Those whose deletion is being stored: shown until it is, and not stored any more. */
   private readonly leaving = new Set<string>();

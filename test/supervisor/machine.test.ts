@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { instanceStatuses } from "../../src/contract/index.ts";
 import { isAtRest, nextStatus, type Transition } from "../../src/supervisor/machine.ts";
 
-const transitions: Transition[] = ["start", "ready", "fail", "crash", "stop", "ended", "adopt-running"];
+const transitions: Transition[] = ["start", "ready", "fail", "crash", "stop", "ended", "adopt-running", "adopt"];
 
 describe("the status of an instance", () => {
   test("changes in these ways and no other", () => {
@@ -16,6 +16,7 @@ describe("the status of an instance", () => {
       "stopped --start--> starting",
       "stopped --fail--> failed",
       "stopped --stop--> stopping",
+      "stopped --adopt--> starting",
       "starting --ready--> running",
       "starting --fail--> failed",
       "starting --stop--> stopping",
@@ -26,6 +27,7 @@ describe("the status of an instance", () => {
       "failed --start--> starting",
       "failed --fail--> failed",
       "failed --stop--> stopping",
+      "failed --adopt--> starting",
       "stopping --ended--> stopped",
     ]);
   });

@@ -1,11 +1,26 @@
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
-import { errorFrame, generationMetrics, logFrame, logLine, runtimeState, stateFrame } from "../../contract/index.ts";
+import {
+  errorFrame,
+  eventFrame,
+  generationMetrics,
+  logFrame,
+  logLine,
+  runtimeState,
+  stateFrame,
+} from "../../contract/index.ts";
 import { readPage } from "../../logs/cursor.ts";
 import { selectGeneration } from "../../runtime/generations.ts";
 import type { Supervisor } from "../../supervisor/supervisor.ts";
-import { exampleGeneration, exampleLines, exampleLogFrames, exampleState, exampleStateFrames } from "../examples.ts";
+import {
+  exampleEventFrames,
+  exampleGeneration,
+  exampleLines,
+  exampleLogFrames,
+  exampleState,
+  exampleStateFrames,
+} from "../examples.ts";
 import { errorAnswer, guarded, invalid, jsonAnswer, notFound, security, unreadable } from "./answers.ts";
-import { idParam, timestamp, whole } from "./query.ts";
+import { idParam, timestamp, whole, yesNo } from "./query.ts";
 
 const tags = ["Observation"];
 const MAX_LIMIT = 10_000;
@@ -20,6 +35,11 @@ const rangeShape = {
 
 /** What both forms of the log take, REST and WebSocket. */
 export const rangeQuery = z.object(rangeShape);
+
+/** What the WebSocket of events takes. */
+export const eventsQuery = z.object({
+  log: yesNo("Also what happened to instances, the last 500 events first, none left out"),
+});
 
 const logsQuery = z.object({
   ...rangeShape,
@@ -69,6 +89,30 @@ const logsRoute = createRoute({
     404: notFound,
     422: invalid,
     503: unreadable,
+  },
+});
+
+const eventsRoute = createRoute({
+  operationId: "followEvents",
+  method: "get",
+  path: "/events",
+  tags,
+  security,
+  summary: "All instances and their states, as they change",
+  description: [
+    "A WebSocket (`ws://`): a snapshot of all there is, then whole objects as they change. Instances at once, states at",
+    "most every 100 ms. A slow subscriber gets the newest of each and skips what was in between. With `log=1` also what",
+    "happened, in order, and none of it is left out. Authentication as for the log.",
+  ].join("\n"),
+  request: { query: eventsQuery },
+  responses: {
+    101: {
+      description: "WebSocket: frames",
+      content: { "application/json": { schema: eventFrame, examples: exampleEventFrames } },
+    },
+    ...guarded,
+    422: invalid,
+    426: errorAnswer("It was asked for without an upgrade", "This is a WebSocket: ask for an upgrade"),
   },
 });
 
@@ -142,6 +186,10 @@ export const addObservationRoutes = (app: OpenAPIHono, supervisor: Supervisor): 
       200,
     );
   });
+
+  app.openapi(eventsRoute, (c) =>
+    c.json({ detail: "This is a WebSocket: ask for an upgrade" }, 426, { Upgrade: "websocket" }),
+  );
 
   app.openapi(stateRoute, (c) => c.json(supervisor.get(c.req.valid("param").id).tracker.state, 200));
 
