@@ -1,7 +1,7 @@
 import type { BackendType, InstanceConfig } from "../contract/index.ts";
 import type { Backend } from "./backend.ts";
-import { huggingfaceCausal, huggingfaceClassification } from "./huggingface.ts";
-import { llamacpp } from "./llamacpp.ts";
+import { huggingfaceCausal, huggingfaceClassification } from "./huggingface/index.ts";
+import { llamacpp } from "./llamacpp/index.ts";
 
 export type * from "./backend.ts";
 export { decodeRate } from "./rates.ts";

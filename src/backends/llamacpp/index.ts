@@ -1,10 +1,10 @@
-import type { LlamaCppConfig } from "../contract/index.ts";
-import type { Backend, Launch, LaunchContext, RequiredFile } from "./backend.ts";
-import { isWithheld } from "./llamacpp-env.ts";
-import { createLlamaLogReader } from "./llamacpp-log.ts";
-import { llamaDeathCause, llamaReasonLines } from "./llamacpp-reason.ts";
-import { slotsProbe } from "./llamacpp-slots.ts";
-import { whereToSet } from "./where-to-set.ts";
+import type { LlamaCppConfig } from "../../contract/index.ts";
+import type { Backend, Launch, LaunchContext, RequiredFile } from "../backend.ts";
+import { whereToSet } from "../where-to-set.ts";
+import { isWithheld } from "./env.ts";
+import { createLlamaLogReader } from "./log.ts";
+import { llamaDeathCause, llamaReasonLines } from "./reason.ts";
+import { slotsProbe } from "./slots.ts";
 
 /**
  * llama.cpp's llama-server. Every field that the config has is passed, defaults too: the defaults of

@@ -1,4 +1,4 @@
-import type { LaunchContext } from "./backend.ts";
+import type { LaunchContext } from "../backend.ts";
 
 /** Which Python runs the HuggingFace server. */
 

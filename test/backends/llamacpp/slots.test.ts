@@ -1,9 +1,9 @@
 import { describe, expect, test } from "bun:test";
-import type { SlotObservation } from "../../src/backends/index.ts";
-import { llamacpp } from "../../src/backends/llamacpp.ts";
-import { parseSlots } from "../../src/backends/llamacpp-slots.ts";
-import { llamacppConfig } from "../../src/contract/index.ts";
-import { recordedJson } from "./replay.ts";
+import type { SlotObservation } from "../../../src/backends/index.ts";
+import { llamacpp } from "../../../src/backends/llamacpp/index.ts";
+import { parseSlots } from "../../../src/backends/llamacpp/slots.ts";
+import { llamacppConfig } from "../../../src/contract/index.ts";
+import { recordedJson } from "../replay.ts";
 
 const nothing: Omit<SlotObservation, "slot" | "busy"> = {
   task: null,

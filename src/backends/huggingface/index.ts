@@ -1,9 +1,9 @@
-import type { HuggingFaceCausalConfig, HuggingFaceClassificationConfig } from "../contract/index.ts";
-import type { Backend, Launch, LaunchContext } from "./backend.ts";
-import { createPyserverLogReader } from "./huggingface-log.ts";
-import { pyserverDeathCause, pyserverReasonLines } from "./huggingface-reason.ts";
+import type { HuggingFaceCausalConfig, HuggingFaceClassificationConfig } from "../../contract/index.ts";
+import type { Backend, Launch, LaunchContext } from "../backend.ts";
+import { whereToSet } from "../where-to-set.ts";
+import { createPyserverLogReader } from "./log.ts";
 import { choosePython } from "./python.ts";
-import { whereToSet } from "./where-to-set.ts";
+import { pyserverDeathCause, pyserverReasonLines } from "./reason.ts";
 
 /** Both HuggingFace backends: our own Python server, one process for one model. */
 

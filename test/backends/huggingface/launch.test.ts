@@ -1,8 +1,8 @@
 import { describe, expect, test } from "bun:test";
-import { huggingfaceCausal, huggingfaceClassification } from "../../src/backends/huggingface.ts";
-import { backends, type LaunchContext } from "../../src/backends/index.ts";
-import { choosePython } from "../../src/backends/python.ts";
-import { huggingfaceCausalConfig, huggingfaceClassificationConfig } from "../../src/contract/index.ts";
+import { huggingfaceCausal, huggingfaceClassification } from "../../../src/backends/huggingface/index.ts";
+import { choosePython } from "../../../src/backends/huggingface/python.ts";
+import { backends, type LaunchContext } from "../../../src/backends/index.ts";
+import { huggingfaceCausalConfig, huggingfaceClassificationConfig } from "../../../src/contract/index.ts";
 
 const context = (fields: Partial<LaunchContext> = {}): LaunchContext => ({
   port: 3500,
