@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { huggingfaceCausal, huggingfaceClassification } from "../../../src/backends/huggingface/index.ts";
 import { choosePython } from "../../../src/backends/huggingface/python.ts";
 import { backends, type LaunchContext } from "../../../src/backends/index.ts";
-import { huggingfaceCausalConfig, huggingfaceClassificationConfig } from "../../../src/contract/index.ts";
+import { huggingfaceCausalDefinition, huggingfaceClassificationDefinition } from "../../../src/contract/index.ts";
 
 const context = (fields: Partial<LaunchContext> = {}): LaunchContext => ({
   port: 3500,
@@ -15,7 +15,7 @@ const context = (fields: Partial<LaunchContext> = {}): LaunchContext => ({
 });
 
 const causal = (fields: Record<string, unknown> = {}) =>
-  huggingfaceCausalConfig.parse({
+  huggingfaceCausalDefinition.request.parse({
     backend_type: "huggingface_causal",
     model_id: "org/model",
     alias: "m:1b",
@@ -24,7 +24,7 @@ const causal = (fields: Record<string, unknown> = {}) =>
   });
 
 const classification = (fields: Record<string, unknown> = {}) =>
-  huggingfaceClassificationConfig.parse({
+  huggingfaceClassificationDefinition.request.parse({
     backend_type: "huggingface_classification",
     model_id: "org/model",
     alias: "m:clf",

@@ -2,10 +2,10 @@ import { describe, expect, test } from "bun:test";
 import type { LaunchContext } from "../../../src/backends/index.ts";
 import { backendOf, backends } from "../../../src/backends/index.ts";
 import { llamacpp } from "../../../src/backends/llamacpp/index.ts";
-import { backendTypes, type LlamaCppConfig, llamacppConfig } from "../../../src/contract/index.ts";
+import { backendTypes, type LlamaCppConfig, llamacppDefinition } from "../../../src/contract/index.ts";
 
 const config = (fields: Record<string, unknown> = {}): LlamaCppConfig =>
-  llamacppConfig.parse({ model: "/models/x.gguf", alias: "x:1b", api_key: "s3cret", ...fields });
+  llamacppDefinition.request.parse({ model: "/models/x.gguf", alias: "x:1b", api_key: "s3cret", ...fields });
 
 const context = (fields: Partial<LaunchContext> = {}): LaunchContext => ({
   port: 3500,
