@@ -26,7 +26,7 @@ export const exampleInstance = {
   retry_count: 0,
   failure: null,
   restarts: 0,
-  supported_endpoints: backendOf(exampleConfig).supportedEndpoints,
+  supported_endpoints: backendOf(exampleConfig).capabilities(exampleConfig).endpoints,
   loading: null,
   log_file: "/srv/solar-host/logs/llama-3_8b_1769860800.log",
 };
