@@ -8,7 +8,7 @@ import { type Fields, isBlank } from "./fields.ts";
 
 export interface ConfigIssue {
   path: (string | number)[];
-  /** zod's issue, for whoever renders it. */
+  /** zod's issue: its words become the API's in errors.ts. */
   issue: z.core.$ZodIssue;
   input: unknown;
 }
