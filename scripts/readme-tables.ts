@@ -1,10 +1,12 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
-import { type BackendType, backendTypes, configFields } from "../src/contract/index.ts";
+import { backendOf } from "../src/backends/index.ts";
+import type { Fields } from "../src/contract/fields.ts";
+import { definitions } from "../src/contract/index.ts";
 import { flagOf, settingSpecs } from "../src/store/settings.ts";
 
-/** The tables of the README that say what the code says. */
+/** The parts of the README that say what the code says. */
 
 const root = join(import.meta.dir, "..");
 
@@ -27,10 +29,10 @@ const kind = (schema: z.ZodType): string => {
 };
 
 /** The config of a backend: each field, what it takes, its default and what it means. */
-const configTable = (type: BackendType): string =>
+const configTable = (fields: Fields): string =>
   table(
     ["Field", "Takes", "Default", "Meaning"],
-    Object.entries(configFields[type]).map(([name, field]) => {
+    Object.entries(fields).map(([name, field]) => {
       const fallback = "fallback" in field ? code(field.fallback) : "optional" in field ? "unset" : "**required**";
       return [code(name), kind(field.schema), fallback, field.schema.meta()?.description ?? ""];
     }),
@@ -50,6 +52,7 @@ const settingsTable = (): string =>
 
 export interface Described {
   paths: Record<string, Record<string, { summary: string }>>;
+  components: { schemas: { InstanceConfigRequest: { description: string } } };
 }
 
 /** The routes, as the description of the API has them. */
@@ -60,19 +63,38 @@ const routesTable = ({ paths }: Described): string => {
   return table(["Route", "What it does"], rows);
 };
 
-/** The README with its tables as they should be; each stands behind a comment that names it. */
+const endpointsTable = (): string =>
+  table(
+    ["Backend", "Endpoints"],
+    definitions.map(({ type, example }) => [
+      code(type),
+      backendOf(example).capabilities(example).endpoints.map(code).join(" "),
+    ]),
+  );
+
+const configSections = ({ components }: Described): string =>
+  [
+    components.schemas.InstanceConfigRequest.description,
+    ...definitions.map(({ title, fields }) => `### ${title}\n\n${configTable(fields)}`),
+  ].join("\n\n");
+
+/** Behind the comment that names the part: up to the comment that ends it, else the lines of a table. */
+const PART = /(<!-- ([\w ]+), by scripts\/openapi -->\n)(?:[\s\S]*?(?=<!-- end of \2 -->)|(?:\|.*\n)*)/g;
+
+/** The README with its parts as they should be. */
 export const withTables = (readme: string, api: Described): string => {
-  const tables: Record<string, string> = {
+  const parts: Record<string, string> = {
     routes: routesTable(api),
+    endpoints: endpointsTable(),
     settings: settingsTable(),
-    ...Object.fromEntries(backendTypes.map((type) => [type, configTable(type)])),
+    configs: configSections(api),
   };
   const written = new Set<string>();
-  const text = readme.replace(/(<!-- ([\w ]+), by scripts\/openapi -->\n)(?:\|.*\n)*/g, (_, mark, name) => {
+  const text = readme.replace(PART, (_, mark, name) => {
     written.add(name);
-    return `${mark}${tables[name] ?? ""}\n`;
+    return `${mark}${parts[name] ?? ""}\n`;
   });
-  const missing = Object.keys(tables).filter((name) => !written.has(name));
+  const missing = Object.keys(parts).filter((name) => !written.has(name));
   if (missing.length > 0) throw new Error(`README.md has no place for: ${missing.join(", ")}`);
   return text;
 };

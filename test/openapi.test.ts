@@ -5,7 +5,7 @@ import { Validator } from "@seriousme/openapi-schema-validator";
 import Ajv from "ajv/dist/2020";
 import addFormats from "ajv-formats";
 import { file, openapiText } from "../scripts/openapi.ts";
-import { backendTypes, configFields, parseConfig } from "../src/contract/index.ts";
+import { backendTypes, definitions, parseConfig } from "../src/contract/index.ts";
 import { OPEN_PATHS } from "../src/server/auth.ts";
 import { root } from "./support/paths.ts";
 
@@ -189,29 +189,26 @@ test("both WebSockets describe their frames", () => {
 });
 
 describe("a config", () => {
-  const schemaName = {
-    llamacpp: "LlamaCpp",
-    huggingface_causal: "HuggingFaceCausal",
-    huggingface_classification: "HuggingFaceClassification",
-  };
-
-  test.each([...backendTypes])("%s is answered with each of its fields", (type) => {
-    const schema = document.components.schemas[`${schemaName[type]}Config`] as { required: string[]; properties: Json };
-    expect(schema.required).toEqual(Object.keys(configFields[type]));
-    expect(Object.keys(schema.properties)).toEqual(Object.keys(configFields[type]));
+  test.each([...definitions])("$type is answered with each of its fields", ({ schemaName, fields }) => {
+    const schema = document.components.schemas[`${schemaName}Config`] as { required: string[]; properties: Json };
+    expect(schema.required).toEqual(Object.keys(fields));
+    expect(Object.keys(schema.properties)).toEqual(Object.keys(fields));
   });
 
-  test.each([...backendTypes])("%s is taken with the required fields alone, and its defaults are told", (type) => {
-    const name = `${schemaName[type]}ConfigRequest`;
-    const schema = document.components.schemas[name] as { required: string[]; properties: Record<string, Json> };
-    for (const [field, spec] of Object.entries(configFields[type])) {
-      const optional = "fallback" in spec || "optional" in spec;
-      expect({ field, required: schema.required.includes(field) }).toEqual({ field, required: !optional });
-      expect(schema.properties[field]?.description).toBeString();
-      if (optional)
-        expect(schema.properties[field]).toHaveProperty("default", "fallback" in spec ? spec.fallback : null);
-    }
-  });
+  test.each([...definitions])(
+    "$type is taken with the required fields alone, and its defaults are told",
+    ({ schemaName, fields }) => {
+      const name = `${schemaName}ConfigRequest`;
+      const schema = document.components.schemas[name] as { required: string[]; properties: Record<string, Json> };
+      for (const [field, spec] of Object.entries(fields)) {
+        const optional = "fallback" in spec || "optional" in spec;
+        expect({ field, required: schema.required.includes(field) }).toEqual({ field, required: !optional });
+        expect(schema.properties[field]?.description).toBeString();
+        if (optional)
+          expect(schema.properties[field]).toHaveProperty("default", "fallback" in spec ? spec.fallback : null);
+      }
+    },
+  );
 
   test("is told apart by backend_type", () => {
     expect(document.components.schemas.InstanceConfig).toMatchObject({

@@ -4,8 +4,6 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { file } from "../scripts/openapi.ts";
 import { readReadme, withTables } from "../scripts/readme-tables.ts";
-import { backendOf } from "../src/backends/index.ts";
-import { backendTypes } from "../src/contract/index.ts";
 import { expectedAnswer } from "./support/expected.ts";
 import { realServer, root, tinyModel } from "./support/paths.ts";
 
@@ -42,13 +40,6 @@ test("its tables are what the code says; where they are not: ./scripts/openapi",
   const lines = new Set(readme.split("\n"));
   expect(wanted.split("\n").filter((line) => !lines.has(line))).toEqual([]);
   expect(wanted === readme).toBe(true);
-});
-
-test("the endpoints of each backend are the backend's", () => {
-  for (const type of backendTypes) {
-    const endpoints = backendOf({ backend_type: type }).supportedEndpoints.map((path) => `\`${path}\``);
-    expect(readme).toContain(`| \`${type}\` | ${endpoints.join(" ")} |`);
-  }
 });
 
 test("links lead to files and headings that are there", () => {

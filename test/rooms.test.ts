@@ -82,6 +82,22 @@ test("every folder of src is a room with a rule", () => {
   expect([...folders].filter((folder) => !(folder in rooms))).toEqual([]);
 });
 
+/** The backend whose folder a path is in; null where it is in none. */
+const backendIn = (path: string): string | null => /^backends\/([^/]+)\//.exec(path)?.[1] ?? null;
+
+test("a backend's folder is known to itself and to the list of backends alone", () => {
+  const inside = imports.filter((one) => backendIn(target(one)) !== null);
+  expect(inside.length).toBeGreaterThan(0);
+  const strangers = inside.filter((one) => backendIn(one.file) !== backendIn(target(one)));
+  expect(new Set(strangers.map(({ file }) => file))).toEqual(new Set(["backends/index.ts"]));
+});
+
+test("the fields of a backend are known to the list of definitions, and to the rest by that alone", () => {
+  const own = /^contract\/backends\/(?!index|definition|common)/;
+  const strangers = imports.filter((one) => own.test(target(one)) && !one.file.startsWith("contract/backends/"));
+  expect(strangers).toEqual([]);
+});
+
 test("the command line loads serve and ctl only when they are asked for", () => {
   const main = imports.filter(({ file }) => file === "main.ts");
   expect(main.filter(({ lazy }) => !lazy).map(({ to }) => to)).toEqual(["commander", "./version.ts"]);

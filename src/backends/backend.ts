@@ -1,20 +1,31 @@
-import type { BackendType, GenerationMetrics, InstanceConfig, SlotState } from "../contract/index.ts";
+import type { BackendDefinition, ConfigOf, definitions, GenerationMetrics, SlotState } from "../contract/index.ts";
+import type { Capabilities } from "./capabilities.ts";
 import type { DeathCause } from "./death-cause.ts";
+import type { Needs } from "./needs.ts";
 
-/** What a backend must say of itself. All of it is pure: nothing here starts, reads or asks anything. */
+/**
+ * What a backend must say of itself. All of it is pure: nothing here starts, reads or asks anything, and `prepare` asks
+ * the daemon alone.
+ */
+
+/** Settings of the daemon that name a program. */
+export type ProgramSetting = "LLAMA_SERVER" | "PYTHON";
+
+/** What the daemon does for a backend before a launch. */
+export interface Services {
+  /** Folder of the Python package, unpacked where that is still to be done. */
+  pyserverDir(): Promise<string>;
+}
 
 /** What the daemon knows of the machine when it builds a command line. */
 export interface LaunchContext {
   port: number;
-  /** Settings of the daemon that name programs: `LLAMA_SERVER`, `PYTHON`. Empty means: look on PATH. */
-  llamaServer: string;
-  python: string;
+  /** What the setting of the backend's program says. Empty: look on PATH. */
+  program: string;
   /** The environment of the daemon, where PATH, CONDA_PREFIX, VIRTUAL_ENV and the like come from. */
   env: Readonly<Record<string, string | undefined>>;
   /** Milliseconds between SIGTERM and SIGKILL. */
   stopTimeout: number;
-  /** Folder into which the Python package was unpacked; null where none is needed. */
-  pyserverDir: string | null;
 }
 
 /** How to start one model server. `argv` never holds a secret; `env` may. */
@@ -27,12 +38,6 @@ export interface Launch {
   programName: string;
   /** How a person names another program: told beside what is wrong with this one. */
   remedy: string;
-}
-
-/** A file that must exist before a start, so that the error names the field and not a log line. */
-export interface RequiredFile {
-  field: string;
-  path: string;
 }
 
 /** The part of a slot's state that a line or a poll can tell. */
@@ -79,23 +84,27 @@ export interface SlotObservation {
   generatedTokens: number | null;
 }
 
-export interface Backend<C extends InstanceConfig = InstanceConfig> {
-  type: BackendType;
-  supportedEndpoints: readonly string[];
-  /** Files that the config names and that must be there. */
-  requiredFiles(config: C): RequiredFile[];
-  launch(config: C, context: LaunchContext): Launch;
+/** @typeParam P what `prepare` gives and `launch` takes */
+export interface Backend<D extends BackendDefinition = (typeof definitions)[number], P = unknown> {
+  definition: D;
+  /** Its program, as people call it, and the setting that names another; null where there is none. */
+  program: { name: string; setting: ProgramSetting } | null;
+  capabilities(config: ConfigOf<D>): Capabilities;
+  needs(config: ConfigOf<D>): Needs;
+  /** Has the daemon do what a launch needs. */
+  prepare(services: Services): Promise<P>;
+  launch(config: ConfigOf<D>, context: LaunchContext, prepared: P): Launch;
   /** Whether a variable of the daemon's environment would change what the daemon depends on: it is not inherited. */
   isWithheld(variable: string): boolean;
   /** Why a server with this config could never be used, though each field by itself is right; null where it can. */
-  obstacle(config: C): string | null;
+  obstacle(config: ConfigOf<D>): string | null;
   /** Path of the health check; it needs no key and answers 200 once the model can answer. */
   healthPath: string;
   createLogReader(): LogReader;
   /** Whether this exit code says that another attempt would end in the same way. */
   isFinalExit(code: number): boolean;
   /** Null where the log says it all. */
-  slotsProbe(config: C): SlotsProbe | null;
+  slotsProbe(config: ConfigOf<D>): SlotsProbe | null;
   /** The lines of a dead process's last output that tell a person why it died; most telling first, at most 3. */
   reasonLines(lines: readonly string[]): string[];
   /** What the same lines say of another attempt; null where they say nothing of it. */

@@ -5,7 +5,7 @@ import { z } from "zod";
  * sends `""` for what is unset, forms send numbers and booleans as strings.
  */
 
-const isBlank = (value: unknown): boolean => value === undefined || value === null || value === "";
+export const isBlank = (value: unknown): boolean => value === undefined || value === null || value === "";
 
 const toNumber = (value: unknown): unknown => {
   if (typeof value !== "string") return value;
@@ -32,6 +32,13 @@ type Coercion = (value: unknown) => unknown;
 export interface Field<S extends z.ZodType = z.ZodType> {
   schema: S;
   coerce: Coercion;
+  /** What its text names: a file, which has to be there at a start, or a model, by its id on a hub or by a folder. */
+  names?: "file" | "model";
+  /**
+   * Why a request may not ask for a value, though a stored config with it goes on loading: it was taken once and can
+   * never work, or does not mean what it seems to. Null where it may.
+   */
+  refusal?: (value: unknown) => string | null;
 }
 
 export interface DefaultField<S extends z.ZodType = z.ZodType> extends Field<S> {

@@ -1,4 +1,5 @@
 export * from "../common/record.ts";
+export * from "./backends/index.ts";
 export * from "./config.ts";
 export * from "./daemon-record.ts";
 export * from "./errors.ts";

@@ -6,7 +6,6 @@ import { listInstances } from "./calls.ts";
 import type { RawConfig } from "./config-input.ts";
 import { exitCodes, usageError, worst } from "./errors.ts";
 import { type Io, reportError, writeJsonError } from "./io.ts";
-import { withAbsolutePaths } from "./model-paths.ts";
 import { checkNamed, chooseInstances } from "./names.ts";
 import { chooseTarget, isHere, lookAgain, type TargetOptions, targetSources } from "./target.ts";
 import { textOf } from "./text.ts";
@@ -106,9 +105,10 @@ export class Cli {
    * A config with paths that mean the same to the daemon.
    * @param file the file that it comes from; null for the command line
    */
-  withPaths(api: Api, config: RawConfig, file: string | null, before?: RawConfig): RawConfig {
+  async withPaths(api: Api, config: RawConfig, file: string | null, before?: RawConfig): Promise<RawConfig> {
     const { cwd, home } = this.io;
     if (!isHere(api.target, targetSources(this.io))) return config;
+    const { withAbsolutePaths } = await import("./model-paths.ts");
     const folder = file === null || file === "-" ? cwd : dirname(resolve(cwd, file));
     return withAbsolutePaths(config, { home, folder, onlyExisting: file !== null }, before);
   }

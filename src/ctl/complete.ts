@@ -4,7 +4,6 @@ import { listInstances } from "./calls.ts";
 import { addConnection, Cli } from "./cli.ts";
 import { LOCAL, readContexts } from "./contexts.ts";
 import type { Io } from "./io.ts";
-import { isFileField } from "./model-paths.ts";
 import { oneLine } from "./table.ts";
 import { chooseTarget, targetSources } from "./target.ts";
 import { verbIn, verbs } from "./verbs.ts";
@@ -43,15 +42,17 @@ const contextNames = (io: Io): Candidate[] => [
   { value: LOCAL, description: "the daemon on this machine" },
 ];
 
+/** A flag whose value may be a path: of `<file>`, or of `<id|folder>`. */
+const PATH = /<file>|folder>/;
+
 /** A flag that means yes when it stands alone. */
 const isYesOrNo = (flags: string): boolean => flags.includes("true|false");
 
 const valuesOf = async (io: Io, { long, argChoices, flags }: Option, begun: string): Promise<Completion> => {
   if (long === "--context") return contextNames(io);
-  if (long === "--model-id" || long === "--model_id") return FILES;
   if (long === "--set") return await assignments(begun);
   if (argChoices !== undefined) return words(argChoices);
-  return flags.includes("<file>") ? FILES : isYesOrNo(flags) ? words(["true", "false"]) : [];
+  return PATH.test(flags) ? FILES : isYesOrNo(flags) ? words(["true", "false"]) : [];
 };
 
 /** `name=value` of a config: the fields of every backend, then what the field takes. */
@@ -66,7 +67,7 @@ const assignments = async (begun: string): Promise<Completion> => {
     return [...fields.values()].map((field) => ({ value: `${field.name}=`, description: field.description }));
   const field = fields.get(name.replaceAll("-", "_"));
   if (field === undefined) return name === "backend_type" ? words(backendTypes.map((one) => `${name}=${one}`)) : [];
-  if (isFileField(field.name) || field.name === "model_id") return FILES;
+  if (field.names !== null) return FILES;
   return words((field.kind === "flag" ? ["true", "false"] : field.choices).map((value) => `${name}=${value}`));
 };
 

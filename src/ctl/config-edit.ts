@@ -17,7 +17,8 @@ const isKept = (key: unknown): boolean => key === undefined || key === null || k
 export const withoutKey = (config: RawConfig): RawConfig =>
   Object.hasOwn(config, KEY) ? { ...config, [KEY]: KEPT_KEY } : config;
 
-const backendOf = (config: RawConfig): BackendType => {
+/** The backend that a config names, else the one that its fields mean. */
+export const backendTypeOf = (config: RawConfig): BackendType => {
   const given = config.backend_type;
   return typeof given === "string" && Object.hasOwn(configFields, given)
     ? (given as BackendType)
@@ -31,7 +32,7 @@ export const withValues = (config: RawConfig, assignments: readonly string[]): R
     if (at < 1) throw usageError(`--set '${text}' is no name=value`);
     return [text.slice(0, at).replaceAll("-", "_"), text.slice(at + 1)];
   });
-  const backend = backendOf({ ...config, ...Object.fromEntries(pairs) });
+  const backend = backendTypeOf({ ...config, ...Object.fromEntries(pairs) });
   const fields = fieldsOf(backend);
   const values = pairs.map(([name, value]): [string, unknown] => {
     const field = fields.find((candidate) => candidate.name === name);

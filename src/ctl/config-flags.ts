@@ -1,8 +1,8 @@
 import { type Command, Option } from "commander";
 import type { z } from "zod";
 import { type BackendType, configFields } from "../contract/config.ts";
+import type { Field, Fields } from "../contract/fields.ts";
 import { usageError } from "./errors.ts";
-import { isFileField } from "./model-paths.ts";
 
 /** The flags of `create` are the fields of a backend's config, read from the contract and not written again. */
 
@@ -15,6 +15,8 @@ export interface ConfigField {
   description: string;
   required: boolean;
   fallback: unknown;
+  /** What its text names; null where that is neither a file nor a model. */
+  names: NonNullable<Field["names"]> | null;
 }
 
 interface Definition {
@@ -30,7 +32,7 @@ const definitionOf = (schema: z.ZodType): Definition => {
 
 const kinds: Readonly<Record<string, FieldKind>> = { number: "number", boolean: "flag", enum: "choice", array: "list" };
 
-const describe = (name: string, field: (typeof configFields)[BackendType][string]): ConfigField => {
+const describe = (name: string, field: Fields[string]): ConfigField => {
   const { type, entries } = definitionOf(field.schema);
   const fallback: unknown = "fallback" in field ? field.fallback : undefined;
   return {
@@ -40,14 +42,17 @@ const describe = (name: string, field: (typeof configFields)[BackendType][string
     description: field.schema.meta()?.description ?? "",
     required: !("fallback" in field || "optional" in field),
     fallback,
+    names: field.names ?? null,
   };
 };
 
-/** The fields of a backend that people set; its name is said otherwise. */
-export const fieldsOf = (backend: BackendType): ConfigField[] =>
-  Object.entries(configFields[backend])
+/** The fields that people set; the backend's name is said otherwise. */
+export const describeFields = (fields: Fields): ConfigField[] =>
+  Object.entries(fields)
     .filter(([name]) => name !== "backend_type")
     .map(([name, field]) => describe(name, field));
+
+export const fieldsOf = (backend: BackendType): ConfigField[] => describeFields(configFields[backend]);
 
 /** `n_gpu_layers` as the flag it is: `--n-gpu-layers`. */
 export const flagOf = (name: string): string => `--${name.replaceAll("_", "-")}`;
@@ -55,7 +60,7 @@ export const flagOf = (name: string): string => `--${name.replaceAll("_", "-")}`
 /** The name under which commander keeps a flag. */
 export const propertyOf = (name: string): string => name.replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase());
 
-const placeholder = ({ kind, name }: ConfigField): string => {
+const placeholder = ({ kind, names }: ConfigField): string => {
   switch (kind) {
     case "number":
       return "<number>";
@@ -66,7 +71,8 @@ const placeholder = ({ kind, name }: ConfigField): string => {
     case "choice":
       return "<choice>";
     case "text":
-      return isFileField(name) ? "<file>" : "<text>";
+      // Completion knows a path by these two.
+      return names === null ? "<text>" : names === "file" ? "<file>" : "<id|folder>";
   }
 };
 

@@ -82,21 +82,21 @@ export class Editing {
     if (set !== undefined) {
       return await this.change(listed, name, {
         before,
-        after: checked(this.cli.withPaths(this.api, withValues(before, set), null, before), before),
+        after: checked(await this.cli.withPaths(this.api, withValues(before, set), null, before), before),
         byHand: false,
       });
     }
     if (this.given !== null) {
       return await this.change(listed, name, {
         before,
-        after: checked(this.cli.withPaths(this.api, this.given, this.options.file ?? "-", before), before),
+        after: checked(await this.cli.withPaths(this.api, this.given, this.options.file ?? "-", before), before),
         byHand: false,
       });
     }
     return await editByHand(this.cli, name, before, async (after) => {
       // The time that a person takes is not the daemon's.
       this.patience = patienceOf(this.options);
-      const wanted = this.cli.withPaths(this.api, after, null, before);
+      const wanted = await this.cli.withPaths(this.api, after, null, before);
       return await this.change(listed, name, { before, after: wanted, byHand: true });
     });
   }

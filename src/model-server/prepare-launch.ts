@@ -1,6 +1,7 @@
 import { accessSync, constants } from "node:fs";
 import { resolve } from "node:path";
 import type { Backend, Launch, RequiredFile } from "../backends/index.ts";
+import type { Fields } from "../contract/fields.ts";
 import type { InstanceConfig } from "../contract/index.ts";
 import { findProgram } from "../process/executable.ts";
 import { pathProblem } from "../process/path-problem.ts";
@@ -13,13 +14,12 @@ import type { LaunchServices } from "./services.ts";
 export class UnstartableError extends Error {}
 
 const checkFile = ({ field, path }: RequiredFile): void => {
-  const absolute = resolve(path);
-  const problem = pathProblem(absolute);
+  const problem = pathProblem(path);
   if (problem !== null) throw new UnstartableError(`${field}: ${problem.text}`);
   try {
-    accessSync(absolute, constants.R_OK);
+    accessSync(path, constants.R_OK);
   } catch {
-    throw new UnstartableError(`${field}: may not be read: '${absolute}'`);
+    throw new UnstartableError(`${field}: may not be read: '${path}'`);
   }
 };
 
@@ -30,18 +30,18 @@ const locate = ({ argv, programName, remedy }: Launch, env: LaunchServices["env"
   throw new UnstartableError(`${programName} ${missing ? "not found" : "cannot run"}: ${text}; ${remedy}`);
 };
 
-const PATH_FIELDS = ["model", "chat_template_file", "model_id"];
-
-/** `~/` in the name of a file is the home folder of the daemon's user. */
-const withHome = (config: InstanceConfig, env: LaunchServices["env"]): InstanceConfig => {
-  const named = Object.entries(config).filter(([name]) => PATH_FIELDS.includes(name));
-  const paths = named.flatMap(([name, value]) => (typeof value === "string" ? [[name, expandHome(value, env)]] : []));
-  return { ...config, ...Object.fromEntries(paths) };
-};
-
-/** Names of files are relative to the daemon's folder, and never look like a flag. */
-const withAbsolutePaths = (backend: Backend, config: InstanceConfig): InstanceConfig => {
-  const paths = backend.requiredFiles(config).map(({ field, path }) => [field, resolve(path)]);
+/**
+ * Names as the model server is to read them: `~/` is the home folder of the daemon's user. Names of files are relative
+ * to the daemon's folder, and never look like a flag.
+ */
+const withPaths = ({ definition }: Backend, config: InstanceConfig, env: LaunchServices["env"]): InstanceConfig => {
+  const fields: Fields = definition.fields;
+  const paths = Object.entries(config).flatMap(([name, value]) => {
+    const names = fields[name]?.names;
+    if (names === undefined || typeof value !== "string") return [];
+    const path = expandHome(value, env);
+    return [[name, names === "file" ? resolve(path) : path]];
+  });
   return { ...config, ...Object.fromEntries(paths) };
 };
 
@@ -55,17 +55,13 @@ export const prepareLaunch = async (
   given: InstanceConfig,
   port: number,
 ): Promise<{ launch: Launch; program: string }> => {
-  const config = withHome(given, services.env);
+  const config = withPaths(backend, given, services.env);
   const obstacle = backend.obstacle(config);
   if (obstacle !== null) throw new UnstartableError(obstacle);
-  for (const file of backend.requiredFiles(config)) checkFile(file);
-  const launch = backend.launch(withAbsolutePaths(backend, config), {
-    port,
-    llamaServer: services.llamaServer,
-    python: services.python,
-    env: services.env,
-    stopTimeout: services.stopTimeout,
-    pyserverDir: backend.type === "llamacpp" ? null : await services.pyserverDir(),
-  });
-  return { launch, program: locate(launch, services.env) };
+  for (const file of backend.needs(config).files) checkFile(file);
+  const { env, stopTimeout, programs } = services;
+  const program = backend.program === null ? "" : programs[backend.program.setting];
+  const prepared = await backend.prepare(services);
+  const launch = backend.launch(config, { port, program, env, stopTimeout }, prepared);
+  return { launch, program: locate(launch, env) };
 };

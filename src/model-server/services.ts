@@ -1,10 +1,11 @@
+import type { ProgramSetting, Services } from "../backends/index.ts";
 import type { Journal } from "../common/journal.ts";
 import type { ProcessIdentity } from "../process/identity.ts";
 import type { RecordFolder } from "../store/records.ts";
 import type { LaunchRecord } from "./launch-record.ts";
 
 /** What of the daemon and its settings a model server is started and watched with. */
-export interface LaunchServices {
+export interface LaunchServices extends Services {
   /** The daemon's folder: its id, which no other folder has, and its path as of the boot. */
   readonly folder: { readonly id: string; readonly path: string };
   /** The daemon itself, as the owner of what it starts and takes over. */
@@ -15,10 +16,8 @@ export interface LaunchServices {
   readonly launches: RecordFolder<LaunchRecord>;
   /** The environment that the daemon was started with: what children inherit. */
   readonly env: Readonly<Record<string, string | undefined>>;
-  readonly llamaServer: string;
-  readonly python: string;
-  /** Unpacks the Python server where that is still to be done. */
-  readonly pyserverDir: () => Promise<string>;
+  /** Settings that name programs of backends; empty means: look on PATH. */
+  readonly programs: Readonly<Record<ProgramSetting, string>>;
   /** Milliseconds between SIGTERM and SIGKILL. */
   readonly stopTimeout: number;
   /** Milliseconds between health checks of a running instance; 0 is never. */

@@ -1,8 +1,7 @@
 import type { Context } from "hono";
 import { isRecord } from "../common/record.ts";
 import { decodeUtf8, EncodingError } from "../common/utf8.ts";
-import { type FieldError, type InstanceConfig, parseConfig, toFieldError } from "../contract/index.ts";
-import { brokenRules } from "../contract/request-rules.ts";
+import { type FieldError, type InstanceConfig, parseConfig, refusedValues, toFieldError } from "../contract/index.ts";
 import { placeOfJsonError } from "../store/json-place.ts";
 
 /** The body of a create or an update: `{config}`. Read by hand, since a config of any age and any client is taken. */
@@ -60,11 +59,10 @@ export const parseBody = (given: unknown, asked: unknown = given): ParsedBody =>
       parsed.issues.map(({ path, issue, input }) => toFieldError(["body", "config", ...path], issue, input)),
     );
   }
-  const { config } = parsed;
-  const fields = Object.entries(isRecord(asked) ? asked : {}).filter(([name]) => Object.hasOwn(config, name));
-  const broken = brokenRules(Object.fromEntries(fields));
-  if (broken.length > 0) throw new InvalidConfigError(broken);
-  return { config: parsed.config, unknown: parsed.unknownKeys };
+  const { config, unknownKeys } = parsed;
+  const refused = refusedValues(config.backend_type, isRecord(asked) ? asked : {});
+  if (refused.length > 0) throw new InvalidConfigError(refused);
+  return { config, unknown: unknownKeys };
 };
 
 /** A key that is not given, or only its mask, stays as it is. */

@@ -1,53 +1,14 @@
+import { backendOf } from "../backends/index.ts";
+import { definitions } from "../contract/index.ts";
+
 /** What the API's description shows. No key in it is a real one. */
 
-export const exampleConfig = {
-  backend_type: "llamacpp",
-  model: "/models/llama-3-8b.gguf",
-  alias: "llama-3:8b",
-  threads: 4,
-  n_gpu_layers: 999,
-  temp: 0.7,
-  top_p: 0.9,
-  top_k: 40,
-  min_p: 0.05,
-  ctx_size: 8192,
-  chat_template_file: null,
-  special: false,
-  host: "0.0.0.0",
-  port: null,
-  api_key: "instance-key",
-  priority: 0,
-};
+/** Of each backend. */
+export const exampleConfigs = Object.fromEntries(
+  definitions.map(({ type, title, example }) => [type, { summary: title, value: { config: example } }]),
+);
 
-export const exampleCausalConfig = {
-  backend_type: "huggingface_causal",
-  model_id: "meta-llama/Llama-2-7b-chat-hf",
-  alias: "llama2-hf:7b",
-  device: "auto",
-  dtype: "auto",
-  max_length: 4096,
-  trust_remote_code: false,
-  use_flash_attention: true,
-  host: "0.0.0.0",
-  port: null,
-  api_key: "instance-key",
-  priority: 0,
-};
-
-export const exampleClassificationConfig = {
-  backend_type: "huggingface_classification",
-  model_id: "distilbert-base-uncased-finetuned-sst-2-english",
-  alias: "sentiment:distilbert",
-  device: "auto",
-  dtype: "auto",
-  max_length: 512,
-  labels: ["negative", "positive"],
-  trust_remote_code: false,
-  host: "0.0.0.0",
-  port: null,
-  api_key: "instance-key",
-  priority: 0,
-};
+const [{ example: exampleConfig }] = definitions;
 
 const id = "6f1c2d0e-6a52-4b54-9a5c-0f6f3c1e7d11";
 const time = "2026-01-31T12:00:00.000Z";
@@ -65,7 +26,7 @@ export const exampleInstance = {
   retry_count: 0,
   failure: null,
   restarts: 0,
-  supported_endpoints: ["/v1/chat/completions", "/v1/completions", "/v1/models"],
+  supported_endpoints: backendOf(exampleConfig).capabilities(exampleConfig).endpoints,
   loading: null,
   log_file: "/srv/solar-host/logs/llama-3_8b_1769860800.log",
 };

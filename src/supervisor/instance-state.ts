@@ -105,7 +105,7 @@ export class InstanceState {
       retry_count: seen.retry_count,
       failure: seen.failure,
       restarts: seen.restarts,
-      supported_endpoints: [...backendOf(config).supportedEndpoints],
+      supported_endpoints: [...backendOf(config).capabilities(config).endpoints],
       loading: seen.loading,
       log_file: this.log.newestFile,
     };
@@ -128,7 +128,7 @@ export class InstanceState {
       retry_count: failed ? seen.retry_count : 0,
       failure: seen.failure && { ...seen.failure, next_attempt_at: null },
       restarts: seen.restarts,
-      supported_endpoints: [...backendOf(config).supportedEndpoints],
+      supported_endpoints: [...backendOf(config).capabilities(config).endpoints],
       kept: this.stored.kept,
     };
   }

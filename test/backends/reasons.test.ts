@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { pyserverDeathCause, pyserverReasonLines } from "../../src/backends/huggingface-reason.ts";
-import { llamaDeathCause, llamaReasonLines } from "../../src/backends/llamacpp-reason.ts";
+import { pyserverDeathCause, pyserverReasonLines } from "../../src/backends/huggingface/reason.ts";
+import { llamaDeathCause, llamaReasonLines } from "../../src/backends/llamacpp/reason.ts";
 import { lines, recorded } from "./replay.ts";
 
 describe("why a llama-server died (recorded)", () => {

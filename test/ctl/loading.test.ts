@@ -33,7 +33,7 @@ test.each(["ls", "stop", "start", "wait", "rm", "logs", "context"])(
   (verb) => {
     const loaded = loadedBy(under(`ctl/commands/${verb}.ts`));
     expect(loaded).toContain(under("contract/instance-facts.ts"));
-    for (const heavy of [under("contract/config.ts"), under("contract/index.ts"), "yaml", "chalk", "commander"]) {
+    for (const heavy of [under("contract/fields.ts"), under("contract/index.ts"), "yaml", "chalk", "commander"]) {
       if (verb === "wait" && heavy === "commander") continue;
       expect(loaded).not.toContain(heavy);
     }

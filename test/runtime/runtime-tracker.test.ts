@@ -1,10 +1,10 @@
 import { expect, test } from "bun:test";
 import { backends } from "../../src/backends/index.ts";
-import { llamacppConfig } from "../../src/contract/index.ts";
+import { llamacppDefinition } from "../../src/contract/index.ts";
 import { RuntimeTracker } from "../../src/runtime/runtime-tracker.ts";
 import { until } from "../support/until.ts";
 
-const config = llamacppConfig.parse({ model: "/m.gguf", alias: "m", api_key: "k", host: "127.0.0.1" });
+const config = llamacppDefinition.request.parse({ model: "/m.gguf", alias: "m", api_key: "k", host: "127.0.0.1" });
 const LISTENS = "0.00.018.505 I srv  llama_server: listening on http://127.0.0.1:3500";
 
 const trackerOf = (kept: ConstructorParameters<typeof RuntimeTracker>[2] = null) => {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { mkdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { llamacppConfig } from "../../src/contract/index.ts";
+import { llamacppDefinition } from "../../src/contract/index.ts";
 import { asUtc, ConfigFile, ConfigFileError, loadConfig, type StoredInstance } from "../../src/store/config-file.ts";
 import { without } from "../../src/store/kept-keys.ts";
 import { removeFoldersAfterEach, temporaryFolder } from "../support/folder.ts";
@@ -59,7 +59,7 @@ const nothingKept = { unreadable: [], top: {} };
 
 const stored = (id: string, changes: Partial<StoredInstance> = {}): StoredInstance => ({
   id,
-  config: llamacppConfig.parse(pythonEntry.config),
+  config: llamacppDefinition.request.parse(pythonEntry.config),
   status: "stopped",
   desired: "stopped",
   failure: null,

@@ -16,6 +16,8 @@ export interface DaemonOptions {
   args?: string[];
   /** llama-server of its instances; the fake one unless given. */
   llamaServer?: string;
+  /** Another program than the built one. */
+  binary?: string;
   /** What stands before the binary's name on the command line. */
   under?: string[];
 }
@@ -41,23 +43,26 @@ export class TestDaemon {
   static async start(options: DaemonOptions = {}): Promise<TestDaemon> {
     const dir = options.dir ?? mkdtempSync(join(tmpdir(), "solar-host-test-"));
     nextStartPort += 20;
-    const child = Bun.spawn([...(options.under ?? []), requireBinary(), "serve", ...(options.args ?? [])], {
-      cwd: dir,
-      stdin: "ignore",
-      stdout: "pipe",
-      stderr: "pipe",
-      env: {
-        PATH: process.env.PATH ?? "",
-        HOME: dir,
-        XDG_STATE_HOME: join(dir, "xdg-state"),
-        API_KEY: KEY,
-        HOST: "127.0.0.1",
-        PORT: "0",
-        START_PORT: String(nextStartPort),
-        LLAMA_SERVER: options.llamaServer ?? fakeServer,
-        ...options.env,
+    const child = Bun.spawn(
+      [...(options.under ?? []), options.binary ?? requireBinary(), "serve", ...(options.args ?? [])],
+      {
+        cwd: dir,
+        stdin: "ignore",
+        stdout: "pipe",
+        stderr: "pipe",
+        env: {
+          PATH: process.env.PATH ?? "",
+          HOME: dir,
+          XDG_STATE_HOME: join(dir, "xdg-state"),
+          API_KEY: KEY,
+          HOST: "127.0.0.1",
+          PORT: "0",
+          START_PORT: String(nextStartPort),
+          LLAMA_SERVER: options.llamaServer ?? fakeServer,
+          ...options.env,
+        },
       },
-    });
+    );
     const daemon = new TestDaemon(dir, child, options, 0);
     void daemon.collect();
     const port = await until("the daemon to listen", () => {

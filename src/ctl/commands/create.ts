@@ -1,11 +1,11 @@
 import { randomBytes } from "node:crypto";
 import type { Command } from "commander";
-import { type BackendType, backendTypes } from "../../contract/config.ts";
+import { type BackendDefinition, definitions } from "../../contract/backends/index.ts";
 import { type InstanceAnswer, instanceAnswer } from "../../contract/instance.ts";
 import type { Answer, Api } from "../api.ts";
 import { listInstances } from "../calls.ts";
 import { addConnection, addJson, addQuiet, type Cli, type OutputOptions } from "../cli.ts";
-import { addFieldOptions, configOf, fieldsOf } from "../config-flags.ts";
+import { addFieldOptions, type ConfigField, configOf, describeFields, flagOf } from "../config-flags.ts";
 import { type RawConfig, readConfigFile } from "../config-input.ts";
 import { exitCodes, usageError } from "../errors.ts";
 import { writeJson } from "../io.ts";
@@ -84,12 +84,19 @@ const addCommon = (command: Command): Command =>
     ),
   );
 
-const addBackend = (create: Command, backend: BackendType, cli: Cli): void => {
-  const fields = fieldsOf(backend);
+/** The flags of what has to be said of a model, alias and key aside. */
+const modelFlags = (fields: readonly ConfigField[], example: Readonly<Record<string, unknown>>): string =>
+  fields
+    .filter(({ name, required }) => required && name !== "alias" && name !== "api_key")
+    .map(({ name }) => `${flagOf(name)} ${asWord(String(example[name]))}`)
+    .join(" ");
+
+const addBackend = (create: Command, { type: backend, fields: all, example }: BackendDefinition, cli: Cli): void => {
+  const fields = describeFields(all);
   const command = create.command(backend).description(`create an instance of ${backend}`);
   addCommon(command);
   addFieldOptions(command, fields);
-  const model = backend === "llamacpp" ? "--model /models/llama-3-8b.gguf" : "--model-id org/model";
+  const model = modelFlags(fields, example);
   command
     .addHelpText(
       "after",
@@ -107,12 +114,12 @@ Examples:
         if (options.file !== undefined) throw usageError("give the backend and its flags, or -f, not both");
         const config = { backend_type: backend, ...configOf(fields, command.opts()) };
         const api = await cli.connect(command);
-        return await createAndStart(cli, api, cli.withPaths(api, config, null), options);
+        return await createAndStart(cli, api, await cli.withPaths(api, config, null), options);
       }),
     );
 };
 
-export const define = (command: Command, cli: Cli): void => {
+export const define = (command: Command, cli: Cli, backends: readonly BackendDefinition[] = definitions): void => {
   addCommon(command)
     .option("-f, --file <file>", "config in JSON or YAML, bare or as {config}; '-' reads stdin")
     .addHelpText(
@@ -132,16 +139,16 @@ Examples:
         if (options.file === undefined || stray !== undefined) {
           throw usageError(
             whyNotCreate(stray),
-            `the backends are ${backendTypes.join(", ")}`,
+            `the backends are ${backends.map(({ type }) => type).join(", ")}`,
             "for example: solar-host ctl create llamacpp --model /models/llama-3-8b.gguf --alias llama-3:8b",
           );
         }
         const config = await readConfigFile(cli, options.file);
         const api = await cli.connect(command);
-        return await createAndStart(cli, api, cli.withPaths(api, config, options.file), options);
+        return await createAndStart(cli, api, await cli.withPaths(api, config, options.file), options);
       }),
     );
-  for (const backend of backendTypes) addBackend(command, backend, cli);
+  for (const backend of backends) addBackend(command, backend, cli);
   // After its backends, which would take these over: what is none of them is told with their names.
   command.allowExcessArguments().allowUnknownOption();
 };

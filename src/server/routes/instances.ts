@@ -4,13 +4,7 @@ import { type InstanceConfig, instance, instanceAnswer, instanceRequest } from "
 import type { Supervisor } from "../../supervisor/supervisor.ts";
 import { askerOf } from "../asker.ts";
 import { mergedConfig, parseBody, readConfigBody, replacedConfig } from "../body.ts";
-import {
-  exampleAnswer,
-  exampleCausalConfig,
-  exampleClassificationConfig,
-  exampleConfig,
-  exampleInstance,
-} from "../examples.ts";
+import { exampleAnswer, exampleConfigs, exampleInstance } from "../examples.ts";
 import {
   errorAnswer,
   guarded,
@@ -40,14 +34,7 @@ const body = {
   content: {
     "application/json": {
       schema: instanceRequest,
-      examples: {
-        llamacpp: { summary: "llama.cpp", value: { config: exampleConfig } },
-        huggingface_causal: { summary: "HuggingFace, text generation", value: { config: exampleCausalConfig } },
-        huggingface_classification: {
-          summary: "HuggingFace, classification",
-          value: { config: exampleClassificationConfig },
-        },
-      },
+      examples: exampleConfigs,
     },
   },
 };

@@ -1,9 +1,15 @@
-import type { HuggingFaceCausalConfig, HuggingFaceClassificationConfig } from "../contract/index.ts";
-import type { Backend, Launch, LaunchContext } from "./backend.ts";
-import { createPyserverLogReader } from "./huggingface-log.ts";
-import { pyserverDeathCause, pyserverReasonLines } from "./huggingface-reason.ts";
+import {
+  type HuggingFaceCausalConfig,
+  type HuggingFaceClassificationConfig,
+  huggingfaceCausalDefinition,
+  huggingfaceClassificationDefinition,
+} from "../../contract/index.ts";
+import type { Backend, Launch, LaunchContext, Services } from "../backend.ts";
+import { capable } from "../capabilities.ts";
+import { whereToSet } from "../where-to-set.ts";
+import { createPyserverLogReader } from "./log.ts";
 import { choosePython } from "./python.ts";
-import { whereToSet } from "./where-to-set.ts";
+import { pyserverDeathCause, pyserverReasonLines } from "./reason.ts";
 
 /** Both HuggingFace backends: our own Python server, one process for one model. */
 
@@ -49,15 +55,24 @@ const environment = (config: Config, { env }: LaunchContext): Record<string, str
   SOLAR_PYSERVER_API_KEY: config.api_key,
 });
 
-const launchPyserver = (kind: string, flags: string[], config: Config, context: LaunchContext): Launch => {
+const program = { name: "python", setting: "PYTHON" } as const;
+
+/** @param folder of the unpacked package */
+const launchPyserver = (
+  kind: string,
+  flags: string[],
+  config: Config,
+  context: LaunchContext,
+  folder: string,
+): Launch => {
   const python = choosePython(context);
   return {
     // By its folder, which comes first on Python's path then; `-m` would put the working directory there.
-    argv: [python, context.pyserverDir ?? "", kind, ...commonFlags(config, context), ...flags],
+    argv: [python, folder, kind, ...commonFlags(config, context), ...flags],
     env: environment(config, context),
-    programName: "python",
+    programName: program.name,
     remedy:
-      context.python === ""
+      context.program === ""
         ? `set PYTHON to the Python to use ${whereToSet("PYTHON")}; without it the active environment's is taken, else python3 on PATH`
         : `PYTHON names it ${whereToSet("PYTHON")}`,
   };
@@ -70,8 +85,9 @@ const launchPyserver = (kind: string, flags: string[], config: Config, context: 
 const FINAL_EXITS = [2, 3, 6, 7, 126, 127];
 
 const shared = {
-  // A model may be an id on the Hub as well as a folder, so nothing must be there before a start.
-  requiredFiles: () => [],
+  program,
+  needs: () => ({ files: [] }),
+  prepare: (services: Services) => services.pyserverDir(),
   // In an encoding of the user's choice its log could not be read.
   isWithheld: (variable: string) => variable === "PYTHONIOENCODING",
   obstacle: () => null,
@@ -83,16 +99,19 @@ const shared = {
   deathCause: pyserverDeathCause,
 } as const;
 
-export const huggingfaceCausal: Backend<HuggingFaceCausalConfig> = {
+const EVERY_SERVER = ["/v1/models", "/health"];
+
+export const huggingfaceCausal: Backend<typeof huggingfaceCausalDefinition, string> = {
   ...shared,
-  type: "huggingface_causal",
-  supportedEndpoints: ["/v1/chat/completions", "/v1/completions", "/v1/models", "/health"],
-  launch: (config, context) => launchPyserver("causal", causalFlags(config), config, context),
+  definition: huggingfaceCausalDefinition,
+  capabilities: () => capable(["chat", "completion"], EVERY_SERVER),
+  launch: (config, context, folder) => launchPyserver("causal", causalFlags(config), config, context, folder),
 };
 
-export const huggingfaceClassification: Backend<HuggingFaceClassificationConfig> = {
+export const huggingfaceClassification: Backend<typeof huggingfaceClassificationDefinition, string> = {
   ...shared,
-  type: "huggingface_classification",
-  supportedEndpoints: ["/v1/classify", "/v1/models", "/health"],
-  launch: (config, context) => launchPyserver("classification", classificationFlags(config), config, context),
+  definition: huggingfaceClassificationDefinition,
+  capabilities: () => capable(["classify"], EVERY_SERVER),
+  launch: (config, context, folder) =>
+    launchPyserver("classification", classificationFlags(config), config, context, folder),
 };

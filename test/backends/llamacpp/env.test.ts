@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { backends } from "../../src/backends/index.ts";
-import { realServer } from "../support/paths.ts";
+import { backends } from "../../../src/backends/index.ts";
+import { realServer } from "../../support/paths.ts";
 
 const isWithheld = backends.llamacpp.isWithheld;
 

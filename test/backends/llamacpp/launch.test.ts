@@ -1,19 +1,17 @@
 import { describe, expect, test } from "bun:test";
-import type { LaunchContext } from "../../src/backends/index.ts";
-import { backendOf, backends } from "../../src/backends/index.ts";
-import { llamacpp } from "../../src/backends/llamacpp.ts";
-import { backendTypes, type LlamaCppConfig, llamacppConfig } from "../../src/contract/index.ts";
+import type { LaunchContext } from "../../../src/backends/index.ts";
+import { backendOf, backends } from "../../../src/backends/index.ts";
+import { llamacpp } from "../../../src/backends/llamacpp/index.ts";
+import { backendTypes, type LlamaCppConfig, llamacppDefinition } from "../../../src/contract/index.ts";
 
 const config = (fields: Record<string, unknown> = {}): LlamaCppConfig =>
-  llamacppConfig.parse({ model: "/models/x.gguf", alias: "x:1b", api_key: "s3cret", ...fields });
+  llamacppDefinition.request.parse({ model: "/models/x.gguf", alias: "x:1b", api_key: "s3cret", ...fields });
 
 const context = (fields: Partial<LaunchContext> = {}): LaunchContext => ({
   port: 3500,
-  llamaServer: "",
-  python: "",
+  program: "",
   env: {},
   stopTimeout: 10_000,
-  pyserverDir: null,
   ...fields,
 });
 
@@ -22,7 +20,7 @@ const flag = (argv: string[], name: string): string | undefined => argv[argv.ind
 describe("the registry", () => {
   test("has every backend of the contract, under its own name", () => {
     expect(Object.keys(backends).sort()).toEqual([...backendTypes].sort());
-    for (const type of backendTypes) expect(backends[type].type).toBe(type);
+    for (const type of backendTypes) expect(backends[type].definition.type).toBe(type);
   });
 
   test("finds a config's backend by its type", () => {
@@ -32,7 +30,7 @@ describe("the registry", () => {
 
 describe("starting llama-server", () => {
   test("passes every field of a config with nothing but defaults", () => {
-    expect(llamacpp.launch(config(), context()).argv).toEqual([
+    expect(llamacpp.launch(config(), context(), null).argv).toEqual([
       ...["llama-server", "--model", "/models/x.gguf", "--alias", "x:1b", "--threads", "1"],
       ...["--n-gpu-layers", "999", "--temp", "1", "--top-p", "1", "--top-k", "0", "--min-p", "0"],
       ...["--ctx-size", "131072", "--host", "0.0.0.0", "--port", "3500", "--no-warmup", "--jinja"],
@@ -40,17 +38,17 @@ describe("starting llama-server", () => {
   });
 
   test("adds the template and the special tokens only when they are asked for", () => {
-    const { argv } = llamacpp.launch(config({ chat_template_file: "/t.jinja", special: true }), context());
+    const { argv } = llamacpp.launch(config({ chat_template_file: "/t.jinja", special: true }), context(), null);
     expect(flag(argv, "--chat-template-file")).toBe("/t.jinja");
     expect(argv).toContain("--special");
   });
 
   test("listens on the port that the daemon reserved, whatever the config wished for", () => {
-    expect(flag(llamacpp.launch(config({ port: 4000 }), context({ port: 3507 })).argv, "--port")).toBe("3507");
+    expect(flag(llamacpp.launch(config({ port: 4000 }), context({ port: 3507 }), null).argv, "--port")).toBe("3507");
   });
 
   test("hands over the key by the environment, never by argv", () => {
-    const { argv, env } = llamacpp.launch(config(), context());
+    const { argv, env } = llamacpp.launch(config(), context(), null);
     expect(env).toEqual({ LLAMA_API_KEY: "s3cret" });
     expect(argv.join(" ")).not.toContain("s3cret");
   });
@@ -59,24 +57,36 @@ describe("starting llama-server", () => {
     for (const fields of [{ alias: "--api-key" }, { host: "-h" }]) {
       expect(() => config(fields)).toThrow();
     }
-    const { argv } = llamacpp.launch(config({ model: "--log-disable" }), context());
+    const { argv } = llamacpp.launch(config({ model: "--log-disable" }), context(), null);
     expect(argv.indexOf("--log-disable")).toBe(argv.indexOf("--model") + 1);
   });
 
   test("says where another llama-server is named", () => {
     const place = "(in .env or the environment, or with serve --llama-server)";
-    const { programName, remedy } = llamacpp.launch(config(), context());
+    const { programName, remedy } = llamacpp.launch(config(), context(), null);
     expect([programName, remedy]).toEqual([
       "llama-server",
       `put llama-server on the daemon's PATH, or set LLAMA_SERVER to its full path ${place}`,
     ]);
-    const given = llamacpp.launch(config(), context({ llamaServer: "/opt/llama/llama-server" }));
+    const given = llamacpp.launch(config(), context({ program: "/opt/llama/llama-server" }), null);
     expect([given.argv[0], given.remedy]).toEqual(["/opt/llama/llama-server", `LLAMA_SERVER names it ${place}`]);
   });
 
+  test("asks the daemon for nothing", async () => {
+    const pyserverDir = () => Promise.reject(new Error("no Python is needed"));
+    expect(await llamacpp.prepare({ pyserverDir })).toBeNull();
+  });
+
+  test("names the endpoints of the contract, and what it can do", () => {
+    expect(llamacpp.capabilities(config())).toEqual({
+      can: ["chat", "completion"],
+      endpoints: ["/v1/chat/completions", "/v1/completions", "/v1/models"],
+    });
+  });
+
   test("names the files that must be there, by their fields", () => {
-    expect(llamacpp.requiredFiles(config())).toEqual([{ field: "model", path: "/models/x.gguf" }]);
-    expect(llamacpp.requiredFiles(config({ chat_template_file: "/t.jinja" }))).toContainEqual({
+    expect(llamacpp.needs(config()).files).toEqual([{ field: "model", path: "/models/x.gguf" }]);
+    expect(llamacpp.needs(config({ chat_template_file: "/t.jinja" })).files).toContainEqual({
       field: "chat_template_file",
       path: "/t.jinja",
     });

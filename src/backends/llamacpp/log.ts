@@ -1,4 +1,5 @@
-import type { BackendEvent, FinishedGeneration, LogReader, SlotProgress } from "./backend.ts";
+import type { BackendEvent, FinishedGeneration, LogReader, SlotProgress } from "../backend.ts";
+import { decodeRate } from "../rates.ts";
 import {
   bodyStart,
   messagesOf,
@@ -10,8 +11,7 @@ import {
   type Timing,
   timingKind,
   withoutColours,
-} from "./llamacpp-line.ts";
-import { decodeRate } from "./rates.ts";
+} from "./line.ts";
 
 /**
  * Reads the log of llama-server, builds before May 2026 and after. The two differ in prefixes and in

@@ -1,21 +1,21 @@
 import { describe, expect, test } from "bun:test";
-import { huggingfaceCausal, huggingfaceClassification } from "../../src/backends/huggingface.ts";
-import { backends, type LaunchContext } from "../../src/backends/index.ts";
-import { choosePython } from "../../src/backends/python.ts";
-import { huggingfaceCausalConfig, huggingfaceClassificationConfig } from "../../src/contract/index.ts";
+import { huggingfaceCausal, huggingfaceClassification } from "../../../src/backends/huggingface/index.ts";
+import { choosePython } from "../../../src/backends/huggingface/python.ts";
+import { backends, type LaunchContext } from "../../../src/backends/index.ts";
+import { huggingfaceCausalDefinition, huggingfaceClassificationDefinition } from "../../../src/contract/index.ts";
 
 const context = (fields: Partial<LaunchContext> = {}): LaunchContext => ({
   port: 3500,
-  llamaServer: "",
-  python: "",
+  program: "",
   env: {},
   stopTimeout: 10_000,
-  pyserverDir: "/cache/pyserver-abc",
   ...fields,
 });
 
+const FOLDER = "/cache/pyserver-abc";
+
 const causal = (fields: Record<string, unknown> = {}) =>
-  huggingfaceCausalConfig.parse({
+  huggingfaceCausalDefinition.request.parse({
     backend_type: "huggingface_causal",
     model_id: "org/model",
     alias: "m:1b",
@@ -24,7 +24,7 @@ const causal = (fields: Record<string, unknown> = {}) =>
   });
 
 const classification = (fields: Record<string, unknown> = {}) =>
-  huggingfaceClassificationConfig.parse({
+  huggingfaceClassificationDefinition.request.parse({
     backend_type: "huggingface_classification",
     model_id: "org/model",
     alias: "m:clf",
@@ -34,7 +34,7 @@ const classification = (fields: Record<string, unknown> = {}) =>
 
 describe("starting the Python server", () => {
   test("for text generation passes every field", () => {
-    expect(huggingfaceCausal.launch(causal(), context()).argv).toEqual([
+    expect(huggingfaceCausal.launch(causal(), context(), FOLDER).argv).toEqual([
       ...["python3", "/cache/pyserver-abc", "causal", "--model", "org/model", "--alias=m:1b", "--host=0.0.0.0"],
       ...["--port=3500", "--device=auto", "--dtype=auto", "--max-length=4096", "--shutdown-timeout=8"],
     ]);
@@ -44,18 +44,21 @@ describe("starting the Python server", () => {
     const { argv } = huggingfaceCausal.launch(
       causal({ trust_remote_code: true, use_flash_attention: false }),
       context(),
+      FOLDER,
     );
     expect(argv.slice(-2)).toEqual(["--trust-remote-code", "--no-flash-attention"]);
   });
 
   test("for classification passes labels of any text as one argument", () => {
     const labels = ["a b", 'quote "', "--port=1", "ä"];
-    const { argv } = huggingfaceClassification.launch(classification({ labels }), context());
+    const { argv } = huggingfaceClassification.launch(classification({ labels }), context(), FOLDER);
     expect(argv[2]).toBe("classification");
     expect(argv).toContain("--max-length=512");
     const given = argv.find((word) => word.startsWith("--labels="));
     expect(JSON.parse(given?.slice("--labels=".length) ?? "")).toEqual(labels);
-    expect(huggingfaceClassification.launch(classification(), context()).argv.join(" ")).not.toContain("--labels");
+    expect(huggingfaceClassification.launch(classification(), context(), FOLDER).argv.join(" ")).not.toContain(
+      "--labels",
+    );
   });
 
   test.each([
@@ -64,22 +67,23 @@ describe("starting the Python server", () => {
     [3000, "1.5"],
     [0, "0"],
   ])("with %d ms until SIGKILL leaves requests %s s to finish", (stopTimeout, seconds) => {
-    const { argv } = huggingfaceClassification.launch(classification(), context({ stopTimeout }));
+    const { argv } = huggingfaceClassification.launch(classification(), context({ stopTimeout }), FOLDER);
     expect(argv).toContain(`--shutdown-timeout=${seconds}`);
   });
 
   test("hands over the key by the environment, never by argv", () => {
-    const { argv, env } = huggingfaceCausal.launch(causal(), context());
+    const { argv, env } = huggingfaceCausal.launch(causal(), context(), FOLDER);
     expect(env.SOLAR_PYSERVER_API_KEY).toBe("s3cret");
     expect(argv.join(" ")).not.toContain("s3cret");
   });
 
   test("lets Python write each line at once", () => {
-    expect(huggingfaceCausal.launch(causal(), context()).env.PYTHONUNBUFFERED).toBe("1");
+    expect(huggingfaceCausal.launch(causal(), context(), FOLDER).env.PYTHONUNBUFFERED).toBe("1");
   });
 
   test("leaves the user's PYTHONPATH, without the empty entries that mean the daemon's folder", () => {
-    const pathOf = (env: Record<string, string>) => huggingfaceCausal.launch(causal(), context({ env })).env.PYTHONPATH;
+    const pathOf = (env: Record<string, string>) =>
+      huggingfaceCausal.launch(causal(), context({ env }), FOLDER).env.PYTHONPATH;
     expect(pathOf({})).toBeUndefined();
     expect([":/mine", "/mine::/more:", "", ":"].map((PYTHONPATH) => pathOf({ PYTHONPATH }))).toEqual([
       ...["/mine", "/mine:/more", "", ""],
@@ -94,25 +98,34 @@ describe("starting the Python server", () => {
     ]);
   });
 
+  test("runs the package that the daemon unpacks for it", async () => {
+    expect(await huggingfaceCausal.prepare({ pyserverDir: async () => FOLDER })).toBe(FOLDER);
+    expect(await huggingfaceClassification.prepare({ pyserverDir: async () => FOLDER })).toBe(FOLDER);
+  });
+
   test("says where another Python is named", () => {
     const place = "(in .env or the environment, or with serve --python)";
-    const given = huggingfaceCausal.launch(causal(), context({ python: "/opt/py" }));
+    const given = huggingfaceCausal.launch(causal(), context({ program: "/opt/py" }), FOLDER);
     expect([given.programName, given.remedy]).toEqual(["python", `PYTHON names it ${place}`]);
-    expect(huggingfaceCausal.launch(causal(), context()).remedy).toBe(
+    expect(huggingfaceCausal.launch(causal(), context(), FOLDER).remedy).toBe(
       `set PYTHON to the Python to use ${place}; without it the active environment's is taken, else python3 on PATH`,
     );
   });
 
-  test("names the endpoints of the contract for each backend", () => {
-    expect(huggingfaceCausal.supportedEndpoints).toEqual([
-      ...["/v1/chat/completions", "/v1/completions", "/v1/models", "/health"],
-    ]);
-    expect(huggingfaceClassification.supportedEndpoints).toEqual(["/v1/classify", "/v1/models", "/health"]);
+  test("names the endpoints of the contract for each backend, and what each can do", () => {
+    expect(huggingfaceCausal.capabilities(causal())).toEqual({
+      can: ["chat", "completion"],
+      endpoints: ["/v1/chat/completions", "/v1/completions", "/v1/models", "/health"],
+    });
+    expect(huggingfaceClassification.capabilities(classification())).toEqual({
+      can: ["classify"],
+      endpoints: ["/v1/classify", "/v1/models", "/health"],
+    });
   });
 });
 
 describe("the Python that runs it", () => {
-  const choose = (python: string, env: Record<string, string | undefined>) => choosePython({ python, env });
+  const choose = (program: string, env: Record<string, string | undefined>) => choosePython({ program, env });
   const both = { VIRTUAL_ENV: "/venv", CONDA_PREFIX: "/conda" };
 
   test("is the one of the settings before any other", () => {

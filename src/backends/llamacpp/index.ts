@@ -1,18 +1,22 @@
-import type { LlamaCppConfig } from "../contract/index.ts";
-import type { Backend, Launch, LaunchContext, RequiredFile } from "./backend.ts";
-import { isWithheld } from "./llamacpp-env.ts";
-import { createLlamaLogReader } from "./llamacpp-log.ts";
-import { llamaDeathCause, llamaReasonLines } from "./llamacpp-reason.ts";
-import { slotsProbe } from "./llamacpp-slots.ts";
-import { whereToSet } from "./where-to-set.ts";
+import { type LlamaCppConfig, llamacppDefinition } from "../../contract/index.ts";
+import type { Backend, Launch, LaunchContext } from "../backend.ts";
+import { capable } from "../capabilities.ts";
+import { filesOf } from "../needs.ts";
+import { whereToSet } from "../where-to-set.ts";
+import { isWithheld } from "./env.ts";
+import { createLlamaLogReader } from "./log.ts";
+import { llamaDeathCause, llamaReasonLines } from "./reason.ts";
+import { slotsProbe } from "./slots.ts";
 
 /**
  * llama.cpp's llama-server. Every field that the config has is passed, defaults too: the defaults of
  * the flags change from build to build (`--port`'s does), ours must not.
  */
 
+const program = { name: "llama-server", setting: "LLAMA_SERVER" } as const;
+
 const argvOf = (config: LlamaCppConfig, context: LaunchContext): string[] => [
-  context.llamaServer === "" ? "llama-server" : context.llamaServer,
+  context.program === "" ? program.name : context.program,
   ...["--model", config.model],
   ...["--alias", config.alias],
   ...["--threads", String(config.threads)],
@@ -36,27 +40,24 @@ const launch = (config: LlamaCppConfig, context: LaunchContext): Launch => {
     argv,
     // Anyone's `ps` shows argv; the environment is the owner's alone.
     env: { LLAMA_API_KEY: config.api_key },
-    programName: "llama-server",
+    programName: program.name,
     remedy:
-      context.llamaServer === ""
+      context.program === ""
         ? `put llama-server on the daemon's PATH, or set LLAMA_SERVER to its full path ${whereToSet("LLAMA_SERVER")}`
         : `LLAMA_SERVER names it ${whereToSet("LLAMA_SERVER")}`,
   };
 };
 
-const requiredFiles = (config: LlamaCppConfig): RequiredFile[] => [
-  { field: "model", path: config.model },
-  ...(config.chat_template_file === null ? [] : [{ field: "chat_template_file", path: config.chat_template_file }]),
-];
-
 /** Newer builds split the key at commas, so that nobody could log in with the whole of it. */
 const obstacle = (config: LlamaCppConfig): string | null =>
   config.api_key.includes(",") ? "api_key: llama-server takes a comma as the end of a key; choose one without" : null;
 
-export const llamacpp: Backend<LlamaCppConfig> = {
-  type: "llamacpp",
-  supportedEndpoints: ["/v1/chat/completions", "/v1/completions", "/v1/models"],
-  requiredFiles,
+export const llamacpp: Backend<typeof llamacppDefinition, null> = {
+  definition: llamacppDefinition,
+  program,
+  capabilities: () => capable(["chat", "completion"], ["/v1/models"]),
+  needs: (config) => ({ files: filesOf(llamacppDefinition.fields, config) }),
+  prepare: async () => null,
   launch,
   isWithheld,
   obstacle,

@@ -1,6 +1,6 @@
-import { type CauseRules, causeOf, type DeathCause } from "./death-cause.ts";
-import { bodyStart, withoutColours } from "./llamacpp-line.ts";
-import { COMMON_REASONS, pickReasonLines, type ReasonRules } from "./reason-lines.ts";
+import { type CauseRules, causeOf, type DeathCause } from "../death-cause.ts";
+import { COMMON_REASONS, pickReasonLines, type ReasonRules } from "../reason-lines.ts";
+import { bodyStart, withoutColours } from "./line.ts";
 
 /** Why a llama-server died, from what builds of 2025 and 2026 print. */
 

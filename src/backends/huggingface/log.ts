@@ -1,5 +1,5 @@
-import type { BackendEvent, LogReader, SlotProgress } from "./backend.ts";
-import { decodeRate } from "./rates.ts";
+import type { BackendEvent, LogReader, SlotProgress } from "../backend.ts";
+import { decodeRate } from "../rates.ts";
 
 /** Reads the log of our Python server: lines of `solar: <event> key=value …`, everything else is foreign. */
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { createPyserverLogReader } from "../../src/backends/huggingface-log.ts";
-import { generations, lines, replay } from "./replay.ts";
+import { createPyserverLogReader } from "../../../src/backends/huggingface/log.ts";
+import { generations, lines, replay } from "../replay.ts";
 
 const read = (text: string) => replay(createPyserverLogReader(), lines(text));
 

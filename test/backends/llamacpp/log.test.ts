@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { createLlamaLogReader } from "../../src/backends/llamacpp-log.ts";
-import { generations, lines, ofSlot, recorded, replay } from "./replay.ts";
+import { createLlamaLogReader } from "../../../src/backends/llamacpp/log.ts";
+import { generations, lines, ofSlot, recorded, replay } from "../replay.ts";
 
 const read = (text: string) => replay(createLlamaLogReader(), lines(text));
 

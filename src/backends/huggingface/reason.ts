@@ -1,5 +1,5 @@
-import { type CauseRules, causeOf, type DeathCause } from "./death-cause.ts";
-import { COMMON_REASONS, pickReasonLines, type ReasonRules } from "./reason-lines.ts";
+import { type CauseRules, causeOf, type DeathCause } from "../death-cause.ts";
+import { COMMON_REASONS, pickReasonLines, type ReasonRules } from "../reason-lines.ts";
 
 /** Why the Python server died: its own word for it, else the end of Python's. */
 

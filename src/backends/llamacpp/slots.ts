@@ -1,4 +1,4 @@
-import type { SlotObservation, SlotsProbe } from "./backend.ts";
+import type { SlotObservation, SlotsProbe } from "../backend.ts";
 
 /** llama-server's `GET /slots`: what each slot does, in the shapes that builds of the last years give it. */
 

@@ -1,4 +1,4 @@
-import type { LaunchContext } from "./backend.ts";
+import type { LaunchContext } from "../backend.ts";
 
 /** Which Python runs the HuggingFace server. */
 
@@ -16,8 +16,8 @@ const rankOnPath = (prefix: string, path: readonly string[]): number => {
  * tells neither, it is the virtual environment: conda's base is active in many shells without
  * anybody having asked for it, a virtual environment never is.
  */
-export const choosePython = (context: Pick<LaunchContext, "python" | "env">): string => {
-  if (context.python !== "") return context.python;
+export const choosePython = (context: Pick<LaunchContext, "program" | "env">): string => {
+  if (context.program !== "") return context.program;
   const path = (context.env.PATH ?? "").split(":");
   const [first] = [context.env.VIRTUAL_ENV, context.env.CONDA_PREFIX]
     .flatMap((value) => (value === undefined || value === "" ? [] : [value.replace(/\/+$/, "")]))

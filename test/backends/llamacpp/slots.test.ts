@@ -1,9 +1,9 @@
 import { describe, expect, test } from "bun:test";
-import type { SlotObservation } from "../../src/backends/index.ts";
-import { llamacpp } from "../../src/backends/llamacpp.ts";
-import { parseSlots } from "../../src/backends/llamacpp-slots.ts";
-import { llamacppConfig } from "../../src/contract/index.ts";
-import { recordedJson } from "./replay.ts";
+import type { SlotObservation } from "../../../src/backends/index.ts";
+import { llamacpp } from "../../../src/backends/llamacpp/index.ts";
+import { parseSlots } from "../../../src/backends/llamacpp/slots.ts";
+import { llamacppDefinition } from "../../../src/contract/index.ts";
+import { recordedJson } from "../replay.ts";
 
 const nothing: Omit<SlotObservation, "slot" | "busy"> = {
   task: null,
@@ -15,7 +15,9 @@ const nothing: Omit<SlotObservation, "slot" | "busy"> = {
 
 describe("asking a llama-server for its slots", () => {
   test("shows the key of the instance", () => {
-    const probe = llamacpp.slotsProbe(llamacppConfig.parse({ model: "/x.gguf", alias: "x", api_key: "s3cret" }));
+    const probe = llamacpp.slotsProbe(
+      llamacppDefinition.request.parse({ model: "/x.gguf", alias: "x", api_key: "s3cret" }),
+    );
     expect(probe?.path).toBe("/slots");
     expect(probe?.headers).toEqual({ Authorization: "Bearer s3cret" });
   });
