@@ -43,7 +43,7 @@ export const readConfigBody = async (c: Context): Promise<unknown> => {
       const { line, column } = error;
       throw refuse("json_invalid", ["body"], `Malformed JSON at line ${line}, column ${column}: it is not UTF-8`);
     }
-    const place = await placeOfJsonError(text);
+    const place = placeOfJsonError(text);
     const where = place === null ? "" : ` at line ${place.line}, column ${place.column}: ${place.problem}`;
     throw refuse("json_invalid", ["body"], `Malformed JSON${where}`);
   }

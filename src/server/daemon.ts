@@ -119,10 +119,10 @@ const goOnAfterFaults = (journal: DaemonJournal): void => {
 };
 
 /** What may refuse the start without anything being changed, in a folder that may be another program's. */
-const lookFirst = async (settings: Settings, flags: DaemonFlags, envFile: EnvFile): Promise<string | null> => {
+const lookFirst = (settings: Settings, flags: DaemonFlags, envFile: EnvFile): string | null => {
   const key = givenKey(settings, flags);
   checkConfigFolder(settings);
-  await loadConfig(resolve(settings.CONFIG_FILE));
+  loadConfig(resolve(settings.CONFIG_FILE));
   if (key === null) refuseForeign(envFile);
   return key;
 };
@@ -144,7 +144,7 @@ const serve = async (flags: DaemonFlags): Promise<number> => {
   goOnAfterFaults(journal);
   const configPath = resolve(settings.CONFIG_FILE);
   const envFile = judgeEnvFile(envPath, envValues, configPath);
-  const given = await lookFirst(settings, flags, envFile);
+  const given = lookFirst(settings, flags, envFile);
   checkLogFolder(settings);
   // As it is now: a link that is changed later would lead to a file that is not locked.
   const target = targetOf(configPath);
@@ -159,7 +159,7 @@ const serve = async (flags: DaemonFlags): Promise<number> => {
   removeRests(configPath);
   const checkPlace = samePlace(dirname(target));
   // Again, since the daemon that had the lock may have saved meanwhile.
-  const loaded = await loadConfig(configPath);
+  const loaded = loadConfig(configPath);
   for (const problem of loaded.problems) journal.warn(problem);
 
   const host = createHost(settings, stateDir, journal, samePlace(dirname(stateDir)));

@@ -2,13 +2,13 @@ import type { Server } from "bun";
 import type { Settings } from "../store/settings.ts";
 import type { Supervisor } from "../supervisor/supervisor.ts";
 import { createMemoryReader } from "../system/memory.ts";
+import { createApp } from "./app.ts";
 import { createKeyCheck } from "./auth.ts";
 import { BootError } from "./boot.ts";
 import { crossOriginRules } from "./cross-origin.ts";
 import { answerFault } from "./fault.ts";
 import { createFront } from "./front.ts";
 import type { DaemonJournal } from "./journal.ts";
-import { lazyRoutes } from "./lazy-routes.ts";
 import { listenProblem } from "./listen-problem.ts";
 import { isOperation, withUrl } from "./request-url.ts";
 import { requestedSocket, type SocketData, SocketHub } from "./websockets.ts";
@@ -45,7 +45,7 @@ export const listen = async (
   idleSeconds = IDLE_SECONDS,
 ) => {
   const report = (error: Error): void => journal.error(`unexpected error: ${error.message}`, { stack: error.stack });
-  const routes = lazyRoutes({
+  const routes = createApp({
     supervisor,
     readMemory: createMemoryReader(),
     startWaitMs: settings.START_WAIT * 1000,
@@ -72,7 +72,7 @@ export const listen = async (
         const socket = requestedSocket(request);
         if (socket !== null) return hub.upgrade(request, socket, self);
         return front(withUrl(request), (admitted) => {
-          const operate = () => routes.answer(admitted);
+          const operate = () => routes.fetch(admitted);
           const lasts = request.method === "POST" && isOperation(request.url);
           return lasts ? withoutLimit(self, request, idleSeconds, operate) : operate();
         });
@@ -80,7 +80,6 @@ export const listen = async (
       error: (fault) => answerFault(fault, pages, report),
       websocket: hub.handler,
     });
-    routes.loadSoon();
     return { server, hub };
   } catch (error) {
     throw new BootError(await listenProblem(settings.HOST, settings.PORT, error as NodeJS.ErrnoException));

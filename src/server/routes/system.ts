@@ -1,9 +1,10 @@
 import { createRoute, type OpenAPIHono } from "@hono/zod-openapi";
-import { backendTypes, health, type Memory, memory, serviceInfo } from "../../contract/index.ts";
+import { backendTypes, type Health, health, type Memory, memory, serviceInfo } from "../../contract/index.ts";
 import { version } from "../../version.ts";
 import { exampleMemory } from "../examples.ts";
-import { healthy } from "../healthy.ts";
 import { guarded, jsonAnswer, security } from "./answers.ts";
+
+const healthy: Health = { status: "healthy", service: "solar-host", version };
 
 const description = "Process manager for model inference servers";
 const info = {
