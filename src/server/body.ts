@@ -22,8 +22,8 @@ export interface ParsedBody {
 
 type RawConfig = Readonly<Record<string, unknown>>;
 
-/** What a client that was shown no key sends back in its place. */
-const MASK = "********";
+/** Stands for a key that is not shown, and in what a client sends for one that it was not shown. */
+export const MASK = "********";
 
 const refuse = (type: string, loc: string[], msg: string): InvalidConfigError =>
   new InvalidConfigError([{ type, loc, msg, input: null }]);

@@ -3,15 +3,15 @@ import type { Settings } from "../store/settings.ts";
 import type { Supervisor } from "../supervisor/supervisor.ts";
 import { createMemoryReader } from "../system/memory.ts";
 import { createApp } from "./app.ts";
-import { createKeyCheck } from "./auth.ts";
 import { BootError } from "./boot.ts";
 import { crossOriginRules } from "./cross-origin.ts";
-import { answerFault } from "./fault.ts";
-import { createFront } from "./front.ts";
+import { answerFault } from "./errors.ts";
 import type { DaemonJournal } from "./journal.ts";
 import { listenProblem } from "./listen-problem.ts";
-import { isOperation, withUrl } from "./request-url.ts";
+import { keyLookup } from "./principal.ts";
+import { isOperation, routable } from "./request-url.ts";
 import { requestedSocket, type SocketData, SocketHub } from "./websockets.ts";
+import { createDoor } from "./who-asks.ts";
 
 /** Where the daemon listens: what each request meets first. */
 
@@ -51,10 +51,10 @@ export const listen = async (
     startWaitMs: settings.START_WAIT * 1000,
     report,
   });
-  const mayEnter = createKeyCheck(key);
   const pages = crossOriginRules(key);
-  const front = createFront(pages, mayEnter);
-  const hub = new SocketHub(supervisor, pages, mayEnter, report);
+  const whose = keyLookup(key);
+  const door = createDoor(pages, whose);
+  const hub = new SocketHub(supervisor, pages, (offered) => whose(offered) !== null, report);
   supervisor.events.subscribe((event) => {
     if (event.type === "removed") hub.closeFor(event.id);
   });
@@ -70,14 +70,15 @@ export const listen = async (
       maxRequestBodySize: Number.MAX_SAFE_INTEGER,
       fetch(request, self) {
         const socket = requestedSocket(request);
-        if (socket !== null) return hub.upgrade(request, socket, self);
-        return front(withUrl(request), (admitted) => {
-          const operate = () => routes.fetch(admitted);
+        if (socket !== null) return door.socket(request, () => hub.upgrade(request, socket, self));
+        const routed = routable(request);
+        return door.answer(routed, (principal) => {
+          const operate = () => routes.fetch(routed, { principal });
           const lasts = request.method === "POST" && isOperation(request.url);
           return lasts ? withoutLimit(self, request, idleSeconds, operate) : operate();
         });
       },
-      error: (fault) => answerFault(fault, pages, report),
+      error: (fault) => pages.readable(null, answerFault(fault, report)),
       websocket: hub.handler,
     });
     return { server, hub };

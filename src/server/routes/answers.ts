@@ -11,18 +11,6 @@ export const jsonAnswer = <S extends z.ZodType>(schema: S, description: string, 
 
 export const errorAnswer = (description: string, detail: string) => jsonAnswer(errorDetail, description, { detail });
 
-/** Of a daemon without a key; before any route, the open ones too. */
-const foreign = errorAnswer(
-  "The daemon has no key, and the Origin or Host of the request is not this machine's own",
-  "Without an API key, only this machine may ask",
-);
-
-/** Answers that any route behind the key may give. */
-export const guarded = {
-  401: errorAnswer("The key is missing or wrong", "Invalid or missing API key"),
-  403: foreign,
-} as const;
-
 export const notFound = errorAnswer("No instance has this id", "Instance not found");
 
 export const invalid = jsonAnswer(validationError, "Names each field that is wrong", exampleFieldError);
@@ -40,5 +28,3 @@ export const unreadable = errorAnswer(
 );
 
 export const tooLarge = errorAnswer("The body is larger than 1 MiB", "Request body is larger than 1 MiB");
-
-export const security = [{ ApiKey: [] }, { Bearer: [] }];
