@@ -1,5 +1,6 @@
 import { fstatSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
+import type { Journal } from "../common/journal.ts";
 import { LogDisk } from "../logs/log-disk.ts";
 import { areSegments } from "../logs/segment.ts";
 import { isLaunchRecord } from "../model-server/launch-record.ts";
@@ -22,6 +23,7 @@ import { StartGate } from "../supervisor/start-gate.ts";
 import { Supervisor } from "../supervisor/supervisor.ts";
 import { version } from "../version.ts";
 import { addressOf } from "./address.ts";
+import { givenKey, makeKey, weaknessOf } from "./api-key.ts";
 import {
   askedFormat,
   BootError,
@@ -32,13 +34,12 @@ import {
   samePlace,
   withRemedy,
 } from "./boot.ts";
-import { bootVoice } from "./boot-voice.ts";
+import { bootMessages } from "./boot-messages.ts";
+import { createDaemonLog, isJournalStream, wantsColor } from "./daemon-log.ts";
 import { leaveRecord, localUrl } from "./daemon-record.ts";
 import { hearSignals, untilAskedToEnd } from "./end-signals.ts";
 import { type EnvFile, enterFolder, judgeEnvFile, refuseForeign, settleEnvFile } from "./env-file.ts";
 import { leaveFolderRecord } from "./folder-record.ts";
-import { createJournal, type DaemonJournal, isJournalStream, wantsColor } from "./journal.ts";
-import { givenKey, makeKey, weaknessOf } from "./key.ts";
 import { listen } from "./listen.ts";
 
 /** Puts the daemon together: settings, store, adoption, listening, starting; and takes it apart at the end. */
@@ -73,7 +74,7 @@ const knownFolder = (stateDir: string, bootId: string, warn: (message: string) =
   return identity;
 };
 
-const createHost = (settings: Settings, stateDir: string, journal: DaemonJournal, checkPlace: () => void): Host => {
+const createHost = (settings: Settings, stateDir: string, journal: Journal, checkPlace: () => void): Host => {
   const env = withoutHome(withoutProxies(), stateDir);
   const warn = (message: string): void => journal.warn(message);
   const self = ownIdentity();
@@ -109,7 +110,7 @@ const createHost = (settings: Settings, stateDir: string, journal: DaemonJournal
 };
 
 /** A fault that nobody foresaw is told, and does not end the daemon: whoever watches over models must not be gone. */
-const goOnAfterFaults = (journal: DaemonJournal): void => {
+const goOnAfterFaults = (journal: Journal): void => {
   const report = (fault: unknown): void => {
     const error = fault instanceof Error ? fault : new Error(String(fault));
     journal.error(`unexpected error: ${error.message}`, { stack: error.stack });
@@ -133,7 +134,7 @@ const serve = async (flags: DaemonFlags): Promise<number> => {
   const ignored: string[] = [];
   const envValues = readEnvFile(envPath, process.env, (problem) => ignored.push(problem));
   const settings = resolveSettings(flags.settings, process.env, envValues);
-  const journal = createJournal({
+  const journal = createDaemonLog({
     format: settings.LOG_FORMAT,
     level: settings.LOG_LEVEL,
     color: wantsColor(process.stderr, process.env),
@@ -153,7 +154,7 @@ const serve = async (flags: DaemonFlags): Promise<number> => {
   lock(stateDir, target);
   for (const said of settleEnvFile(envFile)) journal.warn(said);
   const key = given ?? makeKey(envPath);
-  if (given === null) bootVoice(settings.LOG_FORMAT, process.stderr).madeKey(envPath, key);
+  if (given === null) bootMessages(settings.LOG_FORMAT, process.stderr).madeKey(envPath, key);
   const weakness = weaknessOf(key);
   if (weakness !== null) journal.warn(weakness);
   removeRests(configPath);
@@ -220,7 +221,7 @@ export const runDaemon = async (flags: DaemonFlags): Promise<number> => {
     if (flags.dir !== null) enterFolder(flags.dir);
     return await serve(flags);
   } catch (error) {
-    bootVoice(askedFormat(flags), process.stderr).failed(withRemedy((error as Error).message));
+    bootMessages(askedFormat(flags), process.stderr).failed(withRemedy((error as Error).message));
     return exitCodeOf(error);
   }
 };

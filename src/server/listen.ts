@@ -1,4 +1,5 @@
 import type { Server } from "bun";
+import type { Journal } from "../common/journal.ts";
 import type { Settings } from "../store/settings.ts";
 import type { Supervisor } from "../supervisor/supervisor.ts";
 import { createMemoryReader } from "../system/memory.ts";
@@ -6,7 +7,6 @@ import { createApp } from "./app.ts";
 import { BootError } from "./boot.ts";
 import { crossOriginRules } from "./cross-origin.ts";
 import { answerFault } from "./errors.ts";
-import type { DaemonJournal } from "./journal.ts";
 import { listenProblem } from "./listen-problem.ts";
 import { keyLookup } from "./principal.ts";
 import { isOperation, routable } from "./request-url.ts";
@@ -41,7 +41,7 @@ export const listen = async (
   settings: Pick<Settings, "HOST" | "PORT" | "START_WAIT">,
   key: string,
   supervisor: Supervisor,
-  journal: Pick<DaemonJournal, "error">,
+  journal: Pick<Journal, "error">,
   idleSeconds = IDLE_SECONDS,
 ) => {
   const report = (error: Error): void => journal.error(`unexpected error: ${error.message}`, { stack: error.stack });

@@ -176,12 +176,10 @@ export const addInstanceRoutes = (app: App, supervisor: Supervisor, startWaitMs:
   describeRoute(app, routes.update, { params: idParam, body });
   describeRoute(app, routes.merge, { params: idParam, query: mergeQuery, body: changes });
 
-  app.openapi(routes.list, (c) =>
-    c.json(
-      supervisor.list().map(({ view }) => seenBy(c.env.principal, view)),
-      200,
-    ),
-  );
+  app.openapi(routes.list, (c) => {
+    const views = supervisor.list().map(({ view }) => seenBy(c.env.principal, view));
+    return c.json(views, 200);
+  });
   app.openapi(routes.get, (c) => c.json(seenBy(c.env.principal, supervisor.get(c.req.valid("param").id).view), 200));
 
   app.openapi(routes.create, async (c) => {

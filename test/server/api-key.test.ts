@@ -1,9 +1,9 @@
 import { describe, expect, test } from "bun:test";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { givenKey, makeKey, weaknessOf } from "../../src/server/api-key.ts";
 import { BootError } from "../../src/server/boot.ts";
 import { isLoopback } from "../../src/server/cross-origin.ts";
-import { givenKey, makeKey, weaknessOf } from "../../src/server/key.ts";
 import { removeFoldersAfterEach, temporaryFolder } from "../support/folder.ts";
 
 removeFoldersAfterEach();
