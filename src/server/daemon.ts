@@ -1,6 +1,7 @@
 import { fstatSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import type { Journal } from "../common/journal.ts";
+import { systemProblem } from "../common/system-error.ts";
 import { LogDisk } from "../logs/log-disk.ts";
 import { areSegments } from "../logs/segment.ts";
 import { isLaunchRecord } from "../model-server/launch-record.ts";
@@ -32,7 +33,6 @@ import {
   type DaemonFlags,
   lock,
   samePlace,
-  withRemedy,
 } from "./boot.ts";
 import { bootMessages } from "./boot-messages.ts";
 import { createDaemonLog, isJournalStream, wantsColor } from "./daemon-log.ts";
@@ -168,7 +168,7 @@ const serve = async (flags: DaemonFlags): Promise<number> => {
   if (process.pid === 1) journal.warn(NO_INIT);
   const unsavable = await whyNotSavable(target);
   if (unsavable !== null) {
-    journal.error(`cannot save to ${target}: ${unsavable}. What runs goes on, and every change will be refused`);
+    journal.error(`cannot save the configuration: ${unsavable}. What runs goes on, and every change will be refused`);
   }
   const supervisor = new Supervisor(
     host,
@@ -221,7 +221,7 @@ export const runDaemon = async (flags: DaemonFlags): Promise<number> => {
     if (flags.dir !== null) enterFolder(flags.dir);
     return await serve(flags);
   } catch (error) {
-    bootMessages(askedFormat(flags), process.stderr).failed(withRemedy((error as Error).message));
+    bootMessages(askedFormat(flags), process.stderr).failed(systemProblem(error));
     return exitCodeOf(error);
   }
 };

@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { isRecord } from "../common/record.ts";
+import { isMissing, systemProblem } from "../common/system-error.ts";
 import { decodeUtf8, EncodingError } from "../common/utf8.ts";
 import { parseConfig } from "../contract/config.ts";
 import type { InstanceConfig, InstanceFailure, InstanceStatus } from "../contract/index.ts";
@@ -164,8 +165,8 @@ export const loadConfig = (path: string): LoadedConfig => {
     if (error instanceof EncodingError) {
       throw new ConfigFileError(`${path}:${error.line}:${error.column}: ${error.message}. ${restoreHint(path)}`);
     }
-    if ((error as NodeJS.ErrnoException).code !== "ENOENT") {
-      throw new ConfigFileError(`cannot read ${path}: ${(error as Error).message}`);
+    if (!isMissing(error)) {
+      throw new ConfigFileError(`cannot read the configuration: ${systemProblem(error, path)}`);
     }
     expectNeverThere(path);
     return { instances: [], unreadable: [], problems: [], top: {} };

@@ -272,7 +272,9 @@ describe("a file that is no config", () => {
   });
 
   test("is refused where it cannot be read", () => {
-    expect(() => loadConfig(temporaryFolder())).toThrow(/^cannot read /);
+    expect(() => loadConfig(temporaryFolder())).toThrow(
+      /^cannot read the configuration: '.*' is a folder and no file$/,
+    );
   });
 
   test("is left as it is", () => {

@@ -17,14 +17,14 @@ export const invalid = jsonAnswer(validationError, "Names each field that is wro
 
 export const notSaved = errorAnswer(
   "The configuration could not be saved; nothing was changed",
-  "Cannot save the configuration: ENOSPC: no space left on device",
+  "Cannot save the configuration: no space is left on the disk that holds '/srv/solar-host/config.json': make room there",
 );
 
 export const shuttingDown = errorAnswer("The daemon is ending", "The daemon is shutting down");
 
 export const unreadable = errorAnswer(
   "The log is there but cannot be read now; nothing of it is lost",
-  "Cannot read the log: EMFILE: too many open files, open '/srv/solar-host/logs/llama-3_8b_1769860800.log'",
+  "Cannot read the log: too many files are open: raise the limit of open files (ulimit -n, or LimitNOFILE= in the systemd unit)",
 );
 
 export const tooLarge = errorAnswer("The body is larger than 1 MiB", "Request body is larger than 1 MiB");

@@ -20,7 +20,7 @@ const pruneRoute = scopedRoute("admin", {
     422: invalid,
     500: errorAnswer(
       "A file cannot be removed, or the files of an instance are not known",
-      "Cannot prune the logs: EACCES: permission denied, unlink '/srv/solar-host/logs/llama-3_8b_1769860800.log'",
+      "Cannot prune the logs: this user has no permission for '/srv/solar-host/logs/llama-3_8b_1769860800.log': change its owner or mode, or those of its folder",
     ),
     503: shuttingDown,
   },
