@@ -2,6 +2,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createApp } from "../src/server/app.ts";
 import { describeApi } from "../src/server/docs.ts";
+import { EventStream } from "../src/supervisor/events.ts";
 import type { Supervisor } from "../src/supervisor/supervisor.ts";
 import { readReadme, withTables } from "./readme-tables.ts";
 
@@ -12,7 +13,7 @@ export const file = "src/server/openapi.json";
 /** As the file has it. No route runs for it, so nothing stands behind them. */
 export const openapiText = (): string => {
   const app = createApp({
-    supervisor: {} as Supervisor,
+    supervisor: { events: new EventStream() } as Supervisor,
     readMemory: () => Promise.reject(new Error("nothing is asked")),
     startWaitMs: 0,
     report: () => undefined,

@@ -6,7 +6,7 @@ import Ajv from "ajv/dist/2020";
 import addFormats from "ajv-formats";
 import { file, openapiText } from "../scripts/openapi.ts";
 import { backendTypes, definitions, parseConfig } from "../src/contract/index.ts";
-import { OPEN_PATHS } from "../src/server/auth.ts";
+import { OPEN_PATHS } from "../src/server/who-asks.ts";
 import { root } from "./support/paths.ts";
 
 /** The description of the API: in the project as it is served, valid, complete, and true to its own examples. */
@@ -125,11 +125,12 @@ describe.each(operations)("%s", (_, operation, method, path) => {
     }
   });
 
-  test("its errors are those that it can answer", () => {
+  test("its scope and its errors are those that it has", () => {
     const open = OPEN_PATHS.includes(path);
     const statuses = Object.keys(operation.responses);
-    expect(operation.security).toEqual(open ? undefined : [{ ApiKey: [] }, { Bearer: [] }]);
-    expect(statuses.includes("401")).toBe(!open);
+    const scope = method === "get" ? "read" : "admin";
+    expect(operation.security).toEqual(open ? undefined : [{ ApiKey: [scope] }, { Bearer: [scope] }]);
+    expect([statuses.includes("401"), statuses.includes("403")]).toEqual([!open, !open]);
     expect(statuses.includes("404")).toBe(path.includes("{id}"));
     const validated = operation.requestBody !== undefined || operation.parameters?.some((one) => one.in === "query");
     expect(statuses.includes("422")).toBe(validated === true);

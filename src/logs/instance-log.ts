@@ -1,4 +1,5 @@
 import { closeSync, rmSync } from "node:fs";
+import { inWords, isMissing, systemProblem } from "../common/system-error.ts";
 import type { LogStart } from "../contract/frames.ts";
 import { createLogFile } from "./file-name.ts";
 import type { StoredSegment } from "./file-place.ts";
@@ -10,7 +11,7 @@ import { type LogBatch, type LogEntry, LogRing } from "./ring.ts";
 import { type FilePosition, readPast, type SegmentRecord } from "./segment.ts";
 import { SizeCap } from "./size-cap.ts";
 import { TimeIndex } from "./time-index.ts";
-import { isMissing, LogUnreadableError } from "./unreadable.ts";
+import { LogUnreadableError } from "./unreadable.ts";
 
 export type { LogRecords, LogSettings };
 
@@ -135,7 +136,7 @@ export class InstanceLog {
       index?.close();
       closeSync(file.fd);
       for (const path of [file.path, this.files.indexOf(segment)]) rmSync(path, { force: true });
-      throw error;
+      throw inWords(error);
     }
     this.live = live;
     return file;
@@ -267,7 +268,7 @@ export class InstanceLog {
         this.cap.enforce(live);
       },
       onUnreadable: ({ segment }, error) =>
-        this.records.warn(`cannot read ${segment.file} now; it is tried again: ${(error as Error).message}`),
+        this.records.warn(`cannot read a log now, it is tried again: ${systemProblem(error, segment.file)}`),
       onTruncated: (live) => {
         // What had been read of a last line is all that there will be of it.
         live.flush();
@@ -285,7 +286,7 @@ export class InstanceLog {
     try {
       this.files.replaceNewest(live.segment);
     } catch (error) {
-      this.records.warn(`cannot record that ${file} was truncated: ${String(error)}`);
+      this.records.warn(`cannot record that ${file} was truncated: ${systemProblem(error)}`);
     }
   }
 

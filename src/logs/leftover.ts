@@ -1,9 +1,9 @@
 import { existsSync, readdirSync, rmSync, statSync } from "node:fs";
 import { basename, join } from "node:path";
+import { inWords, isMissing } from "../common/system-error.ts";
 import type { PrunedLogs } from "../contract/pruned-logs.ts";
 import type { LogSettings } from "./log-settings.ts";
 import { indexPath } from "./segment.ts";
-import { isMissing } from "./unreadable.ts";
 
 /**
  * Log files of instances that were deleted. The index of a file is what shows that this daemon made it: a file
@@ -23,6 +23,14 @@ const indexedFiles = (indexDir: string): string[] => {
   } catch (error) {
     if (isMissing(error)) return [];
     throw error;
+  }
+};
+
+const removeFile = (path: string): void => {
+  try {
+    rmSync(path, { force: true });
+  } catch (error) {
+    throw inWords(error, path);
   }
 };
 
@@ -49,8 +57,7 @@ export const pruneLogs = (
       pruned.freed_bytes += bytesOnDisk(file) + bytesOnDisk(index);
     }
     if (dryRun) continue;
-    rmSync(file, { force: true });
-    rmSync(index, { force: true });
+    for (const path of [file, index]) removeFile(path);
   }
   return pruned;
 };

@@ -1,10 +1,10 @@
 import { unlinkSync } from "node:fs";
 import { basename } from "node:path";
+import { isMissing, systemProblem } from "../common/system-error.ts";
 import type { LogStart } from "../contract/frames.ts";
 import { fromStored, isOurs, type StoredSegment, toStored } from "./file-place.ts";
 import type { LogRecords, LogSettings } from "./log-settings.ts";
 import { firstSeqAt, indexPath, lastTimeOf, type SegmentRecord } from "./segment.ts";
-import { isMissing } from "./unreadable.ts";
 
 /** The files of one instance's log, oldest first: which are kept, and for whom. */
 
@@ -119,7 +119,7 @@ export class LogFiles {
       this.keepOnly(rest);
     } catch (error) {
       // The next start drops it.
-      this.records.warn(`cannot drop ${surplus.file}: ${String(error)}`);
+      this.records.warn(`cannot drop ${surplus.file}: ${systemProblem(error)}`);
     }
   }
 
@@ -154,7 +154,7 @@ export class LogFiles {
     try {
       unlinkSync(path);
     } catch (error) {
-      if (!isMissing(error)) this.records.warn(`cannot delete ${path}: ${String(error)}`);
+      if (!isMissing(error)) this.records.warn(`cannot delete a log file: ${systemProblem(error, path)}`);
     }
   }
 }

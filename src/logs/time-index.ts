@@ -1,6 +1,6 @@
 import { closeSync, fstatSync, ftruncateSync, mkdirSync, openSync, readSync, writeSync } from "node:fs";
 import { dirname } from "node:path";
-import { isMissing } from "./unreadable.ts";
+import { isMissing } from "../common/system-error.ts";
 
 /**
  * The companion of a log file: how far it had been read, and when. So a line has the same timestamp

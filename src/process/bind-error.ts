@@ -1,14 +1,8 @@
 import { closeSync, openSync } from "node:fs";
 import { createServer } from "node:net";
-import { errorCode } from "./proc.ts";
+import { errorCode, isLackOfFiles, meaningOf } from "../common/system-error.ts";
 
 /** Why a program cannot listen on an address: the system's code for it, and the words for that. */
-
-/** What to do about a lack of descriptors, which meets whatever is opened next. */
-export const lackRemedies: ReadonlyMap<string, string> = new Map([
-  ["EMFILE", "Raise the limit of open files: ulimit -n, or LimitNOFILE= in the systemd unit."],
-  ["ENFILE", "End what opens so many files on this machine, or raise fs.file-max."],
-]);
 
 /** What the system says of a new descriptor; null where it gives one. */
 const lackOfDescriptors = (): string | null => {
@@ -47,8 +41,7 @@ export const bindProblem = (
   { port: PORT, host: HOST }: Changeable,
 ): string => {
   const every = "0.0.0.0 is all that it has";
-  const remedy = lackRemedies.get(code);
-  if (remedy !== undefined) return `too many files are open. ${remedy}`;
+  if (isLackOfFiles(code)) return `${meaningOf(code, host)}.`;
   switch (code) {
     case "EADDRINUSE":
       return `the address is already in use. Change ${PORT} or ${HOST}, or stop the other program.`;

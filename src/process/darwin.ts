@@ -1,3 +1,5 @@
+import { systemProblem } from "../common/system-error.ts";
+
 /** macOS has no /proc: the same facts come from its `ps`, `sysctl` and `lsof`. Parsers are pure. */
 
 export interface PsRow {
@@ -43,7 +45,7 @@ function told(argv: readonly string[], exitCode: number | null, stdout: string, 
 
 function asNotTold(argv: readonly string[], error: unknown): NotToldError {
   if (error instanceof NotToldError) return error;
-  return new NotToldError(`\`${argv[0]}\` cannot be run: ${(error as Error).message}`);
+  return new NotToldError(`\`${argv[0]}\` cannot be run: ${systemProblem(error, argv[0])}`);
 }
 
 const quiet = { stdin: "ignore", stdout: "pipe", stderr: "pipe" } as const;

@@ -1,5 +1,6 @@
 import { accessSync, closeSync, constants, openSync, readSync, statSync } from "node:fs";
 import { basename, resolve } from "node:path";
+import { meaningOf } from "../common/system-error.ts";
 import { type ExecutableFormat, formatOf } from "./executable-format.ts";
 import { type PathProblem, pathProblem } from "./path-problem.ts";
 
@@ -120,9 +121,6 @@ const MEANINGS: Readonly<Record<string, string>> = {
   E2BIG: "the daemon's environment is too long",
   ETXTBSY: "the program is being written at this moment",
   EAGAIN: "too many processes run: look at the limits (ulimit -u, TasksMax of the service, pids of the container)",
-  ENOMEM: "there is no memory to start a process",
-  EMFILE: "the daemon has too many files open (ulimit -n, LimitNOFILE of the service)",
-  ENFILE: "the system has too many files open",
 };
 
 export interface SpawnProblem {
@@ -135,6 +133,6 @@ export interface SpawnProblem {
 export const spawnProblem = (path: string, code: string | undefined): SpawnProblem | null => {
   if (code === undefined) return null;
   const lasting = LASTING.includes(code);
-  const meaning = MEANINGS[code] ?? (lasting ? formatDoubt(path) : null);
+  const meaning = MEANINGS[code] ?? (lasting ? formatDoubt(path) : meaningOf(code, `'${path}'`));
   return { text: meaning ?? `the system does not run '${path}' (${code}): it may be damaged`, lasting };
 };

@@ -1,5 +1,6 @@
+import { errorCode } from "../common/system-error.ts";
 import { isZombie, output, parseEnvironments, parsePsRows, valueIn } from "./darwin.ts";
-import { errorCode, isLiving, processIds, readEnviron, readProcStat } from "./proc.ts";
+import { isLiving, processIds, readEnviron, readProcStat } from "./proc.ts";
 
 /**
  * Process groups. A model server may fork, and what it forks holds the GPU as well as it does: it is the group

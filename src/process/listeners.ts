@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
+import { errorCode } from "../common/system-error.ts";
 import { outputLater } from "./darwin.ts";
-import { errorCode, socketInodes } from "./proc.ts";
+import { socketInodes } from "./proc.ts";
 import { answering, type Listener, parseLsof, parseProcNet } from "./sockets.ts";
 
 /** Who listens at an address, seen from a set of processes. */

@@ -1,6 +1,6 @@
 import { accessSync, constants, lstatSync, readlinkSync, statSync } from "node:fs";
 import { dirname } from "node:path";
-import { errorCode } from "./proc.ts";
+import { errorCode, systemProblem } from "../common/system-error.ts";
 
 /** Why a path leads to no file, in words for a person. */
 export interface PathProblem {
@@ -47,8 +47,6 @@ export const pathProblem = (path: string): PathProblem | null => {
       return wrong(`'${path}' cannot be reached: the folder '${folder}' may not be entered by the daemon's user`);
     }
     if (code === "ENOTDIR") return { missing: true, text: `no such file: '${path}'` };
-    if (code === "ELOOP") return wrong(`'${path}' is a link that leads in a circle`);
-    if (code === "ENAMETOOLONG") return wrong(`'${path}' is longer than a name may be`);
-    return wrong(`'${path}' cannot be looked at (${code})`);
+    return wrong(systemProblem(error, path));
   }
 };

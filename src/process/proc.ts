@@ -1,4 +1,5 @@
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { errorCode } from "../common/system-error.ts";
 
 /** Reading Linux's /proc, where everything may vanish between two reads. */
 
@@ -113,7 +114,4 @@ function isRefused(error: unknown): boolean {
   return code === "EACCES" || code === "EPERM";
 }
 
-/** `ENOENT` and the like; undefined for what is no system error. */
-export function errorCode(error: unknown): string | undefined {
-  return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined;
-}
+export { errorCode };

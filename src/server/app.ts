@@ -8,9 +8,10 @@ import { addInstanceRoutes } from "./routes/instances.ts";
 import { addLogRoutes } from "./routes/logs.ts";
 import { addObservationRoutes } from "./routes/observation.ts";
 import { addOperationRoutes } from "./routes/operations.ts";
+import type { App, AppEnv } from "./routes/route.ts";
 import { addSystemRoutes } from "./routes/system.ts";
 
-/** The routes: they translate requests to calls of the supervisor and hold no state. Who may ask, front.ts decides. */
+/** The routes: they translate requests to calls of the supervisor and hold no state. who-asks.ts has let the request in. */
 
 const METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"];
 
@@ -24,15 +25,15 @@ export interface AppOptions {
 }
 
 /** 405 where the path is known with another method, 404 otherwise. */
-const answerUnknown = (app: OpenAPIHono, c: Context): Response => {
+const answerUnknown = (app: App, c: Context): Response => {
   const allowed = METHODS.filter((method) => app.router.match(method, c.req.path)[0].length > 0);
   if (allowed.length === 0 || allowed.includes(c.req.method)) return c.json({ detail: "Not Found" }, 404);
   const withHead = allowed.includes("GET") ? [...allowed, "HEAD"] : allowed;
   return c.json({ detail: "Method Not Allowed" }, 405, { Allow: withHead.join(", ") });
 };
 
-export const createApp = ({ supervisor, readMemory, startWaitMs, report }: AppOptions): OpenAPIHono => {
-  const app = new OpenAPIHono({ defaultHook: answerInvalid });
+export const createApp = ({ supervisor, readMemory, startWaitMs, report }: AppOptions): App => {
+  const app = new OpenAPIHono<AppEnv>({ defaultHook: answerInvalid });
   app.notFound((c) => answerUnknown(app, c));
   app.onError((error, c) => answerError(c, error, report));
   addSystemRoutes(app, readMemory);

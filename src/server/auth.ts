@@ -1,24 +1,10 @@
-import { createHash, timingSafeEqual } from "node:crypto";
+/** The key that a request offers: in its headers, never in its URL. */
 
-/** Who may come in. The key is compared in constant time, by digest, so that its length shows neither. */
-
-export const OPEN_PATHS: readonly string[] = ["/", "/health", "/docs", "/openapi.json"];
-export const OPEN_PREFIX = "/docs/assets/";
 const SUBPROTOCOL = "solar-host";
 const KEY_PROTOCOL = "key.";
 
-const digest = (text: string): Buffer => createHash("sha256").update(text).digest();
+export const UNAUTHORIZED = "Invalid or missing API key";
 
-export type KeyCheck = (given: string | null) => boolean;
-
-/** @param key empty: no authentication */
-export const createKeyCheck = (key: string): KeyCheck => {
-  if (key === "") return () => true;
-  const expected = digest(key);
-  return (given) => given !== null && timingSafeEqual(digest(given), expected);
-};
-
-/** The key that a request offers in its headers; never from its URL. */
 export const offeredKey = (headers: Headers): string | null => {
   const header = headers.get("x-api-key");
   if (header !== null) return header;
@@ -26,12 +12,10 @@ export const offeredKey = (headers: Headers): string | null => {
   return bearer?.[1] ?? null;
 };
 
-export const isOpenPath = (path: string): boolean => OPEN_PATHS.includes(path) || path.startsWith(OPEN_PREFIX);
-
 const offeredProtocols = (headers: Headers): string[] =>
   (headers.get("sec-websocket-protocol") ?? "").split(",").map((name) => name.trim());
 
-/** The key that a browser offers beside the subprotocol, since it cannot set a header on a WebSocket. */
+/** A browser can set no header on a WebSocket: it offers the key beside the subprotocol. */
 export const offeredSocketKey = (headers: Headers): string | null => {
   const fromHeader = offeredKey(headers);
   if (fromHeader !== null) return fromHeader;
@@ -49,5 +33,3 @@ export const selectedProtocol = (headers: Headers): string | null =>
 /** Whether the client offers subprotocols without ours: the runtime would select one of them by itself. */
 export const offersOnlyForeign = (headers: Headers): boolean =>
   headers.has("sec-websocket-protocol") && selectedProtocol(headers) === null;
-
-export const UNAUTHORIZED = "Invalid or missing API key";

@@ -21,8 +21,8 @@ export interface ParsedBody {
 
 type RawConfig = Readonly<Record<string, unknown>>;
 
-/** What a client that was shown no key sends back in its place. */
-const MASK = "********";
+/** Stands for a key that is not shown, and in what a client sends for one that it was not shown. */
+export const MASK = "********";
 
 const refuse = (type: string, loc: string[], msg: string): InvalidConfigError =>
   new InvalidConfigError([{ type, loc, msg, input: null }]);
@@ -42,7 +42,7 @@ export const readConfigBody = async (c: Context): Promise<unknown> => {
       const { line, column } = error;
       throw refuse("json_invalid", ["body"], `Malformed JSON at line ${line}, column ${column}: it is not UTF-8`);
     }
-    const place = await placeOfJsonError(text);
+    const place = placeOfJsonError(text);
     const where = place === null ? "" : ` at line ${place.line}, column ${place.column}: ${place.problem}`;
     throw refuse("json_invalid", ["body"], `Malformed JSON${where}`);
   }

@@ -1,6 +1,6 @@
 import { accessSync, constants, mkdirSync, statSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
-import { lackRemedies } from "../process/bind-error.ts";
+import { systemProblem } from "../common/system-error.ts";
 import { LockedError, takeFileLock, takeLock } from "../process/lock.ts";
 import { askedLogFormat, readEnvFile, type Settings, SettingsError } from "../store/settings.ts";
 
@@ -15,12 +15,6 @@ export class BootError extends Error {
     super(message);
   }
 }
-
-/** Descriptors may be lacking wherever the boot opens a file; the system's code stands in the message then. */
-export const withRemedy = (message: string): string => {
-  const lack = [...lackRemedies].find(([code]) => message.includes(`${code}:`));
-  return lack === undefined ? message : `${message}. ${lack[1]}`;
-};
 
 export interface DaemonFlags {
   /** By name of the setting, as given on the command line. */
@@ -44,7 +38,7 @@ export const checkLogFolder = (settings: Settings): void => {
     mkdirSync(logDir, { recursive: true });
     accessSync(logDir, constants.W_OK);
   } catch (error) {
-    throw new BootError(`LOG_DIR: cannot write to '${logDir}': ${(error as Error).message}`);
+    throw new BootError(`LOG_DIR: no log can be written there: ${systemProblem(error, logDir)}`);
   }
 };
 
@@ -65,7 +59,7 @@ const orRefuse = (path: string, held: (owner: string) => string, take: () => voi
   try {
     take();
   } catch (error) {
-    if (!(error instanceof LockedError)) throw new BootError(`cannot lock '${path}': ${(error as Error).message}`);
+    if (!(error instanceof LockedError)) throw new BootError(`cannot lock the folder: ${systemProblem(error, path)}`);
     throw new BootError(held(error.owner));
   }
 };

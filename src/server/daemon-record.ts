@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { readdirSync, readFileSync, realpathSync, rmSync, statSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
+import { systemProblem } from "../common/system-error.ts";
 import { type DaemonRecord, daemonRecord, daemonRecordFolder } from "../contract/daemon-record.ts";
 import { isSame, isVisible, ownIdentity, type ProcessIdentity } from "../process/identity.ts";
 import { replaceFileSync } from "../store/atomic-file.ts";
@@ -91,13 +92,13 @@ export const leaveRecord = (daemon: RecordedDaemon, warn: (message: string) => v
     replaceFileSync(path, `${JSON.stringify(record, null, 2)}\n`, false);
     removeStale(folder);
   } catch (error) {
-    warn(`no record for local clients in ${folder}: ${(error as Error).message}`);
+    warn(`no record for local clients: ${systemProblem(error, path ?? folder)}`);
   }
   return () => {
     try {
       if (path !== null) rmSync(path, { force: true });
     } catch (error) {
-      warn(`cannot remove ${path}: ${(error as Error).message}`);
+      warn(`cannot remove the record for local clients: ${systemProblem(error)}`);
     }
   };
 };

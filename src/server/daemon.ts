@@ -1,5 +1,7 @@
 import { fstatSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
+import type { Journal } from "../common/journal.ts";
+import { systemProblem } from "../common/system-error.ts";
 import { LogDisk } from "../logs/log-disk.ts";
 import { areSegments } from "../logs/segment.ts";
 import { isLaunchRecord } from "../model-server/launch-record.ts";
@@ -22,6 +24,7 @@ import { StartGate } from "../supervisor/start-gate.ts";
 import { Supervisor } from "../supervisor/supervisor.ts";
 import { version } from "../version.ts";
 import { addressOf } from "./address.ts";
+import { givenKey, makeKey, weaknessOf } from "./api-key.ts";
 import {
   askedFormat,
   BootError,
@@ -30,15 +33,13 @@ import {
   type DaemonFlags,
   lock,
   samePlace,
-  withRemedy,
 } from "./boot.ts";
-import { bootVoice } from "./boot-voice.ts";
+import { bootMessages } from "./boot-messages.ts";
+import { createDaemonLog, isJournalStream, wantsColor } from "./daemon-log.ts";
 import { leaveRecord, localUrl } from "./daemon-record.ts";
 import { hearSignals, untilAskedToEnd } from "./end-signals.ts";
 import { type EnvFile, enterFolder, judgeEnvFile, refuseForeign, settleEnvFile } from "./env-file.ts";
 import { leaveFolderRecord } from "./folder-record.ts";
-import { createJournal, type DaemonJournal, isJournalStream, wantsColor } from "./journal.ts";
-import { givenKey, makeKey, weaknessOf } from "./key.ts";
 import { listen } from "./listen.ts";
 
 /** Puts the daemon together: settings, store, adoption, listening, starting; and takes it apart at the end. */
@@ -73,7 +74,7 @@ const knownFolder = (stateDir: string, bootId: string, warn: (message: string) =
   return identity;
 };
 
-const createHost = (settings: Settings, stateDir: string, journal: DaemonJournal, checkPlace: () => void): Host => {
+const createHost = (settings: Settings, stateDir: string, journal: Journal, checkPlace: () => void): Host => {
   const env = withoutHome(withoutProxies(), stateDir);
   const warn = (message: string): void => journal.warn(message);
   const self = ownIdentity();
@@ -108,7 +109,7 @@ const createHost = (settings: Settings, stateDir: string, journal: DaemonJournal
 };
 
 /** A fault that nobody foresaw is told, and does not end the daemon: whoever watches over models must not be gone. */
-const goOnAfterFaults = (journal: DaemonJournal): void => {
+const goOnAfterFaults = (journal: Journal): void => {
   const report = (fault: unknown): void => {
     const error = fault instanceof Error ? fault : new Error(String(fault));
     journal.error(`unexpected error: ${error.message}`, { stack: error.stack });
@@ -118,10 +119,10 @@ const goOnAfterFaults = (journal: DaemonJournal): void => {
 };
 
 /** What may refuse the start without anything being changed, in a folder that may be another program's. */
-const lookFirst = async (settings: Settings, flags: DaemonFlags, envFile: EnvFile): Promise<string | null> => {
+const lookFirst = (settings: Settings, flags: DaemonFlags, envFile: EnvFile): string | null => {
   const key = givenKey(settings, flags);
   checkConfigFolder(settings);
-  await loadConfig(resolve(settings.CONFIG_FILE));
+  loadConfig(resolve(settings.CONFIG_FILE));
   if (key === null) refuseForeign(envFile);
   return key;
 };
@@ -132,7 +133,7 @@ const serve = async (flags: DaemonFlags): Promise<number> => {
   const ignored: string[] = [];
   const envValues = readEnvFile(envPath, process.env, (problem) => ignored.push(problem));
   const settings = resolveSettings(flags.settings, process.env, envValues);
-  const journal = createJournal({
+  const journal = createDaemonLog({
     format: settings.LOG_FORMAT,
     level: settings.LOG_LEVEL,
     color: wantsColor(process.stderr, process.env),
@@ -143,7 +144,7 @@ const serve = async (flags: DaemonFlags): Promise<number> => {
   goOnAfterFaults(journal);
   const configPath = resolve(settings.CONFIG_FILE);
   const envFile = judgeEnvFile(envPath, envValues, configPath);
-  const given = await lookFirst(settings, flags, envFile);
+  const given = lookFirst(settings, flags, envFile);
   checkLogFolder(settings);
   // As it is now: a link that is changed later would lead to a file that is not locked.
   const target = targetOf(configPath);
@@ -152,13 +153,13 @@ const serve = async (flags: DaemonFlags): Promise<number> => {
   lock(stateDir, target);
   for (const said of settleEnvFile(envFile)) journal.warn(said);
   const key = given ?? makeKey(envPath);
-  if (given === null) bootVoice(settings.LOG_FORMAT, process.stderr).madeKey(envPath, key);
+  if (given === null) bootMessages(settings.LOG_FORMAT, process.stderr).madeKey(envPath, key);
   const weakness = weaknessOf(key);
   if (weakness !== null) journal.warn(weakness);
   removeRests(configPath);
   const checkPlace = samePlace(dirname(target));
   // Again, since the daemon that had the lock may have saved meanwhile.
-  const loaded = await loadConfig(configPath);
+  const loaded = loadConfig(configPath);
   for (const problem of loaded.problems) journal.warn(problem);
 
   const host = createHost(settings, stateDir, journal, samePlace(dirname(stateDir)));
@@ -166,7 +167,7 @@ const serve = async (flags: DaemonFlags): Promise<number> => {
   if (process.pid === 1) journal.warn(NO_INIT);
   const unsavable = await whyNotSavable(target);
   if (unsavable !== null) {
-    journal.error(`cannot save to ${target}: ${unsavable}. What runs goes on, and every change will be refused`);
+    journal.error(`cannot save the configuration: ${unsavable}. What runs goes on, and every change will be refused`);
   }
   const supervisor = new Supervisor(
     host,
@@ -219,7 +220,7 @@ export const runDaemon = async (flags: DaemonFlags): Promise<number> => {
     if (flags.dir !== null) enterFolder(flags.dir);
     return await serve(flags);
   } catch (error) {
-    bootVoice(askedFormat(flags), process.stderr).failed(withRemedy((error as Error).message));
+    bootMessages(askedFormat(flags), process.stderr).failed(systemProblem(error));
     return exitCodeOf(error);
   }
 };

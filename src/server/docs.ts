@@ -1,10 +1,10 @@
 import { SwaggerUI } from "@hono/swagger-ui";
-import type { OpenAPIHono } from "@hono/zod-openapi";
 import favicon from "swagger-ui-dist/favicon-32x32.png" with { type: "file" };
 import stylesheet from "swagger-ui-dist/swagger-ui.css" with { type: "file" };
 import script from "swagger-ui-dist/swagger-ui-bundle.js" with { type: "file" };
 import { version } from "../version.ts";
-import { OPEN_PREFIX } from "./auth.ts";
+import type { App } from "./routes/route.ts";
+import { OPEN_PREFIX } from "./who-asks.ts";
 
 /** The API's description and its page, both from the binary: nothing is fetched from anywhere. */
 
@@ -21,13 +21,16 @@ const description = [
   "Beside what each route names: 404 `Not Found` for a path that is none, 405 `Method Not Allowed`, and 500",
   "`Internal Server Error` for a fault of the daemon itself, which its log then tells more of.",
   "",
+  "A key has scopes, and each route names the one that it wants: `admin` may do everything, `read` is every GET and",
+  "WebSocket with the `api_key` of the instances masked, `infer` is the use of the models. `API_KEY` has all of them.",
+  "",
   "Two WebSockets, with the key in the header, or as a browser's subprotocols `solar-host` and `key.<base64url>`:",
   "`/instances/{id}/logs?after=&tail=` replays the newest lines and sends each new one as `{seq, timestamp, line}`;",
   '`/instances/{id}/state` sends `{type: "instance_state", data}` at once and at each change.',
 ].join("\n");
 
 /** The OpenAPI 3.1 document. */
-export const describeApi = (app: OpenAPIHono) =>
+export const describeApi = (app: App) =>
   app.getOpenAPI31Document({
     openapi: "3.1.0",
     info: { title: "solar-host", version, description },
@@ -58,7 +61,7 @@ const page = `<!doctype html>
 </html>
 `;
 
-export const addDocs = (app: OpenAPIHono): void => {
+export const addDocs = (app: App): void => {
   app.openAPIRegistry.registerComponent("securitySchemes", "ApiKey", {
     type: "apiKey",
     in: "header",

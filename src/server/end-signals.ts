@@ -1,6 +1,6 @@
+import type { Journal } from "../common/journal.ts";
 import type { Supervisor } from "../supervisor/supervisor.ts";
 import { signalsIgnoredAtStart } from "./ignored-signals.ts";
-import type { DaemonJournal } from "./journal.ts";
 
 /** Hears the signals that ask for the end, from before anything is taken over: none is lost while the daemon boots. */
 export const hearSignals = (): { each(listener: (signal: NodeJS.Signals) => void): void } => {
@@ -23,7 +23,7 @@ export const hearSignals = (): { each(listener: (signal: NodeJS.Signals) => void
 export const untilAskedToEnd = (
   signals: ReturnType<typeof hearSignals>,
   supervisor: Supervisor,
-  journal: DaemonJournal,
+  journal: Journal,
   keepInstances: boolean,
 ): Promise<boolean> =>
   new Promise((done) => {

@@ -58,3 +58,20 @@ export const answerInvalid = (result: { success: true } | Invalid, c: Context): 
   });
   return c.json({ detail }, 422);
 };
+
+/** Names the fault and where it happened. Its message may hold the URL, and that a key which should not be there. */
+const withoutMessage = (fault: unknown): Error => {
+  const { name, stack = "" } = fault instanceof Error ? fault : new Error();
+  const bare = new Error(`${name} while a request was answered`);
+  bare.stack = stack
+    .split("\n")
+    .filter((line) => /^\s+at /.test(line))
+    .join("\n");
+  return bare;
+};
+
+/** Where even the answering of errors failed: Bun's own page would show the program's source. */
+export const answerFault = (fault: unknown, report: (error: Error) => void): Response => {
+  report(withoutMessage(fault));
+  return Response.json({ detail: "Internal Server Error" }, { status: 500 });
+};

@@ -2,6 +2,8 @@ import type { ServerWebSocket } from "bun";
 import type { EventFrame, Instance, InstanceEvent, Memory, RuntimeState } from "../contract/index.ts";
 import type { SupervisorEvent } from "../supervisor/events.ts";
 import type { Supervisor } from "../supervisor/supervisor.ts";
+import type { Principal } from "./principal.ts";
+import { shownTo } from "./shown-instance.ts";
 
 /**
  * One subscriber of `/events`. Frames hold whole objects, so that a slow subscriber gets the newest of each when it can
@@ -21,21 +23,23 @@ export class EventFeed {
   private timer: Timer | null = null;
   private isFull = false;
   private readonly ends: (() => void)[] = [];
+  private readonly shown: (instance: Instance) => Instance;
 
   /**
    * Sends the snapshot and goes on from there.
    * @param memory as of now; null where it cannot be read
-   * @param withLog whether the log of events is sent too
+   * @param options who subscribes, and whether the log of events is sent too
    */
   constructor(
     private readonly socket: Socket,
     supervisor: Supervisor,
     memory: Memory | null,
-    withLog: boolean,
+    { asker, withLog }: { asker: Principal; withLog: boolean },
   ) {
+    this.shown = (instance) => shownTo(asker, instance);
     const { instances, states, end } = supervisor.watch((event) => this.take(event));
     this.ends.push(end);
-    this.send({ type: "snapshot", instances, states, memory, pulls: [] });
+    this.send({ type: "snapshot", instances: instances.map(this.shown), states, memory, pulls: [] });
     if (!withLog) return;
     const log = supervisor.log.watch((event) => {
       this.events.push(event);
@@ -93,7 +97,7 @@ export class EventFeed {
     if (first !== undefined) {
       const [id, instance] = first;
       this.changed.delete(id);
-      return instance === null ? { type: "removed", id } : { type: "instance", instance };
+      return instance === null ? { type: "removed", id } : { type: "instance", instance: this.shown(instance) };
     }
     const { memory } = this;
     this.memory = null;

@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import { systemProblem } from "../common/system-error.ts";
 import { FOLDER_RECORD, type FolderRecord } from "../contract/folder-record.ts";
 import { identify } from "../process/identity.ts";
 import { replaceFileSync } from "../store/atomic-file.ts";
@@ -19,6 +20,6 @@ export const leaveFolderRecord = (
     const record: FolderRecord = { url, version, pid, start_time, boot_id, env_file: envFile };
     replaceFileSync(path, `${JSON.stringify(record, null, 2)}\n`, false);
   } catch (error) {
-    warn(`cannot write ${path}: ${(error as Error).message}`);
+    warn(`no record for clients in this folder: ${systemProblem(error, path)}`);
   }
 };

@@ -1,6 +1,7 @@
 import { lookup } from "node:dns/promises";
 import { isIP } from "node:net";
-import { bindError, bindProblem, lackRemedies } from "../process/bind-error.ts";
+import { isLackOfFiles } from "../common/system-error.ts";
+import { bindError, bindProblem } from "../process/bind-error.ts";
 import { addressOf } from "./address.ts";
 
 /** Why the daemon cannot listen where it is told to. */
@@ -16,7 +17,7 @@ const resolves = async (host: string): Promise<boolean> => {
 const reason = async (host: string, port: number, code: string): Promise<string> => {
   const changeable = { port: "PORT", host: "HOST" };
   // They would also keep a name from being looked up.
-  if (lackRemedies.has(code)) return bindProblem(code, host, port, changeable);
+  if (isLackOfFiles(code)) return bindProblem(code, host, port, changeable);
   // The runtime takes addresses with a zone for no part of a URL.
   if (isIP(host) !== 0 && host.includes("%"))
     return "an address with a zone ('%…') cannot be listened on. Change HOST; :: is every address, link-local ones too.";

@@ -1,17 +1,17 @@
 import type { Server } from "bun";
+import type { Journal } from "../common/journal.ts";
 import type { Settings } from "../store/settings.ts";
 import type { Supervisor } from "../supervisor/supervisor.ts";
 import { createMemoryReader } from "../system/memory.ts";
-import { createKeyCheck } from "./auth.ts";
+import { createApp } from "./app.ts";
 import { BootError } from "./boot.ts";
 import { crossOriginRules } from "./cross-origin.ts";
-import { answerFault } from "./fault.ts";
-import { createFront } from "./front.ts";
-import type { DaemonJournal } from "./journal.ts";
-import { lazyRoutes } from "./lazy-routes.ts";
+import { answerFault } from "./errors.ts";
 import { listenProblem } from "./listen-problem.ts";
-import { isOperation, withUrl } from "./request-url.ts";
+import { keyLookup } from "./principal.ts";
+import { isOperation, routable } from "./request-url.ts";
 import { requestedSocket, type SocketData, SocketHub } from "./websockets.ts";
+import { createDoor } from "./who-asks.ts";
 
 /** Where the daemon listens: what each request meets first. */
 
@@ -41,21 +41,21 @@ export const listen = async (
   settings: Pick<Settings, "HOST" | "PORT" | "START_WAIT">,
   key: string,
   supervisor: Supervisor,
-  journal: Pick<DaemonJournal, "error">,
+  journal: Pick<Journal, "error">,
   idleSeconds = IDLE_SECONDS,
 ) => {
   const report = (error: Error): void => journal.error(`unexpected error: ${error.message}`, { stack: error.stack });
   const readMemory = createMemoryReader();
-  const routes = lazyRoutes({
+  const routes = createApp({
     supervisor,
     readMemory,
     startWaitMs: settings.START_WAIT * 1000,
     report,
   });
-  const mayEnter = createKeyCheck(key);
   const pages = crossOriginRules(key);
-  const front = createFront(pages, mayEnter);
-  const hub = new SocketHub(supervisor, readMemory, pages, mayEnter, report);
+  const whose = keyLookup(key);
+  const door = createDoor(pages, whose);
+  const hub = new SocketHub(supervisor, readMemory, pages, report);
   try {
     const server = Bun.serve<SocketData>({
       hostname: settings.HOST,
@@ -68,17 +68,17 @@ export const listen = async (
       maxRequestBodySize: Number.MAX_SAFE_INTEGER,
       fetch(request, self) {
         const socket = requestedSocket(request);
-        if (socket !== null) return hub.upgrade(request, socket, self);
-        return front(withUrl(request), (admitted) => {
-          const operate = () => routes.answer(admitted);
+        if (socket !== null) return door.socket(request, (asker) => hub.upgrade(request, socket, self, asker));
+        const routed = routable(request);
+        return door.answer(routed, (principal) => {
+          const operate = () => routes.fetch(routed, { principal });
           const lasts = request.method === "POST" && isOperation(request.url);
           return lasts ? withoutLimit(self, request, idleSeconds, operate) : operate();
         });
       },
-      error: (fault) => answerFault(fault, pages, report),
+      error: (fault) => pages.readable(null, answerFault(fault, report)),
       websocket: hub.handler,
     });
-    routes.loadSoon();
     return { server, hub };
   } catch (error) {
     throw new BootError(await listenProblem(settings.HOST, settings.PORT, error as NodeJS.ErrnoException));

@@ -32,6 +32,10 @@ export const queryOf = (url: string): URLSearchParams => {
 /** Reading a body in pieces makes a request of the request, which takes a real URL; all else goes by the path behind a host. */
 const hasUrl = ({ method, url }: Request): boolean => (method === "GET" ? !url.startsWith("/") : URL.canParse(url));
 
+/** HEAD is answered as GET is, body and all: the runtime leaves out the body, and only then tells its length. */
+const asGet = (request: Request): Request =>
+  request.method === "HEAD" ? new Request(request, { method: "GET" }) : request;
+
 /** The request as routes take it. */
-export const withUrl = (request: Request): Request =>
-  hasUrl(request) ? request : new Request(`http://localhost${targetOf(request.url)}`, request);
+export const routable = (request: Request): Request =>
+  asGet(hasUrl(request) ? request : new Request(`http://localhost${targetOf(request.url)}`, request));

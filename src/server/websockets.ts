@@ -6,16 +6,17 @@ import { LogUnreadableError } from "../logs/unreadable.ts";
 import { InstanceNotFoundError } from "../supervisor/errors.ts";
 import type { ManagedInstance } from "../supervisor/instance.ts";
 import type { Supervisor } from "../supervisor/supervisor.ts";
-import { type KeyCheck, offeredSocketKey, offersOnlyForeign, selectedProtocol, UNAUTHORIZED } from "./auth.ts";
+import { offersOnlyForeign, selectedProtocol } from "./auth.ts";
 import type { CrossOriginRules } from "./cross-origin.ts";
 import { EventFeed } from "./event-feed.ts";
 import { LogStream } from "./log-stream.ts";
 import { MemoryWatch } from "./memory-watch.ts";
+import type { Principal } from "./principal.ts";
 import { pathOf, queryOf } from "./request-url.ts";
 import { eventsQuery, rangeQuery } from "./routes/observation.ts";
 import { StateStream } from "./state-stream.ts";
 
-/** The WebSockets: who may open one, and what is attached to it. */
+/** The WebSockets, and what is attached to each. Who may open one is decided in who-asks.ts. */
 
 /** Unsent bytes of one subscriber at which it counts as slow; what is over waits in the log. */
 const BACKPRESSURE_BYTES = 64 * 1024 * 1024;
@@ -33,6 +34,7 @@ export type RequestedSocket = { kind: "logs" | "state"; id: string } | { kind: "
 export interface SocketData {
   requested: RequestedSocket;
   options: SocketOptions;
+  asker: Principal;
   stream: Subscriber | null;
 }
 
@@ -90,7 +92,6 @@ export class SocketHub {
     private readonly supervisor: Supervisor,
     readMemory: () => Promise<Memory>,
     private readonly pages: CrossOriginRules,
-    private readonly mayEnter: KeyCheck,
     private readonly report: (error: Error) => void,
   ) {
     this.memory = new MemoryWatch(readMemory);
@@ -104,18 +105,16 @@ export class SocketHub {
     request: Request,
     requested: RequestedSocket,
     server: Server<SocketData>,
+    asker: Principal,
   ): Promise<Response | undefined> {
-    const foreign = this.pages.refuse(request);
-    if (foreign !== null) return foreign;
     const refuse = (status: number, detail: string | FieldError[]): Response =>
       this.pages.readable(request, Response.json({ detail }, { status }));
-    if (!this.mayEnter(offeredSocketKey(request.headers))) return refuse(401, UNAUTHORIZED);
     if (offersOnlyForeign(request.headers)) return refuse(400, "The subprotocol should be 'solar-host', or none");
     const options = parseOptions(requested, queryOf(request.url));
     if (Array.isArray(options)) return refuse(422, options);
     const protocol = selectedProtocol(request.headers);
     const opened = server.upgrade(request, {
-      data: { requested, options, stream: null },
+      data: { requested, options, asker, stream: null },
       ...(protocol === null ? {} : { headers: { "Sec-WebSocket-Protocol": protocol } }),
     });
     return opened ? undefined : refuse(400, "Not a valid WebSocket handshake");
@@ -163,8 +162,8 @@ export class SocketHub {
   }
 
   private async attach(socket: Socket): Promise<void> {
-    const { requested, options } = socket.data;
-    if (requested.kind === "events") return this.attachFeed(socket, options.withLog);
+    const { requested, options, asker } = socket.data;
+    if (requested.kind === "events") return this.attachFeed(socket, asker, options.withLog);
     let instance: ManagedInstance;
     try {
       instance = this.supervisor.get(decodeURIComponent(requested.id));
@@ -182,10 +181,10 @@ export class SocketHub {
         : new StateStream(socket, instance.tracker);
   }
 
-  private async attachFeed(socket: Socket, withLog: boolean): Promise<void> {
+  private async attachFeed(socket: Socket, asker: Principal, withLog: boolean): Promise<void> {
     const memory = await this.memory.now();
     if (!this.sockets.has(socket)) return;
-    const feed = new EventFeed(socket, this.supervisor, memory, withLog);
+    const feed = new EventFeed(socket, this.supervisor, memory, { asker, withLog });
     const end = this.memory.subscribe((changed) => feed.takeMemory(changed));
     socket.data.stream = {
       drained: () => feed.drained(),

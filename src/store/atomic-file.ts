@@ -13,6 +13,7 @@ import {
 } from "node:fs";
 import { copyFile, link, open, rename, rm } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
+import { inWords, isMissing } from "../common/system-error.ts";
 
 /** Files that are either the old or the new one, whatever happens in between. */
 
@@ -26,7 +27,7 @@ export const targetOf = (path: string): string => {
     return realpathSync(path);
   } catch (error) {
     // Links that go round in a circle end elsewhere: of those, it is ELOOP.
-    if ((error as NodeJS.ErrnoException).code !== "ENOENT" || !isLink(path)) return path;
+    if (!isMissing(error) || !isLink(path)) return path;
     return targetOf(resolve(dirname(path), readlinkSync(path)));
   }
 };
@@ -39,7 +40,7 @@ const isLink = (path: string): boolean => lstatSync(path, { throwIfNoEntry: fals
  * They are never one and the same, so that whoever breaks the one in an editor never breaks the other.
  * @param file the file, or a link to it
  * @param mode permissions of the new file
- * @throws where the disk is full, read-only or failing
+ * @throws in words where the disk is full, read-only or failing
  */
 export const replaceFile = async (file: string, text: string, mode: number): Promise<void> => {
   const path = targetOf(file);
@@ -51,12 +52,17 @@ export const replaceFile = async (file: string, text: string, mode: number): Pro
     // Together: most file systems make them durable in one go.
     await allOf(parts.map(({ beside }) => writeDurably(beside, text, mode)));
     await putInPlace(parts, dirname(path));
+  } catch (error) {
+    throw unwritable(error, path);
   } finally {
     for (const rest of parts.flatMap(({ beside, old }) => [beside, old])) {
       await rm(rest, { force: true }).catch(() => undefined);
     }
   }
 };
+
+/** Where a file is to be made, only its folder can be missing. */
+const unwritable = (error: unknown, path: string): Error => inWords(error, isMissing(error) ? dirname(path) : path);
 
 interface Part {
   target: string;
@@ -65,21 +71,24 @@ interface Part {
   old: string;
 }
 
+/** @returns whether something stood there before */
+const putPartInPlace = async ({ target, beside, old }: Part): Promise<boolean> => {
+  let kept = false;
+  try {
+    kept = await linkTo(target, old);
+    await rename(beside, target);
+  } catch (error) {
+    // What could only be moved away is not there any more.
+    if (kept && lstatSync(target, { throwIfNoEntry: false }) === undefined) await putBack(target, old);
+    throw inWords(error, target);
+  }
+  return kept;
+};
+
 const putInPlace = async (parts: readonly Part[], folder: string): Promise<void> => {
   const replaced: (Part & { kept: boolean })[] = [];
   try {
-    for (const part of parts) {
-      const kept = await linkTo(part.target, part.old);
-      try {
-        await rename(part.beside, part.target);
-      } catch (error) {
-        // What could only be moved away is not there any more.
-        if (kept && lstatSync(part.target, { throwIfNoEntry: false }) === undefined)
-          await putBack(part.target, part.old);
-        throw error;
-      }
-      replaced.unshift({ ...part, kept });
-    }
+    for (const part of parts) replaced.unshift({ ...part, kept: await putPartInPlace(part) });
     await syncFolder(folder);
   } catch (error) {
     // The file last, since a backup without it would look as if the file were lost.
@@ -129,7 +138,7 @@ const linkTo = async (path: string, name: string): Promise<boolean> => {
   try {
     await link(path, name);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return false;
+    if (isMissing(error)) return false;
     // One that is another user's may be neither linked nor read, but moved away.
     await copyFile(path, name).catch((refusal: NodeJS.ErrnoException) => {
       if (refusal.code !== "EACCES" && refusal.code !== "EPERM") throw refusal;
@@ -148,12 +157,21 @@ const putBack = async (path: string, old: string | null): Promise<void> => {
   }
 };
 
+const syncFolderNow = (path: string): void => {
+  const fd = openSync(path, "r");
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+};
+
 /** {@link replaceFile} at once and without a backup, for small records; `durable` survives a power cut too. */
 export const replaceFileSync = (file: string, text: string, durable: boolean): void => {
   const path = targetOf(file);
   const beside = temporary(path);
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
   try {
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
     const fd = openSync(beside, "w", 0o600);
     try {
       // Unlike a single write, it goes on where the disk took only a part.
@@ -163,15 +181,9 @@ export const replaceFileSync = (file: string, text: string, durable: boolean): v
       closeSync(fd);
     }
     renameSync(beside, path);
+    if (durable) syncFolderNow(dirname(path));
   } catch (error) {
     rmSync(beside, { force: true });
-    throw error;
-  }
-  if (!durable) return;
-  const fd = openSync(dirname(path), "r");
-  try {
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
+    throw unwritable(error, path);
   }
 };

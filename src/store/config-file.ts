@@ -1,8 +1,10 @@
 import { existsSync, readFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { isRecord } from "../common/record.ts";
+import { isMissing, systemProblem } from "../common/system-error.ts";
 import { decodeUtf8, EncodingError } from "../common/utf8.ts";
-import type { InstanceConfig, InstanceFailure, InstanceStatus, parseConfig } from "../contract/index.ts";
+import { parseConfig } from "../contract/config.ts";
+import type { InstanceConfig, InstanceFailure, InstanceStatus } from "../contract/index.ts";
 import { instanceFailure, instanceStatuses } from "../contract/instance-facts.ts";
 import { backupPath, replaceFile, targetOf } from "./atomic-file.ts";
 import { placeOfJsonError } from "./json-place.ts";
@@ -78,11 +80,11 @@ export const asUtc = (time: string): string => {
   return utc === time && !/Z$/i.test(time) ? parsed.toISOString() : utc;
 };
 
-const parseEntry = (entry: unknown, parse: typeof parseConfig): StoredInstance | string => {
+const parseEntry = (entry: unknown): StoredInstance | string => {
   if (!isRecord(entry)) return "is not an object";
   if (typeof entry.id !== "string" || entry.id === "") return "has no id";
   const { config, kept } = splitPriority(entry.config);
-  const parsed = parse(config);
+  const parsed = parseConfig(config);
   if (!parsed.success) {
     const fields = parsed.issues.map(({ path, issue }) => `config.${path.join(".")}: ${issue.message}`);
     return `(id ${entry.id}) ${fields.join("; ")}`;
@@ -120,8 +122,8 @@ const entryOf = ({ kept, ...stored }: StoredInstance): object => {
 export const idsOf = (entries: readonly unknown[]): Set<string> =>
   new Set(entries.flatMap((entry) => (isRecord(entry) && typeof entry.id === "string" ? [entry.id] : [])));
 
-const describePlace = async (path: string, text: string): Promise<string> => {
-  const place = await placeOfJsonError(text);
+const describePlace = (path: string, text: string): string => {
+  const place = placeOfJsonError(text);
   return place === null ? path : `${path}:${place.line}:${place.column}: ${place.problem}`;
 };
 
@@ -155,7 +157,7 @@ const expectNeverThere = (path: string): void => {
  * Loads the file; one that never existed is empty.
  * @throws ConfigFileError where it was lost, cannot be read or does not parse: it is never taken for empty
  */
-export const loadConfig = async (path: string): Promise<LoadedConfig> => {
+export const loadConfig = (path: string): LoadedConfig => {
   let text: string;
   try {
     text = decodeUtf8(readFileSync(path));
@@ -163,8 +165,8 @@ export const loadConfig = async (path: string): Promise<LoadedConfig> => {
     if (error instanceof EncodingError) {
       throw new ConfigFileError(`${path}:${error.line}:${error.column}: ${error.message}. ${restoreHint(path)}`);
     }
-    if ((error as NodeJS.ErrnoException).code !== "ENOENT") {
-      throw new ConfigFileError(`cannot read ${path}: ${(error as Error).message}`);
+    if (!isMissing(error)) {
+      throw new ConfigFileError(`cannot read the configuration: ${systemProblem(error, path)}`);
     }
     expectNeverThere(path);
     return { instances: [], unreadable: [], problems: [], top: {} };
@@ -174,23 +176,21 @@ export const loadConfig = async (path: string): Promise<LoadedConfig> => {
   try {
     document = parseJsonExactly(text);
   } catch {
-    throw new ConfigFileError(`${await describePlace(path, text)}: not valid JSON. ${restoreHint(path)}`);
+    throw new ConfigFileError(`${describePlace(path, text)}: not valid JSON. ${restoreHint(path)}`);
   }
   const { instances: entries, ...top } = isRecord(document) ? document : {};
   if (!Array.isArray(entries)) {
     throw new ConfigFileError(`${path}:1:1: expected {"instances": [...]}. ${restoreHint(path)}`);
   }
   if (entries.length === 0) return { instances: [], unreadable: [], problems: [], top };
-  // The schemas of the configs take longer to build than a daemon without instances needs to be there.
-  const { parseConfig } = await import("../contract/config.ts");
-  return { ...sortEntries(path, entries, parseConfig), top };
+  return { ...sortEntries(path, entries), top };
 };
 
-const sortEntries = (path: string, entries: unknown[], parse: typeof parseConfig): Omit<LoadedConfig, "top"> => {
+const sortEntries = (path: string, entries: unknown[]): Omit<LoadedConfig, "top"> => {
   const loaded: Omit<LoadedConfig, "top"> = { instances: [], unreadable: [], problems: [] };
   const seen = new Set<string>();
   for (const [index, entry] of entries.entries()) {
-    const parsed = parseEntry(entry, parse);
+    const parsed = parseEntry(entry);
     const problem = typeof parsed === "string" ? parsed : seen.has(parsed.id) ? `repeats id ${parsed.id}` : null;
     if (typeof parsed !== "string" && problem === null) {
       seen.add(parsed.id);

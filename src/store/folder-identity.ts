@@ -1,6 +1,7 @@
 import { readFileSync, realpathSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { isRecord } from "../common/record.ts";
+import { isMissing } from "../common/system-error.ts";
 import { replaceFileSync } from "./atomic-file.ts";
 
 /**
@@ -50,7 +51,7 @@ const readKept = (path: string): FolderIdentity | null => {
     return isFolderIdentity(kept) ? kept : null;
   } catch (error) {
     // A damaged one is none. One that cannot be read now may be whole.
-    if ((error as NodeJS.ErrnoException).code === "ENOENT" || error instanceof SyntaxError) return null;
+    if (isMissing(error) || error instanceof SyntaxError) return null;
     throw error;
   }
 };

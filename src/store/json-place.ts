@@ -1,13 +1,11 @@
+import { type ParseError, parse, printParseErrorCode } from "jsonc-parser";
+
 /**
  * Where a text stops being JSON, counted from 1; null where it parses, or is nested too deeply to tell. The text
  * itself is not repeated: it may hold secrets.
  */
-export const placeOfJsonError = async (
-  text: string,
-): Promise<{ line: number; column: number; problem: string } | null> => {
-  // Only a broken text needs it.
-  const { parse, printParseErrorCode } = await import("jsonc-parser");
-  const errors: import("jsonc-parser").ParseError[] = [];
+export const placeOfJsonError = (text: string): { line: number; column: number; problem: string } | null => {
+  const errors: ParseError[] = [];
   try {
     parse(text, errors, { disallowComments: true });
   } catch {

@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { inWords } from "../common/system-error.ts";
 import { cacheFolder } from "./home.ts";
 import { embedPyserver } from "./pyserver-macro.ts" with { type: "macro" };
 import type { EmbeddedPackage } from "./pyserver-macro.ts";
@@ -21,13 +22,13 @@ const holds = async (path: string, content: string): Promise<boolean> => {
 /** The old file or the new one, and never none: a server of another daemon may be importing it. */
 const putFile = async (path: string, content: string): Promise<void> => {
   const beside = `${path}.${randomUUID()}.tmp`;
-  await mkdir(dirname(path), { recursive: true });
   try {
+    await mkdir(dirname(path), { recursive: true });
     await writeFile(beside, content);
     await rename(beside, path);
   } catch (error) {
     await rm(beside, { force: true });
-    throw error;
+    throw inWords(error, path);
   }
 };
 

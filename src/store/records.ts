@@ -1,5 +1,6 @@
 import { mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { basename, join } from "node:path";
+import { inWords, isMissing } from "../common/system-error.ts";
 import { decodeUtf8 } from "../common/utf8.ts";
 import { replaceFileSync } from "./atomic-file.ts";
 
@@ -89,8 +90,8 @@ const readBytes = (path: string): Buffer | null => {
   try {
     return readFileSync(path);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return null;
-    throw error;
+    if (isMissing(error)) return null;
+    throw inWords(error, path);
   }
 };
 

@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { z } from "zod";
 import { parseDotenv } from "../common/dotenv.ts";
+import { isMissing, systemProblem } from "../common/system-error.ts";
 import { decodeUtf8, EncodingError } from "../common/utf8.ts";
 import { replaceFileSync } from "./atomic-file.ts";
 import { expandHome } from "./home.ts";
@@ -129,8 +130,8 @@ const readEnvText = (path: string): string | null => {
     if (error instanceof EncodingError) {
       throw new SettingsError(`${path}:${error.line}:${error.column}: ${error.message}`);
     }
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return null;
-    throw new SettingsError(`cannot read ${path}: ${(error as Error).message}`);
+    if (isMissing(error)) return null;
+    throw new SettingsError(`cannot read the settings: ${systemProblem(error, path)}`);
   }
 };
 

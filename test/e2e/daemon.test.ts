@@ -1,5 +1,5 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { networkInterfaces, tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Instance } from "../../src/contract/index.ts";
@@ -205,10 +205,45 @@ describe.concurrent("at its start the daemon", () => {
       expect([gone.code, gone.text]).toEqual([1, expect.stringContaining("CONFIG_FILE: no such directory")]);
       writeFileSync(join(dir, "file"), "");
       const file = await refusal(dir, { LOG_DIR: "file/logs" });
-      expect([file.code, file.text]).toEqual([1, expect.stringContaining("LOG_DIR: cannot write to")]);
+      expect([file.code, file.text]).toEqual([
+        1,
+        expect.stringContaining("LOG_DIR: no log can be written there: a part of the path"),
+      ]);
       const key = await refusal(dir, {}, ["--api-key-file", "no-such-file"]);
-      expect([key.code, key.text]).toEqual([2, expect.stringContaining("--api-key-file: cannot read")]);
+      expect([key.code, key.text]).toEqual([
+        2,
+        expect.stringContaining("--api-key-file: cannot read the key: 'no-such-file' is not there"),
+      ]);
     });
+  });
+
+  test("says in plain words what the system refuses, with the path and without its code", async () => {
+    const isFolder = (path: string): void => void mkdirSync(path);
+    const isFile = (path: string): void => writeFileSync(path, "");
+    const cases: [make: (path: string) => void, name: string, said: string, args?: string[]][] = [
+      [isFolder, ".env", "cannot read the settings: '%' is a folder and no file"],
+      [isFolder, "config.json", "cannot read the configuration: '%' is a folder and no file"],
+      [
+        isFolder,
+        "key",
+        "--api-key-file: cannot read the key: 'key' is a folder and no file",
+        ["--api-key-file", "key"],
+      ],
+      [isFile, "logs", "LOG_DIR: no log can be written there: a part of the path '%' is a file and no folder"],
+      [isFile, ".solar-host", "cannot lock the folder: a part of the path '%' is a file and no folder"],
+    ];
+    for (const [make, name, said, args = []] of cases) {
+      await withFolder(async (dir) => {
+        make(join(dir, name));
+        const { code, text } = await refusal(dir, {}, args);
+        expect([name, code, text]).toEqual([
+          name,
+          expect.any(Number),
+          expect.stringContaining(said.replace("%", join(dir, name))),
+        ]);
+        expect(text).not.toMatch(/\bE[A-Z]{3,}\b/);
+      });
+    }
   });
 
   test("ignores a bunfig.toml and what else the folder holds of other programs", async () => {

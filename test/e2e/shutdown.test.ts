@@ -145,9 +145,9 @@ test("the daemon's log says what asked for a start and a stop: a program by its 
   await ask("start", "x".repeat(500));
   await daemon.end();
   await until("all of the log", () => daemon.stderr.includes("ended"));
-  expect(daemon.stderr).toContain("asked to start by a client (curl/8.5.0)");
-  expect(daemon.stderr).toContain("asked to stop by a client (solar-control/2.1)");
-  expect(daemon.stderr).toContain(`a client (${"x".repeat(60)})`);
+  expect(daemon.stderr).toContain("asked to start by owner (curl/8.5.0)");
+  expect(daemon.stderr).toContain("asked to stop by owner (solar-control/2.1)");
+  expect(daemon.stderr).toContain(`owner (${"x".repeat(60)})`);
   expect(daemon.stderr).toContain("asked to stop by the end of the daemon");
   await using next = await daemon.again();
   await next.whenStatus(id, "running");

@@ -41,7 +41,9 @@ describe("what cannot be saved to is said at the boot", () => {
       join(parent, "config.json"),
     ];
     await using daemon = await TestDaemon.start({ dir, under });
-    expect(daemon.stderr).toMatch(/error .*config\.json: it is a mount of its own.*mount its folder instead/);
+    expect(daemon.stderr).toMatch(
+      /error .*cannot save the configuration: '.*config\.json' is a mount of its own.*mount its folder instead/,
+    );
     const { status, body } = await daemon.request<{ detail: string }>("POST", "/instances", {
       config: { model: "/m", alias: "a", api_key: "k" },
     });
@@ -60,7 +62,7 @@ describe("what cannot be saved to is said at the boot", () => {
       under: asNobody,
       env: { CONFIG_FILE: join(closed, "config.json") },
     });
-    expect(daemon.stderr).toMatch(/error .*config\.json: this user may not write in its folder/);
+    expect(daemon.stderr).toContain(`cannot save the configuration: this user has no permission for '${closed}'`);
   });
 
   test("and nothing is said where all is well, of a file that is not there yet either", async () => {

@@ -301,7 +301,7 @@ describe("the lines of an instance", () => {
       const cursor = new LogCursor(bench.log, 3);
       const restore = makeUnreadable(path);
       expect(() => cursor.next(100)).toThrow(LogUnreadableError);
-      expect(() => bench.all()).toThrow("Cannot read the log: ELOOP");
+      expect(() => bench.all()).toThrow(/^Cannot read the log: .* is a link that leads in a circle$/);
       expect(seqs(bench.all(15))).toEqual([16, 17, 18, 19]);
       restore();
       const { gap, entries } = cursor.next(100);

@@ -11,8 +11,11 @@ describe("why a program cannot listen", () => {
     ["EAFNOSUPPORT", "this machine has no IPv4. Change HOST;"],
     ["EACCES", "not permitted to this user. Change PORT or HOST."],
     ["EPERM", "not permitted to this user."],
-    ["EMFILE", "too many files are open. Raise the limit of open files: ulimit -n, or LimitNOFILE="],
-    ["ENFILE", "too many files are open. End what opens so many files on this machine"],
+    [
+      "EMFILE",
+      "too many files are open: raise the limit of open files (ulimit -n, or LimitNOFILE= in the systemd unit).",
+    ],
+    ["ENFILE", "too many files are open on this machine: end what opens so many"],
     ["EINVAL", "no program can listen on such an address. Change HOST;"],
     ["ENOBUFS", "the system refuses it (ENOBUFS). Change PORT or HOST."],
   ];

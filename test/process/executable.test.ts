@@ -135,7 +135,7 @@ describe("what the system does not start", () => {
     expect(["ENOEXEC", "ENOENT", "EACCES", "EPERM", "E2BIG"].map(lasting)).toEqual(Array(5).fill(true));
     expect(["EAGAIN", "ENOMEM", "EMFILE", "ENFILE", "ETXTBSY", "EIO"].map(lasting)).toEqual(Array(6).fill(false));
     expect(spawnProblem("/bin/sh", undefined)).toBeNull();
-    expect(spawnProblem("/bin/sh", "EMFILE")?.text).toContain("too many files open");
+    expect(spawnProblem("/bin/sh", "EMFILE")?.text).toContain("too many files are open");
     expect(spawnProblem("/bin/sh", "ENOEXEC")?.text).toContain("may be damaged");
   });
 });

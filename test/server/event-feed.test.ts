@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import type { Instance, InstanceEvent, RuntimeState } from "../../src/contract/index.ts";
 import { EventFeed } from "../../src/server/event-feed.ts";
+import { type Scope, scopes } from "../../src/server/principal.ts";
 import { EventLog } from "../../src/supervisor/event-log.ts";
 import { EventStream } from "../../src/supervisor/events.ts";
 import type { Supervisor } from "../../src/supervisor/supervisor.ts";
@@ -22,10 +23,10 @@ const socketOf = () => {
 };
 
 const instance = (error_message: string): Instance =>
-  ({ id: "one", error_message, config: { alias: "a" } }) as Instance;
+  ({ id: "one", error_message, config: { alias: "a", api_key: "secret" } }) as Instance;
 const state = (generated_tokens: number) => ({ instance_id: "one", generated_tokens }) as RuntimeState;
 
-const setUp = (withLog: boolean) => {
+const setUp = (withLog: boolean, held: readonly Scope[] = scopes) => {
   const events = new EventStream();
   const log = new EventLog(events);
   const supervisor = {
@@ -37,7 +38,7 @@ const setUp = (withLog: boolean) => {
     }),
   } as unknown as Supervisor;
   const { socket, frames } = socketOf();
-  const feed = new EventFeed(socket as never, supervisor, null, withLog);
+  const feed = new EventFeed(socket as never, supervisor, null, { asker: { name: "owner", scopes: held }, withLog });
   const change = (message: string) => events.publish({ type: "changed", instance: instance(message), cause: null });
   const crash = (reason: string) =>
     events.publish({
@@ -104,4 +105,12 @@ test("a subscriber that has left is told nothing more", () => {
   change("1");
   crash("2");
   expect(frames.map(({ type }) => type)).toEqual(["snapshot"]);
+});
+
+test("a subscriber that may only read sees no key of an instance", () => {
+  const { feed, frames, change } = setUp(false, ["read"]);
+  change("1");
+  expect(JSON.stringify(frames)).not.toContain("secret");
+  expect(JSON.stringify(frames)).toContain("********");
+  feed.close();
 });

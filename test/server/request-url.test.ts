@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { isOperation, pathOf, queryOf, withUrl } from "../../src/server/request-url.ts";
+import { isOperation, pathOf, queryOf, routable } from "../../src/server/request-url.ts";
 
 test("path and query are those that were sent, whatever stands for the host", () => {
   for (const host of ["http://x", "http://x:99999", "http://[::1", "http://[::1]:8001", ""]) {
@@ -17,7 +17,7 @@ test("path and query are those that were sent, whatever stands for the host", ()
 
 test("a request with a host is passed on as it is", () => {
   const request = new Request("http://x/a");
-  expect(withUrl(request)).toBe(request);
+  expect(routable(request)).toBe(request);
 });
 
 test("an operation is told by its path, and not by what a query holds", () => {

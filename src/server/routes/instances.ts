@@ -1,22 +1,14 @@
-import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
+import { z } from "@hono/zod-openapi";
 import { bodyLimit } from "hono/body-limit";
 import { type InstanceConfig, instance, instanceAnswer, instanceRequest } from "../../contract/index.ts";
 import type { Supervisor } from "../../supervisor/supervisor.ts";
-import { askerOf } from "../asker.ts";
 import { mergedConfig, parseBody, readConfigBody, replacedConfig } from "../body.ts";
 import { exampleAnswer, exampleConfigs, exampleInstance } from "../examples.ts";
-import {
-  errorAnswer,
-  guarded,
-  invalid,
-  jsonAnswer,
-  notFound,
-  notSaved,
-  security,
-  shuttingDown,
-  tooLarge,
-} from "./answers.ts";
+import { may } from "../principal.ts";
+import { shownTo } from "../shown-instance.ts";
+import { errorAnswer, invalid, jsonAnswer, notFound, notSaved, shuttingDown, tooLarge } from "./answers.ts";
 import { decimal, idParam, yesNo } from "./query.ts";
+import { type App, askerOf, describeRoute, scopedRoute } from "./route.ts";
 
 /** Routes of the instances as they are stored: create, list, edit, delete. */
 
@@ -61,57 +53,54 @@ const active = (verb: string) =>
   errorAnswer("It is neither stopped nor failed", `Cannot ${verb} running instance. Stop it first.`);
 
 const routes = {
-  list: createRoute({
+  list: scopedRoute("read", {
     operationId: "listInstances",
     method: "get",
     path: "/instances",
     tags,
-    security,
     summary: "All instances",
     responses: {
       200: jsonAnswer(z.array(instance), "In the order in which they were created", [exampleInstance]),
-      ...guarded,
     },
   }),
-  get: createRoute({
+  get: scopedRoute("read", {
     operationId: "getInstance",
     method: "get",
     path: "/instances/{id}",
     tags,
-    security,
     summary: "One instance",
     request: { params: idParam },
-    responses: { 200: jsonAnswer(instance, "The instance", exampleInstance), ...guarded, 404: notFound },
+    responses: { 200: jsonAnswer(instance, "The instance", exampleInstance), 404: notFound },
   }),
-  create: createRoute({
+  create: scopedRoute("admin", {
     operationId: "createInstance",
     method: "post",
+    middleware: limitBody,
+    hide: true,
     path: "/instances",
     tags,
-    security,
     summary: "Create an instance",
     description: "It is stored, not started. Unknown keys of the config are left out and named in `warnings`.",
     responses: {
       200: jsonAnswer(instanceAnswer, "The new instance", exampleAnswer("created")),
-      ...guarded,
       413: tooLarge,
       422: invalid,
       500: notSaved,
       503: shuttingDown,
     },
   }),
-  update: createRoute({
+  update: scopedRoute("admin", {
     operationId: "updateInstance",
     method: "put",
+    middleware: limitBody,
+    hide: true,
     path: "/instances/{id}",
     tags,
-    security,
     summary: "Replace the config of an instance",
     request: { params: idParam },
     responses: {
       200: jsonAnswer(instanceAnswer, "The instance with its new config", exampleAnswer("updated")),
       400: active("update"),
-      ...guarded,
       404: notFound,
       413: tooLarge,
       422: invalid,
@@ -119,12 +108,13 @@ const routes = {
       503: shuttingDown,
     },
   }),
-  merge: createRoute({
+  merge: scopedRoute("admin", {
     operationId: "changeInstance",
     method: "patch",
+    middleware: limitBody,
+    hide: true,
     path: "/instances/{id}",
     tags,
-    security,
     summary: "Change fields of the config of an instance",
     description: [
       "Fields that are not given stay; null is a field's default. With `restart` one that runs may be changed too: what",
@@ -135,7 +125,6 @@ const routes = {
     responses: {
       200: jsonAnswer(instanceAnswer, "The instance with its new config", exampleAnswer("updated")),
       400: active("update"),
-      ...guarded,
       404: notFound,
       409: errorAnswer(
         "It could not run with the new config, which is not stored; or a stop overtook the restart",
@@ -150,19 +139,17 @@ const routes = {
       503: shuttingDown,
     },
   }),
-  remove: createRoute({
+  remove: scopedRoute("admin", {
     operationId: "deleteInstance",
     method: "delete",
     path: "/instances/{id}",
     tags,
-    security,
     summary: "Delete an instance",
     description: "Its log files stay, unless `logs` is true; `POST /logs/prune` removes them later.",
     request: { params: idParam, query: removeQuery },
     responses: {
       200: jsonAnswer(instanceAnswer, "The instance as it was", exampleAnswer("deleted")),
       400: active("delete"),
-      ...guarded,
       404: notFound,
       422: invalid,
       500: notSaved,
@@ -172,24 +159,30 @@ const routes = {
 };
 
 /** @param startWaitMs how long a restart waits for the model unless asked otherwise */
-export const addInstanceRoutes = (app: OpenAPIHono, supervisor: Supervisor, startWaitMs: number): void => {
-  app.openAPIRegistry.registerPath({ ...routes.create, request: { body } });
-  app.openAPIRegistry.registerPath({ ...routes.update, request: { params: idParam, body } });
-  app.openAPIRegistry.registerPath({ ...routes.merge, request: { params: idParam, query: mergeQuery, body: changes } });
+export const addInstanceRoutes = (app: App, supervisor: Supervisor, startWaitMs: number): void => {
+  describeRoute(app, routes.create, { body });
+  describeRoute(app, routes.update, { params: idParam, body });
+  describeRoute(app, routes.merge, { params: idParam, query: mergeQuery, body: changes });
 
+  const wholeList = listText(supervisor);
   app.openapi(routes.list, (c) => {
-    const views = supervisor.list().map(({ view }) => view);
-    return c.json(views, 200);
+    const asker = c.env.principal;
+    if (may(asker, "admin"))
+      return new Response(wholeList(), { headers: { "content-type": "application/json" } }) as never;
+    return c.json(
+      supervisor.list().map(({ view }) => shownTo(asker, view)),
+      200,
+    );
   });
-  app.openapi(routes.get, (c) => c.json(supervisor.get(c.req.valid("param").id).view, 200));
+  app.openapi(routes.get, (c) => c.json(shownTo(c.env.principal, supervisor.get(c.req.valid("param").id).view), 200));
 
-  app.openapi({ ...routes.create, middleware: limitBody, hide: true }, async (c) => {
+  app.openapi(routes.create, async (c) => {
     const { config, unknown } = parseBody(await readConfigBody(c));
     const created = await supervisor.create(config);
     return c.json({ instance: created, ...done(created.id, "created", unknown) }, 200);
   });
 
-  app.openapi({ ...routes.update, middleware: limitBody, hide: true }, async (c) => {
+  app.openapi(routes.update, async (c) => {
     const { id } = c.req.valid("param");
     const target = supervisor.get(id);
     const given = await readConfigBody(c);
@@ -199,7 +192,7 @@ export const addInstanceRoutes = (app: OpenAPIHono, supervisor: Supervisor, star
     return c.json({ instance: target.view, ...done(id, "updated", unknown) }, 200);
   });
 
-  app.openapi({ ...routes.merge, middleware: limitBody, hide: true }, async (c) => {
+  app.openapi(routes.merge, async (c) => {
     const { id } = c.req.valid("param");
     const { restart, wait } = c.req.valid("query");
     const target = supervisor.get(id);
@@ -218,6 +211,18 @@ export const addInstanceRoutes = (app: OpenAPIHono, supervisor: Supervisor, star
     const removed = await supervisor.delete(id, c.req.valid("query").logs === true);
     return c.json({ instance: removed, message: `Instance ${id} deleted successfully` }, 200);
   });
+};
+
+/** Whole, and made anew after a change only: made at each request, a list of 50 takes four times as long. */
+const listText = (supervisor: Supervisor): (() => string) => {
+  let text: string | null = null;
+  supervisor.events.subscribe(({ type }) => {
+    if (type !== "state" && type !== "generation") text = null;
+  });
+  return () => {
+    text ??= JSON.stringify(supervisor.list().map(({ view }) => view));
+    return text;
+  };
 };
 
 const done = (id: string, what: string, unknown: string[]): { message: string; warnings?: string[] } => {

@@ -1,4 +1,4 @@
-import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
+import { z } from "@hono/zod-openapi";
 import {
   errorFrame,
   eventFrame,
@@ -19,8 +19,9 @@ import {
   exampleState,
   exampleStateFrames,
 } from "../examples.ts";
-import { errorAnswer, guarded, invalid, jsonAnswer, notFound, security, unreadable } from "./answers.ts";
+import { errorAnswer, invalid, jsonAnswer, notFound, unreadable } from "./answers.ts";
 import { idParam, timestamp, whole, yesNo } from "./query.ts";
+import { type App, scopedRoute } from "./route.ts";
 
 const tags = ["Observation"];
 const MAX_LIMIT = 10_000;
@@ -60,12 +61,11 @@ const generationsQuery = z.object({
   limit: whole({ min: 1, max: MAX_GENERATIONS }, `At most so many; ${DEFAULT_GENERATIONS} by default`),
 });
 
-const logsRoute = createRoute({
+const logsRoute = scopedRoute("read", {
   operationId: "listLogLines",
   method: "get",
   path: "/instances/{id}/logs",
   tags,
-  security,
   summary: "Lines of the log",
   description: [
     "It begins behind `after`, or `tail` lines before the end (with both, at the later of the two); with neither, where",
@@ -85,19 +85,17 @@ const logsRoute = createRoute({
       description: "WebSocket: frames",
       content: { "application/json": { schema: logFrame, examples: exampleLogFrames } },
     },
-    ...guarded,
     404: notFound,
     422: invalid,
     503: unreadable,
   },
 });
 
-const eventsRoute = createRoute({
+const eventsRoute = scopedRoute("read", {
   operationId: "followEvents",
   method: "get",
   path: "/events",
   tags,
-  security,
   summary: "All instances and their states, as they change",
   description: [
     "A WebSocket (`ws://`): a snapshot of all there is, then whole objects as they change. Instances at once, states at",
@@ -110,18 +108,16 @@ const eventsRoute = createRoute({
       description: "WebSocket: frames",
       content: { "application/json": { schema: eventFrame, examples: exampleEventFrames } },
     },
-    ...guarded,
     422: invalid,
     426: errorAnswer("It was asked for without an upgrade", "This is a WebSocket: ask for an upgrade"),
   },
 });
 
-const stateRoute = createRoute({
+const stateRoute = scopedRoute("read", {
   operationId: "getInstanceState",
   method: "get",
   path: "/instances/{id}/state",
   tags,
-  security,
   summary: "What the model server is doing",
   description: [
     "As a WebSocket (same path, `ws://`) it sends the present state, then each change. Unlike that of a log line, `seq`",
@@ -136,46 +132,41 @@ const stateRoute = createRoute({
         "application/json": { schema: z.union([stateFrame, errorFrame]), examples: exampleStateFrames },
       },
     },
-    ...guarded,
     404: notFound,
   },
 });
 
-const generationsRoute = createRoute({
+const generationsRoute = scopedRoute("read", {
   operationId: "listGenerations",
   method: "get",
   path: "/instances/{id}/generations",
   tags,
-  security,
   summary: "Figures of the finished generations",
   request: { params: idParam, query: generationsQuery },
   responses: {
     200: jsonAnswer(z.array(generationMetrics), "Newest first; the last 100 are kept", [exampleGeneration]),
-    ...guarded,
     404: notFound,
     422: invalid,
     503: unreadable,
   },
 });
 
-const lastGenerationRoute = createRoute({
+const lastGenerationRoute = scopedRoute("read", {
   operationId: "getLastGeneration",
   method: "get",
   path: "/instances/{id}/last-generation",
   tags,
-  security,
   summary: "Figures of the last finished generation",
   request: { params: idParam, query: lastGenerationQuery },
   responses: {
     200: jsonAnswer(generationMetrics, "The newest one that fits", exampleGeneration),
-    ...guarded,
     404: errorAnswer("No such instance, or no generation that fits", "No generation metrics available"),
     422: invalid,
     503: unreadable,
   },
 });
 
-export const addObservationRoutes = (app: OpenAPIHono, supervisor: Supervisor): void => {
+export const addObservationRoutes = (app: App, supervisor: Supervisor): void => {
   app.openapi(logsRoute, async (c) => {
     const instance = supervisor.get(c.req.valid("param").id);
     const { after = null, tail = null, since = null, until = null, limit = DEFAULT_LIMIT } = c.req.valid("query");

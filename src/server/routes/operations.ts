@@ -1,10 +1,10 @@
-import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
+import { z } from "@hono/zod-openapi";
 import { instanceAnswer } from "../../contract/index.ts";
 import type { Supervisor } from "../../supervisor/supervisor.ts";
-import { askerOf } from "../asker.ts";
 import { exampleAnswer } from "../examples.ts";
-import { errorAnswer, guarded, invalid, jsonAnswer, notFound, security, shuttingDown } from "./answers.ts";
+import { errorAnswer, invalid, jsonAnswer, notFound, shuttingDown } from "./answers.ts";
 import { decimal, idParam } from "./query.ts";
+import { type App, askerOf, scopedRoute } from "./route.ts";
 
 /** Routes that act on an instance: start, stop, restart. */
 
@@ -23,7 +23,7 @@ const startAnswers = (verb: "start" | "restart", past: string) => ({
     "`running`, or `starting` where loading takes longer than the wait",
     exampleAnswer(past),
   ),
-  ...guarded,
+
   404: notFound,
   409: errorAnswer("A stop, a restart or the end of the daemon overtook it", `The ${verb} was overtaken by a stop`),
   422: invalid,
@@ -35,28 +35,25 @@ const startAnswers = (verb: "start" | "restart", past: string) => ({
 });
 
 const operations = {
-  start: createRoute({
+  start: scopedRoute("admin", {
     operationId: "startInstance",
     method: "post",
     path: "/instances/{id}/start",
     tags,
-    security,
     summary: "Start an instance",
     request: { params: idParam, query: wait },
     responses: startAnswers("start", "started"),
   }),
-  stop: createRoute({
+  stop: scopedRoute("admin", {
     operationId: "stopInstance",
     method: "post",
     path: "/instances/{id}/stop",
     tags,
-    security,
     summary: "Stop an instance",
     description: "SIGTERM, then SIGKILL after STOP_TIMEOUT. A second stop sends SIGKILL at once.",
     request: { params: idParam },
     responses: {
       200: jsonAnswer(instanceAnswer, "Nothing of it is left", exampleAnswer("stopped")),
-      ...guarded,
       404: notFound,
       500: errorAnswer(
         "It outlives SIGKILL, or could not be saved",
@@ -65,12 +62,11 @@ const operations = {
       503: shuttingDown,
     },
   }),
-  restart: createRoute({
+  restart: scopedRoute("admin", {
     operationId: "restartInstance",
     method: "post",
     path: "/instances/{id}/restart",
     tags,
-    security,
     summary: "Stop and start an instance",
     request: { params: idParam, query: wait },
     responses: startAnswers("restart", "restarted"),
@@ -78,7 +74,7 @@ const operations = {
 };
 
 /** @param defaultWaitMs how long start and restart wait for the model unless asked otherwise */
-export const addOperationRoutes = (app: OpenAPIHono, supervisor: Supervisor, defaultWaitMs: number): void => {
+export const addOperationRoutes = (app: App, supervisor: Supervisor, defaultWaitMs: number): void => {
   const done = (id: string, what: string) => ({
     instance: supervisor.get(id).view,
     message: `Instance ${id} ${what} successfully`,

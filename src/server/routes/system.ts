@@ -1,9 +1,11 @@
-import { createRoute, type OpenAPIHono } from "@hono/zod-openapi";
-import { backendTypes, health, type Memory, memory, serviceInfo } from "../../contract/index.ts";
+import { createRoute } from "@hono/zod-openapi";
+import { backendTypes, type Health, health, type Memory, memory, serviceInfo } from "../../contract/index.ts";
 import { version } from "../../version.ts";
 import { exampleMemory } from "../examples.ts";
-import { healthy } from "../healthy.ts";
-import { guarded, jsonAnswer, security } from "./answers.ts";
+import { jsonAnswer } from "./answers.ts";
+import { type App, scopedRoute } from "./route.ts";
+
+const healthy: Health = { status: "healthy", service: "solar-host", version };
 
 const description = "Process manager for model inference servers";
 const info = {
@@ -32,17 +34,16 @@ const infoRoute = createRoute({
   responses: { 200: jsonAnswer(serviceInfo, "Name, version and backends", info) },
 });
 
-const memoryRoute = createRoute({
+const memoryRoute = scopedRoute("read", {
   operationId: "getMemory",
   method: "get",
   path: "/memory",
   tags: ["System"],
   summary: "Memory of the GPUs, or of the machine where there is none",
-  security,
-  responses: { 200: jsonAnswer(memory, "In GiB; at most 5 s old", exampleMemory), ...guarded },
+  responses: { 200: jsonAnswer(memory, "In GiB; at most 5 s old", exampleMemory) },
 });
 
-export const addSystemRoutes = (app: OpenAPIHono, readMemory: () => Promise<Memory>): void => {
+export const addSystemRoutes = (app: App, readMemory: () => Promise<Memory>): void => {
   app.openapi(healthRoute, (c) => c.json(healthy, 200));
   app.openapi(infoRoute, (c) => c.json(info, 200));
   app.openapi(memoryRoute, async (c) => c.json(await readMemory(), 200));

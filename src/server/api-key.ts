@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import { systemProblem } from "../common/system-error.ts";
 import { type Settings, writeFirstKey } from "../store/settings.ts";
 import { BootError, type DaemonFlags } from "./boot.ts";
 import { isLoopback } from "./cross-origin.ts";
@@ -10,7 +11,7 @@ const readKeyFile = (path: string): string => {
   try {
     key = readFileSync(path, "utf8").trim();
   } catch (error) {
-    throw new BootError(`--api-key-file: cannot read '${path}': ${(error as Error).message}`, 2);
+    throw new BootError(`--api-key-file: cannot read the key: ${systemProblem(error, path)}`, 2);
   }
   // Most likely one that was never filled: to go without a key takes saying so.
   if (key === "") {
@@ -48,7 +49,7 @@ export const makeKey = (envPath: string): string => {
     return writeFirstKey(envPath);
   } catch (error) {
     throw new BootError(
-      `no API_KEY was set, and the one that was made could not be saved in ${envPath}: ${(error as Error).message}. Set API_KEY in the environment, or name a file that holds it with --api-key-file.`,
+      `no API_KEY was set, and the one that was made could not be saved: ${systemProblem(error, envPath)}. Or set API_KEY in the environment, or name a file that holds one with --api-key-file.`,
     );
   }
 };

@@ -15,9 +15,7 @@ export const isJournalStream = (
   env: Record<string, string | undefined>,
 ): boolean => env.JOURNAL_STREAM === `${stream.dev}:${stream.ino}`;
 
-export type DaemonJournal = Journal;
-
-export interface JournalOptions {
+export interface DaemonLogOptions {
   format: "human" | "json";
   level: Level;
   color: boolean;
@@ -30,7 +28,7 @@ export interface JournalOptions {
 export const wantsColor = (stream: { isTTY?: boolean }, env: Record<string, string | undefined>): boolean =>
   stream.isTTY === true && !env.NO_COLOR && env.TERM !== "dumb";
 
-export const createJournal = ({ format, level, color, underJournal = false, write }: JournalOptions): DaemonJournal => {
+export const createDaemonLog = ({ format, level, color, underJournal = false, write }: DaemonLogOptions): Journal => {
   const chalk = new Chalk({ level: color ? 1 : 0 });
   const paint: Record<Level, (text: string) => string> = {
     debug: chalk.dim,

@@ -1,10 +1,15 @@
 import { describe, expect, test } from "bun:test";
-import { createJournal, isJournalStream } from "../../src/server/journal.ts";
+import { createDaemonLog, isJournalStream } from "../../src/server/daemon-log.ts";
 import { levelOf } from "../../src/supervisor/machine.ts";
 
 const lines = (options: { format: "human" | "json"; underJournal?: boolean }): string[] => {
   const written: string[] = [];
-  const journal = createJournal({ level: "debug", color: false, ...options, write: (text) => void written.push(text) });
+  const journal = createDaemonLog({
+    level: "debug",
+    color: false,
+    ...options,
+    write: (text) => void written.push(text),
+  });
   for (const level of ["debug", "info", "warn", "error"] as const) journal[level]("said");
   return written;
 };

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { bootVoice } from "../../src/server/boot-voice.ts";
+import { bootMessages } from "../../src/server/boot-messages.ts";
 
 const said = (format: "human" | "json", isTTY: boolean | undefined): string => {
   let text = "";
@@ -7,7 +7,7 @@ const said = (format: "human" | "json", isTTY: boolean | undefined): string => {
     text += more;
   };
   const stream = isTTY === undefined ? { write } : { isTTY, write };
-  bootVoice(format, stream).madeKey("/srv/.env", "TOPSECRET");
+  bootMessages(format, stream).madeKey("/srv/.env", "TOPSECRET");
   return text;
 };
 

@@ -1,9 +1,9 @@
 import { describe, expect, test } from "bun:test";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { givenKey, makeKey, weaknessOf } from "../../src/server/api-key.ts";
 import { BootError } from "../../src/server/boot.ts";
 import { isLoopback } from "../../src/server/cross-origin.ts";
-import { givenKey, makeKey, weaknessOf } from "../../src/server/key.ts";
 import { removeFoldersAfterEach, temporaryFolder } from "../support/folder.ts";
 
 removeFoldersAfterEach();
@@ -79,8 +79,10 @@ describe("the key", () => {
     writeFileSync(join(envPath, "../../gone"), "a file where a folder should be");
     const { code, message } = obtained({ envPath });
     expect([code, existsSync(envPath)]).toEqual([1, false]);
-    expect(message).toContain(`could not be saved in ${envPath}: `);
-    expect(message).toContain("Set API_KEY in the environment, or name a file that holds it with --api-key-file.");
+    expect(message).toContain(
+      `could not be saved: cannot read the settings: a part of the path '${envPath}' is a file and no folder. `,
+    );
+    expect(message).toContain("Or set API_KEY in the environment, or name a file that holds one with --api-key-file.");
   });
 });
 
