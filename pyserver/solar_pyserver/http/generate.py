@@ -68,7 +68,7 @@ class GenerationRoutes:
 
     def _read_chat(self, raw: bytes) -> tuple[GenerationRequest, ChatRequest]:
         body = parse_body(ChatRequest, raw)
-        ids = self._tokenizer.encode_chat(body.template_messages(), body.template_variables())
+        ids = self._tokenizer.encode_chat(body.template_messages(), body.chat_template_kwargs or {})
         top = body.top_logprobs or 0
         if top and not body.logprobs:
             raise ApiError(400, "top_logprobs needs logprobs to be true", param="top_logprobs")
