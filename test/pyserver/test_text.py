@@ -138,12 +138,44 @@ def test_a_stop_string_may_have_a_special_token_in_it() -> None:
         assert shown == "good day"[: "good day<|end|>\n".index(stop)]
 
 
+@pytest.mark.parametrize("step", [1, 2, 3, 5, 20])
+@pytest.mark.parametrize(
+    ("stop", "shown"),
+    [
+        ("abcd", "x"),
+        ("cd", "xab"),
+        ("bc", "xa"),
+        ("ab<|y|>cd", "x"),
+        ("<|y|>c", "xab"),
+        ("d<|z|>", "xabc"),
+        ("<|", None),
+    ],
+)
+def test_a_stop_string_is_met_round_the_special_tokens_that_are_not_named_in_it(
+    stop: str, shown: str | None, step: int
+) -> None:
+    matcher = StopMatcher([stop, "never"])
+    given, stopped = "", False
+    for text, special in (("xa", "<|x|>"), ("b", "<|y|>"), ("", "<|x|>"), ("c", ""), ("d", "<|z|>"), ("e", "")):
+        for at in range(0, len(text) or 1, step):
+            part = text[at : at + step]
+            piece, stopped = matcher.push(part, special if at + step >= len(text) else "")
+            given += piece
+            if stopped:
+                break
+        if stopped:
+            break
+    assert (given + matcher.flush()) == ("xabcde" if shown is None else shown)
+    assert stopped == (shown is not None)
+
+
 def test_special_tokens_that_are_no_stop_are_not_shown_either() -> None:
     matcher = StopMatcher(["<|end|>now", "zz"])
     assert matcher.push("a", "<|end|>") == ("a", False)
     assert matcher.push("not") == ("not", False)
-    assert matcher.push("z", "<|end|>") == ("z", False)
-    assert matcher.flush() == ""
+    # A second z behind it would make the other stop string whole.
+    assert matcher.push("z", "<|end|>") == ("", False)
+    assert matcher.flush() == "z"
 
 
 @pytest.mark.parametrize("stop", ["<|im_end|>", "day<|im_end|>", "<|im_end|>!"])
