@@ -46,6 +46,22 @@ def require_kind(config: Any, task: str, name: str, known: Collection[str]) -> N
         raise StartupError(ExitCode.MODEL, f"cannot load model {name}: {problem}")
 
 
+def require_language(config: Any, name: str) -> None:
+    """Raises `StartupError` for a model with adapters by language (X-MOD) that does not say which one to use.
+
+    A request cannot say it, and every pass would fail.
+    """
+    languages = [str(language) for language in getattr(config, "languages", None) or ()]
+    if not languages or not hasattr(config, "default_language") or config.default_language in languages:
+        return
+    has = f"has {config.default_language}" if config.default_language else "has none"
+    raise StartupError(
+        ExitCode.MODEL,
+        f"cannot load model {name}: default_language in config.json must be one of its languages, and it {has}: "
+        f"{', '.join(languages)}",
+    )
+
+
 def kind_problem(architectures: Sequence[str], task: str, encodes_first: bool, known: Collection[str]) -> str:
     """Why none of these classes does the task; empty where one does, or where its name does not tell."""
     ends = CAUSAL_ENDS if task == "causal" else (CLASSIFIER_END,)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .architecture import require_kind
+from .architecture import require_kind, require_language
 from .checkpoint import require_weights
 from .choices import Hardware, attention_order, choose_context, choose_device, choose_dtype, choose_placement
 from .configuration import Settings
@@ -84,6 +84,7 @@ def _load(settings: Settings, progress: Progress) -> Loaded:
     # What the file itself says, without the defaults of the config's class.
     config_file, _ = PretrainedConfig.get_config_dict(settings.model)
     require_kind(config, settings.task, settings.model, _known_classes(settings.task))
+    require_language(config, settings.model)
     dtype = choose_dtype(settings.dtype, device, _checkpoint_dtype(config), hardware)
 
     progress("tokenizer", 0.2)
@@ -132,14 +133,18 @@ def _known_classes(task: str) -> frozenset[str]:
 def embedded_positions(model: Any) -> list[int]:
     """Tokens for which tables of positions have room, where the first positions of a table stand for padding.
 
-    RoBERTa and its kin count from padding_idx + 1, so that 514 positions are enough for 512 tokens.
+    RoBERTa and its kin count from padding_idx + 1, so that 514 positions are enough for 512 tokens. A table is any
+    module that has a weight and a padding_idx: I-BERT's is no `nn.Embedding`.
     """
-    from torch.nn import Embedding
-
-    return [
-        module.num_embeddings - module.padding_idx - 1
+    tables = (
+        (getattr(module, "weight", None), getattr(module, "padding_idx", None))
         for name, module in model.named_modules()
-        if "position" in name.rsplit(".", 1)[-1] and isinstance(module, Embedding) and module.padding_idx is not None
+        if "position" in name.rsplit(".", 1)[-1]
+    )
+    return [
+        int(weight.shape[0]) - padding - 1
+        for weight, padding in tables
+        if isinstance(padding, int) and weight is not None and weight.ndim == 2
     ]
 
 

@@ -90,6 +90,20 @@ def test_the_names_of_the_field_for_the_task_are_taken(name: str, task: str, kno
     assert kind_problem([name], task, False, known) == ""
 
 
+XMOD = {**BERT, "languages": ["en_XX", "de_DE"], "max_position_embeddings": 66}
+
+
+@pytest.mark.parametrize(("task", "kind"), [("classification", "SequenceClassification"), ("causal", "CausalLM")])
+@pytest.mark.parametrize(("language", "told"), [(None, "it has none"), ("fr_XX", "it has fr_XX")])
+def test_a_model_of_several_languages_that_does_not_say_which_is_refused_in_words(
+    tmp_path: Path, task: str, kind: str, language: str | None, told: str
+) -> None:
+    folder = make(tmp_path / "model", "XmodConfig", f"XmodFor{kind}", **XMOD, default_language="de_DE", is_decoder=True)
+    assert load_folder(folder, task).model is not None
+    message = refusal(changed(folder, tmp_path / "changed", default_language=language), task)
+    assert message.endswith(f"default_language in config.json must be one of its languages, and {told}: en_XX, de_DE")
+
+
 CODE = """
 from transformers import LlamaConfig, LlamaForCausalLM
 
