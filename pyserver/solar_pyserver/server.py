@@ -142,7 +142,7 @@ class Process:
             around = service.Surroundings(self._events, self._metrics, self._to_loop, self._lost)
             build = service.build_causal if self._settings.task == "causal" else service.build_classification
             built = build(self._settings, loaded, around)
-            if notice := service.untried_release():
+            for notice in filter(None, (loaded.notice, service.untried_release())):
                 self._events.notice(notice)
         except StartupError as error:
             self._fail(error.code, str(error))
