@@ -22,7 +22,6 @@ from .http.app import Handler
 from .http.classify import ClassifyRoutes
 from .http.generate import GenerationRoutes
 from .inflight import InFlightEngine
-from .lean import make_lean
 from .loading import Loaded
 from .metrics import Metrics
 from .scoring import Scorer
@@ -78,7 +77,7 @@ def build_causal(settings: Settings, loaded: Loaded, around: Surroundings) -> Se
         token_bytes = bytes_per_token(shapes)
         return budget(0)
 
-    _make_lean_causal(model)
+    prove(model)
     batch, reason = prepare_batching(model, settings.max_batch, budget_for, loaded.context)
     if batch is not None and loaded.device == "cpu":
         settle_threads(try_pass(batch, rows=min(8, settings.max_batch)))
@@ -114,15 +113,10 @@ def build_causal(settings: Settings, loaded: Loaded, around: Surroundings) -> Se
     return Service(engine, {"/v1/chat/completions": routes.chat, "/v1/completions": routes.complete}, facts)
 
 
-def _make_lean_causal(model: Any) -> None:
-    ids = torch.tensor([[1, 2, 3]], device=model.get_input_embeddings().weight.device)
-
-    def run() -> torch.Tensor:
-        with torch.inference_mode():
-            logits: torch.Tensor = model(input_ids=ids).logits
-        return logits
-
-    make_lean(model, run)
+def prove(model: Any) -> None:
+    """A pass proves that the model answers: one at which it fails would fail at each request."""
+    with torch.inference_mode():
+        model(input_ids=torch.tensor([[1, 2, 3]], device=model.get_input_embeddings().weight.device))
 
 
 def build_classification(settings: Settings, loaded: Loaded, around: Surroundings) -> Service:
@@ -180,7 +174,7 @@ def warm_up(loaded: Loaded, scorer: Scorer, rows: int) -> int:
         with torch.inference_mode():
             return torch.tensor(scorer(encodings))
 
-    make_lean(loaded.model, run)
+    run()
     if loaded.device != "cpu":
         return 1
     most = torch.get_num_threads()
