@@ -12,8 +12,8 @@ from typing import Any
 
 from .architecture import Classes, require_kind, require_language
 from .checkpoint import require_weights
-from .choices import Hardware, attention_order, choose_context, choose_device, choose_dtype, choose_placement
 from .configuration import Settings
+from .decisions import Hardware, attention_order, choose_context, choose_device, choose_dtype, choose_placement
 from .end_tokens import end_tokens
 from .errors import ExitCode, StartupError, is_out_of_memory, one_line
 from .tokenizer_files import load_tokenizer

@@ -1,4 +1,4 @@
-"""The routes by themselves: which thread reads a body, and what is refused before the engine is asked."""
+"""The routes by themselves: which thread reads a body, and what is refused before the worker is asked."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import pytest
 from tokenizers import processors
 
 from server_process import PATIENCE_S
-from solar_pyserver.answers import Answer
 from solar_pyserver.errors import ApiError
 from solar_pyserver.generation import Finished, Piece, Update
 from solar_pyserver.http import classify
+from solar_pyserver.http.asgi import INLINE_BYTES, MAX_BODY_BYTES, ClientLeft, read_body
 from solar_pyserver.http.classify import ClassifyRoutes
 from solar_pyserver.http.generate import GenerationRoutes
-from solar_pyserver.http.wire import INLINE_BYTES, MAX_BODY_BYTES, ClientLeft, read_body
+from solar_pyserver.responses import GenerationResponse
 from solar_pyserver.sampling import TokenLogprob
 from solar_pyserver.schemas import MAX_TEXTS
 from solar_pyserver.tokenizing import ClassifierTokenizer
@@ -26,7 +26,7 @@ from tiny_models import byte_tokenizer
 
 
 class Full:
-    """An engine that refuses, so that a request ends as soon as its body was read."""
+    """A worker that refuses, so that a request ends as soon as its body was read."""
 
     def submit(self, request: Any) -> None:
         raise ApiError(429, "full")
@@ -36,7 +36,7 @@ class Full:
 
 
 class Endless:
-    """An engine that never answers, and remembers whom it let go of."""
+    """A worker that never answers, and remembers whom it let go of."""
 
     def __init__(self) -> None:
         self.submitted: list[Any] = []
@@ -76,10 +76,10 @@ def ask(route: Callable[..., Any], body: Any) -> ApiError:
 
 @pytest.mark.parametrize("kind", ["classify", "complete"])
 def test_a_client_that_leaves_lets_go_of_its_request(kind: str) -> None:
-    engine: Any = Endless()
+    worker: Any = Endless()
     tokenizer: Any = Tokenizer()
-    classification = ClassifyRoutes(engine, tokenizer, "alias", ["a"], 100)
-    generation = GenerationRoutes(engine, tokenizer, "alias", 100, 100)
+    classification = ClassifyRoutes(worker, tokenizer, "alias", ["a"], 100)
+    generation = GenerationRoutes(worker, tokenizer, "alias", 100, 100)
     messages = iter(
         [
             {"type": "http.request", "body": b'{"input": "x"}' if kind == "classify" else b'{"prompt": "x"}'},
@@ -96,8 +96,8 @@ def test_a_client_that_leaves_lets_go_of_its_request(kind: str) -> None:
     route = classification.classify if kind == "classify" else generation.complete
     with pytest.raises(ClientLeft):
         asyncio.run(asyncio.wait_for(route({}, receive, send), PATIENCE_S))
-    assert engine.submitted
-    assert engine.cancelled == engine.submitted
+    assert worker.submitted
+    assert worker.cancelled == worker.submitted
 
 
 def test_a_body_is_read_up_to_its_limit() -> None:
@@ -126,7 +126,7 @@ def test_more_texts_than_one_request_may_have_are_a_422() -> None:
 
 @pytest.mark.parametrize("chat", [True, False])
 def test_a_probability_of_nothing_has_the_logprob_that_json_can_hold(chat: bool, tokenizer: Any) -> None:
-    answer = Answer(chat, "alias", tokenizer)
+    answer = GenerationResponse(chat, "alias", tokenizer)
     never = float("-inf")
     logprobs = answer.logprobs(0, [TokenLogprob(5, never, ((6, never),))])
     assert logprobs.count("-9999.0") == 2
@@ -172,7 +172,7 @@ def test_a_long_body_is_read_and_tokenised_away_from_the_event_loop(kind: str, b
 
 
 class Told:
-    """An engine that has its answer at once: for generation some updates, for classification a text's scores."""
+    """A worker that has its answer at once: for generation some updates, for classification a text's scores."""
 
     def __init__(self, updates: Sequence[Update] = (), scores: Sequence[list[float]] = ()) -> None:
         self._updates = updates
@@ -220,8 +220,8 @@ def test_log_probabilities_are_written_away_from_the_event_loop(
 
     monkeypatch.setattr(tokenizer, "text_behind", text_behind)
     logprobs = (TokenLogprob(50, -1.0, ((50, -1.0), (60, -2.0)), text="a"),)
-    engine: Any = Told([Piece(0, "a", logprobs), Piece(0, "a", logprobs), Finished(0, "stop", 2)])
-    routes = GenerationRoutes(engine, tokenizer, "alias", 100, 400)
+    worker: Any = Told([Piece(0, "a", logprobs), Piece(0, "a", logprobs), Finished(0, "stop", 2)])
+    routes = GenerationRoutes(worker, tokenizer, "alias", 100, 400)
     chat = {"messages": [{"role": "user", "content": "x"}], "logprobs": True, "top_logprobs": 2}
     body = chat if kind == "chat" else {"prompt": "x", "logprobs": 2}
     text = sent_by({"chat": routes.chat, "complete": routes.complete}[kind], {**body, "stream": stream})
@@ -235,15 +235,15 @@ def test_an_answer_of_many_scores_is_written_away_from_the_event_loop(
     texts: int, away: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     threads: set[threading.Thread] = set()
-    written = classify.classification
+    written = classify.classification_response
 
-    def classification(*arguments: Any) -> bytes:
+    def write(*arguments: Any) -> bytes:
         threads.add(threading.current_thread())
         return written(*arguments)
 
-    monkeypatch.setattr(classify, "classification", classification)
-    engine: Any = Told(scores=[[0.1, 0.2, 0.3, 0.4]] * texts)
-    routes = ClassifyRoutes(engine, ClassifierTokenizer(byte_tokenizer(), 100), "alias", ["a", "b", "c", "d"], 100)
+    monkeypatch.setattr(classify, "classification_response", write)
+    worker: Any = Told(scores=[[0.1, 0.2, 0.3, 0.4]] * texts)
+    routes = ClassifyRoutes(worker, ClassifierTokenizer(byte_tokenizer(), 100), "alias", ["a", "b", "c", "d"], 100)
     told = json.loads(sent_by(routes.classify, {"input": ["x"] * texts, "return_all_scores": True}))
     assert [choice["label"] for choice in told["choices"]] == ["d"] * texts
     assert [score["score"] for score in told["choices"][-1]["all_scores"]] == [0.1, 0.2, 0.3, 0.4]

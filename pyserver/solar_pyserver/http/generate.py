@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from ..answers import NO_LOGPROBS, Answer, usage
-from ..engine import Engine
 from ..errors import ApiError, context_exceeded
 from ..generation import Failed, Finished, GenerationRequest, Piece, Update
+from ..generation_worker import GenerationWorker
 from ..parsing import parse_body
+from ..responses import NO_LOGPROBS, GenerationResponse, usage
 from ..sampling import SamplingParams, TokenLogprob
 from ..schemas import MAX_ROWS, UNLIMITED, ChatRequest, CompletionRequest
 from ..tokenizing import TextTokenizer, require_embedded
-from .wire import (
+from .asgi import (
     INLINE_BYTES,
     Receive,
     Scope,
@@ -42,14 +42,14 @@ class _Choice:
 class GenerationRoutes:
     def __init__(
         self,
-        engine: Engine,
+        worker: GenerationWorker,
         tokenizer: TextTokenizer,
         alias: str,
         context: int,
         vocabulary: int,
         defaults: SamplingParams = SamplingParams(),  # noqa: B008 (it is frozen)
     ) -> None:
-        self._engine = engine
+        self._worker = worker
         self._tokenizer = tokenizer
         self._alias = alias
         self._context = context
@@ -59,12 +59,12 @@ class GenerationRoutes:
     async def chat(self, scope: Scope, receive: Receive, send: Send) -> None:
         raw = await read_body(scope, receive)
         request, body = await off_loop(len(raw) > INLINE_BYTES, lambda: self._read_chat(raw))
-        await self._run(request, body, Answer(True, self._alias, self._tokenizer), receive, send)
+        await self._run(request, body, GenerationResponse(True, self._alias, self._tokenizer), receive, send)
 
     async def complete(self, scope: Scope, receive: Receive, send: Send) -> None:
         raw = await read_body(scope, receive)
         request, body = await off_loop(len(raw) > INLINE_BYTES, lambda: self._read_completion(raw))
-        await self._run(request, body, Answer(False, self._alias, self._tokenizer), receive, send)
+        await self._run(request, body, GenerationResponse(False, self._alias, self._tokenizer), receive, send)
 
     def _read_chat(self, raw: bytes) -> tuple[GenerationRequest, ChatRequest]:
         body = parse_body(ChatRequest, raw)
@@ -128,25 +128,27 @@ class GenerationRoutes:
         self,
         request: GenerationRequest,
         body: ChatRequest | CompletionRequest,
-        answer: Answer,
+        response: GenerationResponse,
         receive: Receive,
         send: Send,
     ) -> None:
         updates: asyncio.Queue[Update] = asyncio.Queue()
         request.deliver = updates.put_nowait
-        self._engine.submit(request)
+        self._worker.submit(request)
         try:
             if request.stream:
-                work = self._stream(request, updates, answer, body.wants_usage(), send)
+                work = self._stream(request, updates, response, body.wants_usage(), send)
                 await while_connected(receive, work)
             else:
-                data = await while_connected(receive, self._collect(request, updates, answer))
+                data = await while_connected(receive, self._collect(request, updates, response))
                 await send_bytes(send, 200, data, "application/json")
         finally:
             # Done, failed or left: rows that still run have nobody to run for.
-            self._engine.cancel(request)
+            self._worker.cancel(request)
 
-    async def _collect(self, request: GenerationRequest, updates: asyncio.Queue[Update], answer: Answer) -> bytes:
+    async def _collect(
+        self, request: GenerationRequest, updates: asyncio.Queue[Update], response: GenerationResponse
+    ) -> bytes:
         choices = [_Choice() for _ in range(len(request.prompts) * request.n)]
         left, generated = len(choices), 0
         while left:
@@ -165,15 +167,15 @@ class GenerationRoutes:
 
         def build() -> bytes:
             ready = (
-                answer.choice(
+                response.choice(
                     at,
                     "".join(choice.text),
                     choice.reason,
-                    answer.logprobs(at, choice.logprobs) if asked else NO_LOGPROBS,
+                    response.logprobs(at, choice.logprobs) if asked else NO_LOGPROBS,
                 )
                 for at, choice in enumerate(choices)
             )
-            return answer.full(ready, usage(_prompt_tokens(request), generated))
+            return response.full(ready, usage(_prompt_tokens(request), generated))
 
         return await off_loop(asked, build)
 
@@ -181,7 +183,7 @@ class GenerationRoutes:
         self,
         request: GenerationRequest,
         updates: asyncio.Queue[Update],
-        answer: Answer,
+        response: GenerationResponse,
         with_usage: bool,
         send: Send,
     ) -> None:
@@ -191,13 +193,13 @@ class GenerationRoutes:
         if isinstance(news[0], Failed):
             raise news[0].error
         await start_stream(send)
-        if answer.chat:
-            await send_part(send, b"".join(answer.opening(at) for at in range(count)))
+        if response.chat:
+            await send_part(send, b"".join(response.opening(at) for at in range(count)))
         left, generated = count, 0
         asked = request.logprobs is not None
         while True:
             told = [update for update in news if not isinstance(update, Failed)]
-            await send_part(send, await off_loop(asked, partial(_chunks, answer, told, asked)))
+            await send_part(send, await off_loop(asked, partial(_chunks, response, told, asked)))
             if failed := next((update for update in news if isinstance(update, Failed)), None):
                 await send_error_event(send, failed.error)
                 return
@@ -207,7 +209,7 @@ class GenerationRoutes:
             if not left:
                 break
             news = await _news(updates)
-        tail = answer.usage_chunk(usage(_prompt_tokens(request), generated)) if with_usage else b""
+        tail = response.usage_chunk(usage(_prompt_tokens(request), generated)) if with_usage else b""
         await send_part(send, tail + b"data: [DONE]\n\n", last=True)
 
 
@@ -219,14 +221,14 @@ async def _news(updates: asyncio.Queue[Update]) -> list[Update]:
     return news
 
 
-def _chunks(answer: Answer, told: Sequence[Piece | Finished], with_logprobs: bool) -> bytes:
+def _chunks(response: GenerationResponse, told: Sequence[Piece | Finished], with_logprobs: bool) -> bytes:
     return b"".join(
-        answer.ending(update.index, update.reason)
+        response.ending(update.index, update.reason)
         if isinstance(update, Finished)
-        else answer.piece(
+        else response.piece(
             update.index,
             update.text,
-            answer.logprobs(update.index, update.logprobs) if with_logprobs else NO_LOGPROBS,
+            response.logprobs(update.index, update.logprobs) if with_logprobs else NO_LOGPROBS,
         )
         for update in told
     )

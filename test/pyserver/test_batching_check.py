@@ -14,7 +14,7 @@ import transformers
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from server_process import ServerProcess
-from solar_pyserver.company import IN_BATCHES, long_length, settle_batching
+from solar_pyserver.batching_check import IN_BATCHES, check_batching, long_length
 from solar_pyserver.configuration import parse
 from solar_pyserver.events import EventLog
 from solar_pyserver.loading import load
@@ -53,7 +53,7 @@ def settled(folder: Path) -> tuple[Scorer, Any, str]:
     model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
     tokenizer = AutoTokenizer.from_pretrained(folder)
     scorer = Scorer(model, tokenizer, "softmax")
-    return scorer, tokenizer, settle_batching(scorer, tokenizer, 256)
+    return scorer, tokenizer, check_batching(scorer, tokenizer, 256)
 
 
 def plain_scores(folder: Path, tokenizer: Any) -> list[list[float]]:
@@ -134,7 +134,7 @@ def test_a_config_that_knew_no_padding_knows_none_again_where_batches_do_not_wor
     scorer, tokenizer, _ = settled(folder)
     scorer.model.config.pad_token_id = None
     again = Scorer(scorer.model, tokenizer, "softmax")
-    assert settle_batching(again, tokenizer, 256) != IN_BATCHES
+    assert check_batching(again, tokenizer, 256) != IN_BATCHES
     assert scorer.model.config.pad_token_id is None
 
 

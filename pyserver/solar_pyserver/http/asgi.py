@@ -21,7 +21,7 @@ Result = TypeVar("Result")
 # Bodies up to this size are read and tokenised on the event loop; for longer ones it must not wait.
 INLINE_BYTES = 20_000
 # Not the loop's own executor, whose threads are waited for at the end: what they do then is for nobody.
-_workers = ThreadPoolExecutor(2, thread_name_prefix="worker")
+_helpers = ThreadPoolExecutor(2, thread_name_prefix="helper")
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
 
@@ -95,7 +95,7 @@ async def off_loop(long: bool, work: Callable[[], Result]) -> Result:
     """The work's result; it is done away from the event loop where it is long."""
     if not long:
         return work()
-    return await asyncio.get_running_loop().run_in_executor(_workers, work)
+    return await asyncio.get_running_loop().run_in_executor(_helpers, work)
 
 
 async def while_connected(receive: Receive, work: Coroutine[Any, Any, Result]) -> Result:

@@ -26,7 +26,7 @@ def usage(prompt_tokens: int, completion_tokens: int) -> Object:
 
 
 @dataclass
-class Answer:
+class GenerationResponse:
     """One answer's identity, and its objects in the shape of chat or of completions."""
 
     chat: bool
@@ -153,7 +153,7 @@ def _number(logprob: float) -> float:
     return max(logprob, -9999.0)
 
 
-def classification(
+def classification_response(
     model: str, labels: Sequence[str], scores: Sequence[Sequence[float]], tokens: int, all_scores: bool
 ) -> bytes:
     """The answer of /v1/classify. `scores` is texts x classes, in the order of `labels`."""

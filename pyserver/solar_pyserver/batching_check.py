@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from .batch_model import HALF_TOLERANCE, TOLERANCE
-from .classification import Encoding
+from .classification_worker import Encoding
 from .errors import one_line
 from .scoring import Scorer
 
@@ -26,7 +26,7 @@ ACCELERATOR_WORK = 4e13
 WORDS = "the sun is warm and good but a bad day was sad so we learn words again with you today for all of them"
 
 
-def settle_batching(scorer: Scorer, tokenizer: Any, context: int) -> str:
+def check_batching(scorer: Scorer, tokenizer: Any, context: int) -> str:
     """`in batches`, or why texts must be asked singly. Leaves the scorer padding in the way that hides it best."""
     if scorer.padding is None:
         return "one at a time: its tokenizer has no padding token"
