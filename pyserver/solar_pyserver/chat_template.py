@@ -1,25 +1,19 @@
-"""A chat template, and what it wants: text or content parts, arguments as text or objects, which roles.
-
-Jinja drops what it does not know without an error, so that a template is asked by rendering a word that must appear.
-llama.cpp finds out what its templates can do in the same way.
-"""
+"""From a request's messages to the tokens of a prompt, in the form that the model's chat template wants them."""
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Sequence
-from functools import cached_property
 from typing import Any
 
 from .errors import ApiError, one_line
+from .template_probe import Message, TemplateProbe, render
 
-WORD = "solarprobe"
-ARGUMENTS = {"solarkey": "solarvalue"}
-ARGUMENTS_TEXT = json.dumps(ARGUMENTS)
-# Mistral's templates want nine letters.
-CALL_ID = "solarcall"
-
-Message = dict[str, Any]
+# A request may set a template's variables, but neither bring a template of its own nor change what is made of it.
+OWN_VARIABLES = frozenset({"messages", "conversations", "add_generation_prompt"})
+# Of the names that apply_chat_template has for its own, a request may set these.
+FREE_PARAMETERS = frozenset({"tools", "documents"})
 
 
 class ChatTemplate:
@@ -27,31 +21,44 @@ class ChatTemplate:
 
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
-        self._forms: dict[str, str] = {}
+        self._probe = TemplateProbe(tokenizer)
+        self._reserved = OWN_VARIABLES | _parameters(tokenizer.apply_chat_template) - FREE_PARAMETERS
 
     def encode(self, messages: Sequence[Message], variables: dict[str, Any]) -> list[int]:
-        """`messages` have the list of their texts as content."""
+        """`messages` have the list of their texts as content; `variables` are the request's `chat_template_kwargs`."""
+        for name in variables:
+            if name in self._reserved:
+                where = f"chat_template_kwargs.{name}"
+                raise ApiError(
+                    400,
+                    f"{where} cannot be set by a request: the server sets it",
+                    param=where,
+                    code="unsupported_parameter",
+                )
         ready = [self._message(message, at) for at, message in enumerate(messages)]
         try:
-            encoded = self._tokenizer.apply_chat_template(
-                ready, add_generation_prompt=True, tokenize=True, return_dict=True, **variables
-            )
+            return self._tokens(ready, variables)
         except Exception as error:
             raise ApiError(
                 400, f"The chat template refused the messages: {one_line(error)}", param="messages"
             ) from error
+
+    def _tokens(self, chat: list[Message], variables: dict[str, Any]) -> list[int]:
+        if any(message["content"] is None for message in chat):
+            text = render(self._tokenizer, chat, variables, prompt_answer=True)
+            encoded = self._tokenizer(text, add_special_tokens=False)
+        else:
+            encoded = self._tokenizer.apply_chat_template(
+                chat, add_generation_prompt=True, tokenize=True, return_dict=True, **variables
+            )
         return [int(token) for token in encoded["input_ids"]]
 
     def _message(self, message: Message, at: int) -> Message:
         texts = message["content"]
         role = message["role"]
-        if role == "developer" and not self._knows_developer:
+        if role == "developer" and not self._probe.knows_developer:
             role = "system"
-        ready = {**message, "role": role, "content": "".join(texts)}
-        for name, calls in (("tool_calls", message.get("tool_calls")), ("function_call", message.get("function_call"))):
-            if calls:
-                ready[name] = self._calls(calls, f"messages[{at}].{name}")
-        form = self.form(role)
+        form = self._probe.form(role)
         if form == "nothing" and any(texts):
             raise ApiError(
                 400,
@@ -59,105 +66,52 @@ class ChatTemplate:
                 param=f"messages[{at}].role",
                 code="unsupported_role",
             )
-        if form == "parts":
-            ready["content"] = [{"type": "text", "text": text} for text in texts]
+        content: Any = [{"type": "text", "text": text} for text in texts] if form == "parts" else "".join(texts)
+        ready = {**message, "role": role, "content": content}
+        for field in ("tool_calls", "function_call"):
+            if message.get(field):
+                self._put_calls(ready, field, any(texts), f"messages[{at}].{field}")
         return ready
 
-    def form(self, role: str) -> str:
-        """How a message of a role must come: as `text`, as `parts`, or `nothing`, where it is left out in any form.
+    def _put_calls(self, message: Message, field: str, with_text: bool, where: str) -> None:
+        """Puts an assistant's calls into its message, in the form that the template shows."""
+        form = self._probe.calls(field, with_text)
+        if not form.shown:
+            beside = " beside a text" if with_text and self._probe.calls(field, False).shown else ""
+            raise ApiError(
+                400,
+                f"{where}: this model's chat template leaves out {field}{beside}",
+                param=where,
+                code="unsupported_tool_calls",
+            )
+        message[field] = _calls(message[field], form.arguments, where)
+        if form.content is None:
+            message["content"] = None
 
-        A role that the template refuses in words is taken for `text`, so that its own words reach the client.
-        """
-        if role not in self._forms:
-            parts = [{"type": "text", "text": WORD}]
-            shown = [self._shows(role, content) for content in (WORD, parts)]
-            self._forms[role] = "text" if shown[0] else "parts" if shown[1] else "text" if None in shown else "nothing"
-        return self._forms[role]
 
-    def _shows(self, role: str, content: Any) -> bool | None:
-        """Whether the content of a message of this role gets into the prompt. None where no chat with it is taken."""
-        wanted = self.form("user") if role not in ("user", "system") else "text"
-        filler: Any = "x" if wanted != "parts" else [{"type": "text", "text": "x"}]
-        user: Message = {"role": "user", "content": filler}
-        asked: Message = {"role": role, "content": content}
-        called: list[Message] = [
-            {"role": "assistant", "content": "", "tool_calls": [_call(form)]} for form in (ARGUMENTS, ARGUMENTS_TEXT)
-        ]
-        chats: list[list[Message]] = [
-            [user, asked, user],
-            [user, asked],
-            [asked, user],
-            [asked],
-            *([user, call, asked] for call in called),
-        ]
-        if role == "user":
-            chats = [[asked]]
-        elif role == "system":
-            chats = [[asked, user], [asked, {"role": "user", "content": [{"type": "text", "text": "x"}]}], [asked]]
-        rendered = [text for chat in chats if (text := self._render(chat)) is not None]
-        return any(WORD in text for text in rendered) if rendered else None
+def _parameters(function: Any) -> frozenset[str]:
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return frozenset(name for name, entry in inspect.signature(function).parameters.items() if entry.kind in named)
 
-    @cached_property
-    def _knows_developer(self) -> bool:
-        """A template that shows any role's name has not been taught this one for that."""
-        named = any(f"{quote}developer{quote}" in self._source for quote in "'\"")
-        return named and self.form("developer") != "nothing" and bool(self._shows("developer", WORD))
 
-    @cached_property
-    def _source(self) -> str:
-        template = getattr(self._tokenizer, "chat_template", None)
-        return json.dumps(template) if isinstance(template, dict) else str(template)
+def _calls(calls: Any, form: str, where: str) -> Any:
+    if isinstance(calls, list):
+        return [_calls(call, form, f"{where}[{at}]") for at, call in enumerate(calls)]
+    if not isinstance(calls, dict):
+        raise ApiError(400, f"{where} is not an object", param=where, code="invalid_type")
+    if isinstance(calls.get("function"), dict):
+        return {**calls, "function": _calls(calls["function"], form, f"{where}.function")}
+    if "arguments" not in calls:
+        return calls
+    return {**calls, "arguments": _arguments(calls["arguments"], form, f"{where}.arguments")}
 
-    @cached_property
-    def _arguments(self) -> str:
-        """Whether the arguments of a tool call must come as `text` or as an `object`; `either` where neither shows."""
-        text = self._render_call(ARGUMENTS_TEXT)
-        if text is not None and ARGUMENTS_TEXT in text:
-            return "text"
-        shown = self._render_call(ARGUMENTS)
-        if shown is not None and "solarkey" in shown and str(ARGUMENTS) not in shown:
-            return "object"
-        return "either"
 
-    def _render_call(self, arguments: Any) -> str | None:
-        form = self.form("user")
-        user = {"role": "user", "content": [{"type": "text", "text": "x"}] if form == "parts" else "x"}
-        asked = {"role": "assistant", "content": "", "tool_calls": [_call(arguments)]}
-        result = {"role": "tool", "tool_call_id": CALL_ID, "name": "f", "content": "x"}
-        chats: list[list[Message]] = [[user, asked, result], [user, asked]]
-        for chat in chats:
-            rendered = self._render(chat)
-            if rendered is not None:
-                return rendered
-        return None
-
-    def _calls(self, calls: Any, where: str) -> Any:
-        if isinstance(calls, list):
-            return [self._calls(call, f"{where}[{at}]") for at, call in enumerate(calls)]
-        if not isinstance(calls, dict):
-            raise ApiError(400, f"{where} is not an object", param=where, code="invalid_type")
-        if isinstance(calls.get("function"), dict):
-            return {**calls, "function": self._calls(calls["function"], f"{where}.function")}
-        if "arguments" not in calls:
-            return calls
-        return {**calls, "arguments": self._argument(calls["arguments"], f"{where}.arguments")}
-
-    def _argument(self, arguments: Any, where: str) -> Any:
-        if self._arguments == "text" and not isinstance(arguments, str):
-            return json.dumps(arguments, ensure_ascii=False)
-        if self._arguments == "object" and isinstance(arguments, str):
-            try:
-                return json.loads(arguments) if arguments.strip() else {}
-            except ValueError as error:
-                raise ApiError(400, f"{where} is not JSON", param=where, code="invalid_value") from error
-        return arguments
-
-    def _render(self, chat: list[Message]) -> str | None:
+def _arguments(arguments: Any, form: str, where: str) -> Any:
+    if form == "text" and not isinstance(arguments, str):
+        return json.dumps(arguments, ensure_ascii=False)
+    if form == "object" and isinstance(arguments, str):
         try:
-            return str(self._tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=False))
-        except Exception:
-            return None
-
-
-def _call(arguments: Any) -> dict[str, Any]:
-    return {"id": CALL_ID, "type": "function", "function": {"name": "f", "arguments": arguments}}
+            return json.loads(arguments) if arguments.strip() else {}
+        except ValueError as error:
+            raise ApiError(400, f"{where} is not JSON", param=where, code="invalid_value") from error
+    return arguments

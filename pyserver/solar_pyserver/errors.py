@@ -20,7 +20,7 @@ class ExitCode(enum.IntEnum):
 
 EXIT_MEANINGS = {
     ExitCode.OK: "stopped by SIGTERM or SIGINT",
-    ExitCode.UNEXPECTED: "unexpected failure, or the accelerator or the engine was lost",
+    ExitCode.UNEXPECTED: "unexpected failure, or the accelerator or the worker was lost",
     ExitCode.USAGE: "bad flag or setting",
     ExitCode.MISSING_MODULE: "a Python module is missing; the line names it and the command that installs it",
     ExitCode.MODEL: "the model cannot be loaded",
@@ -124,7 +124,7 @@ def is_device_lost(error: BaseException) -> bool:
 
 def lost(error: BaseException) -> str:
     """Why the process has to end."""
-    what = "the accelerator" if is_device_lost(error) else "the engine"
+    what = "the accelerator" if is_device_lost(error) else "the worker"
     return f"{what} failed and needs a new process: {one_line(error)}"
 
 

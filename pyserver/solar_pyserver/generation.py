@@ -1,4 +1,4 @@
-"""What a generation is: the request, its rows, and what the engine tells about them."""
+"""What a generation is: the request, its rows, and what the worker tells about them."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
+from .detokenizer import Detokenizer
 from .errors import ApiError
 from .events import Throttle
 from .sampling import RowSampler, SamplingParams, TokenLogprob
-from .text import Detokenizer, StopMatcher
+from .stop_matcher import StopMatcher
 
 _TASKS = itertools.count(1)
 NO_TOKENS: Mapping[int, str] = MappingProxyType({})
@@ -66,7 +67,7 @@ class GenerationRequest:
 class Row:
     """One choice while it is decoded: its prompt, which all choices share, and its answer.
 
-    The first `cached` tokens have K/V stored. What costs time or memory is made in the engine's thread by `started`,
+    The first `cached` tokens have K/V stored. What costs time or memory is made in the worker's thread by `started`,
     so that a request for many rows costs the event loop nothing and those that wait hold nothing.
     """
 

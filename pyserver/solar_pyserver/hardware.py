@@ -6,7 +6,7 @@ import importlib.util
 
 import torch
 
-from .choices import Hardware
+from .decisions import Hardware
 from .host_memory import host_free_bytes
 
 

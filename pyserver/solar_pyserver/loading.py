@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .architecture import require_kind
+from .architecture import Classes, require_kind, require_language
 from .checkpoint import require_weights
-from .choices import Hardware, attention_order, choose_context, choose_device, choose_dtype, choose_placement
 from .configuration import Settings
+from .decisions import Hardware, attention_order, choose_context, choose_device, choose_dtype, choose_placement
 from .end_tokens import end_tokens
 from .errors import ExitCode, StartupError, is_out_of_memory, one_line
 from .tokenizer_files import load_tokenizer
@@ -38,6 +38,8 @@ class Loaded:
     model_type: str
     context: int
     end_tokens: frozenset[int]
+    # What the log should say of it; mostly nothing.
+    notice: str = ""
 
 
 def load(settings: Settings, progress: Progress) -> Loaded:
@@ -83,7 +85,10 @@ def _load(settings: Settings, progress: Progress) -> Loaded:
     config = AutoConfig.from_pretrained(settings.model, trust_remote_code=trust)
     # What the file itself says, without the defaults of the config's class.
     config_file, _ = PretrainedConfig.get_config_dict(settings.model)
-    require_kind(config, settings.task, settings.model, _known_classes(settings.task))
+    notice = require_kind(
+        config, settings.task, settings.model, _known_classes(settings.task), _is_for_embeddings(settings.model)
+    )
+    require_language(config, settings.model)
     dtype = choose_dtype(settings.dtype, device, _checkpoint_dtype(config), hardware)
 
     progress("tokenizer", 0.2)
@@ -117,29 +122,44 @@ def _load(settings: Settings, progress: Progress) -> Loaded:
             settings.max_length, [*own, *embedded_positions(model), getattr(tokenizer, "model_max_length", None)]
         ),
         end_tokens=end_tokens(model, tokenizer, config_file),
+        notice=notice,
     )
 
 
-def _known_classes(task: str) -> frozenset[str]:
-    """The classes that transformers loads for a task by itself."""
+def _known_classes(task: str) -> Classes:
+    """The classes that transformers loads for a task by itself, by the type of the model."""
     from transformers.models.auto import modeling_auto
 
     kind = "CAUSAL_LM" if task == "causal" else "SEQUENCE_CLASSIFICATION"
-    names = getattr(modeling_auto, f"MODEL_FOR_{kind}_MAPPING_NAMES", {}).values()
-    return frozenset(name for entry in names for name in ((entry,) if isinstance(entry, str) else entry))
+    classes: Classes = getattr(modeling_auto, f"MODEL_FOR_{kind}_MAPPING_NAMES")
+    return classes
+
+
+def _is_for_embeddings(model: str) -> bool:
+    """Whether sentence-transformers has written it."""
+    from transformers.utils import cached_file
+
+    try:
+        return cached_file(model, "modules.json") is not None
+    except OSError:
+        return False
 
 
 def embedded_positions(model: Any) -> list[int]:
     """Tokens for which tables of positions have room, where the first positions of a table stand for padding.
 
-    RoBERTa and its kin count from padding_idx + 1, so that 514 positions are enough for 512 tokens.
+    RoBERTa and its kin count from padding_idx + 1, so that 514 positions are enough for 512 tokens. A table is any
+    module that has a weight and a padding_idx: I-BERT's is no `nn.Embedding`.
     """
-    from torch.nn import Embedding
-
-    return [
-        module.num_embeddings - module.padding_idx - 1
+    tables = (
+        (getattr(module, "weight", None), getattr(module, "padding_idx", None))
         for name, module in model.named_modules()
-        if "position" in name.rsplit(".", 1)[-1] and isinstance(module, Embedding) and module.padding_idx is not None
+        if "position" in name.rsplit(".", 1)[-1]
+    )
+    return [
+        int(weight.shape[0]) - padding - 1
+        for weight, padding in tables
+        if isinstance(padding, int) and weight is not None and weight.ndim == 2
     ]
 
 

@@ -7,7 +7,7 @@ from collections import Counter
 
 
 class Metrics:
-    """Each plain number has one writer, the engine's thread; the counted requests come from the event loop."""
+    """Each plain number has one writer, the worker's thread; the counted requests come from the event loop."""
 
     def __init__(self) -> None:
         self.ready = False

@@ -49,7 +49,9 @@ def _refusal(error: ValidationError, data: dict[str, Any], status: int) -> ApiEr
         if at is not None:
             return ApiError(status, f"input[{at}] is not a string", param=f"input[{at}]", code="invalid_type")
     name = _path(data, fault["loc"])
-    return ApiError(status, f"{name}: {fault['msg']}", param=name, code="invalid_value")
+    # pydantic names Python's dictionary, and its own classes.
+    wrong = "Input should be an object" if fault["type"] in ("dict_type", "model_type") else fault["msg"]
+    return ApiError(status, f"{name}: {wrong}", param=name, code="invalid_value")
 
 
 def _path(data: Any, location: tuple[int | str, ...]) -> str:

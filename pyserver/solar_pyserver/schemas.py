@@ -19,11 +19,6 @@ MAX_ROWS = 2048
 # As llama-server has it: tokens up to the context.
 UNLIMITED = -1
 ANY_SEED = -1
-# A client may set a template's variables, but neither bring a template of its own nor change what is made of it.
-RESERVED_VARIABLES = frozenset(
-    {"chat_template", "conversation", "add_generation_prompt", "continue_final_message", "tokenize", "return_dict"}
-    | {"padding", "truncation", "max_length", "return_tensors", "tokenizer_kwargs", "return_assistant_tokens_mask"}
-)
 
 # Unsupported fields, with the values that ask for nothing.
 NEUTRAL: dict[str, tuple[object, ...]] = {
@@ -152,13 +147,6 @@ class ChatRequest(_Generation):
     reasoning_effort: Any = None
     verbosity: Any = None
     web_search_options: Any = None
-
-    def template_variables(self) -> dict[str, Any]:
-        variables = self.chat_template_kwargs or {}
-        if reserved := sorted(RESERVED_VARIABLES & variables.keys()):
-            where = f"chat_template_kwargs.{reserved[0]}"
-            raise ApiError(400, f"{where} cannot be set by a request", param=where, code="unsupported_parameter")
-        return variables
 
     def template_messages(self) -> list[dict[str, Any]]:
         """Plain dictionaries; the content is the list of its texts, for templates differ in the form they want."""

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .classification import Encoding
+from .classification_worker import Encoding
 
 
 class Scorer:

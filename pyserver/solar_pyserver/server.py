@@ -23,11 +23,11 @@ from .errors import ExitCode, StartupError, one_line
 from .events import EventLog, Throttle
 from .http.app import App
 from .metrics import Metrics
-from .state import State
+from .server_state import ServerState
 
 if TYPE_CHECKING:
-    from .classification import ClassificationEngine
-    from .engine import Engine
+    from .classification_worker import ClassificationWorker
+    from .generation_worker import GenerationWorker
 
 KEEP_ALIVE_S = 75
 # What is told at the deadline gets so long to reach its client; after that uvicorn drops the connection.
@@ -74,11 +74,11 @@ class Process:
         self._listener = listener
         self._events = EventLog()
         self._metrics = Metrics()
-        self._state = State(settings.alias)
+        self._state = ServerState(settings.alias)
         self._app = App(self._state, self._metrics, settings.api_key)
         for path in PATHS[settings.task]:
             self._app.reserve(path)
-        self._engine: Engine | ClassificationEngine | None = None
+        self._worker: GenerationWorker | ClassificationWorker | None = None
         self._code = ExitCode.OK
         self._started = time.monotonic()
         self._stopping = False
@@ -87,9 +87,9 @@ class Process:
 
     def run(self) -> ExitCode:
         asyncio.run(self._serve())
-        if self._engine is not None:
+        if self._worker is not None:
             # A long step need not be waited for: the process ends.
-            self._engine.stop(timeout_s=0.5)
+            self._worker.stop(timeout_s=0.5)
         self._events.emit("stopped")
         return self._code
 
@@ -142,7 +142,7 @@ class Process:
             around = service.Surroundings(self._events, self._metrics, self._to_loop, self._lost)
             build = service.build_causal if self._settings.task == "causal" else service.build_classification
             built = build(self._settings, loaded, around)
-            if notice := service.untried_release():
+            for notice in filter(None, (loaded.notice, service.untried_release())):
                 self._events.notice(notice)
         except StartupError as error:
             self._fail(error.code, str(error))
@@ -155,8 +155,8 @@ class Process:
         except Exception as error:
             self._fail(ExitCode.MODEL, f"model {self._settings.model} does not run: {one_line(error)}")
             return
-        self._engine = built.engine
-        built.engine.start()
+        self._worker = built.worker
+        built.worker.start()
         self._app.serve(built.handlers)
         # From here on the collector works, but need not look at what is there for good.
         gc.collect()

@@ -1,4 +1,4 @@
-"""Builds the service of a loaded model: its engine, its routes and the facts that /health tells."""
+"""Builds the service of a loaded model: its worker, its routes and the facts that /health tells."""
 
 from __future__ import annotations
 
@@ -10,24 +10,23 @@ import torch
 import transformers
 
 from .batch_model import bytes_per_token, prepare_batching, rotates_by_longest, try_pass
-from .choices import choose_activation, choose_kv_budget, choose_labels
-from .classification import ClassificationEngine
-from .company import IN_BATCHES, settle_batching
+from .batched_worker import BatchedWorker
+from .batching_check import IN_BATCHES, check_batching
+from .classification_worker import ClassificationWorker
 from .configuration import Settings
-from .engine import Engine
+from .decisions import choose_activation, choose_kv_budget, choose_labels
 from .events import EventLog
 from .generation_defaults import sampling_defaults, told_defaults
+from .generation_worker import GenerationWorker
 from .hardware import free_bytes
 from .http.app import Handler
 from .http.classify import ClassifyRoutes
 from .http.generate import GenerationRoutes
-from .inflight import InFlightEngine
-from .lean import make_lean
 from .loading import Loaded
 from .metrics import Metrics
 from .scoring import Scorer
 from .side_by_side import SideBySide
-from .threads import settle_threads
+from .threads import tune_threads
 from .tokenizing import ClassifierTokenizer, TextTokenizer, embedded_tokens, require_known_tokens
 from .versions import untried, versions
 
@@ -39,7 +38,7 @@ Call = Callable[[], None]
 
 @dataclass
 class Service:
-    engine: Engine | ClassificationEngine
+    worker: GenerationWorker | ClassificationWorker
     handlers: dict[str, Handler]
     facts: dict[str, object]
 
@@ -57,7 +56,7 @@ class Surroundings:
 def build_causal(settings: Settings, loaded: Loaded, around: Surroundings) -> Service:
     model = loaded.model
     tokenizer = TextTokenizer(loaded.tokenizer, loaded.end_tokens)
-    # Read now: the engine that takes one row at a time puts a config of its own in its place.
+    # Read now: the worker that takes one row at a time puts a config of its own in its place.
     wishes = told_defaults(getattr(model, "generation_config", None))
     token_bytes = 0
 
@@ -78,10 +77,10 @@ def build_causal(settings: Settings, loaded: Loaded, around: Surroundings) -> Se
         token_bytes = bytes_per_token(shapes)
         return budget(0)
 
-    _make_lean_causal(model)
+    prove(model)
     batch, reason = prepare_batching(model, settings.max_batch, budget_for, loaded.context)
     if batch is not None and loaded.device == "cpu":
-        settle_threads(try_pass(batch, rows=min(8, settings.max_batch)))
+        tune_threads(try_pass(batch, rows=min(8, settings.max_batch)))
         batch.pool.release()
     shared = (
         tokenizer,
@@ -91,19 +90,19 @@ def build_causal(settings: Settings, loaded: Loaded, around: Surroundings) -> Se
         lambda outbox: around.to_loop([_told(request, update) for request, update in outbox]),
         around.on_lost,
     )
-    engine: Engine
+    worker: GenerationWorker
     batching = "in flight" if batch is not None else f"one at a time: {reason}"
     tell_batching(batching, around.events)
     if batch is not None:
-        engine = InFlightEngine(batch, settings.max_batch, budget, settings.prefill_chunk, *shared)
+        worker = BatchedWorker(batch, settings.max_batch, budget, settings.prefill_chunk, *shared)
     else:
-        from .sequential import SequentialEngine
+        from .sequential_worker import SequentialWorker
 
-        engine = SequentialEngine(model, *shared)
+        worker = SequentialWorker(model, *shared)
     vocabulary = embedded_tokens(model) or 2**31
     require_known_tokens(loaded.tokenizer, vocabulary, settings.model)
     defaults = sampling_defaults(wishes, vocabulary)
-    routes = GenerationRoutes(engine, tokenizer, settings.alias, loaded.context, vocabulary, defaults)
+    routes = GenerationRoutes(worker, tokenizer, settings.alias, loaded.context, vocabulary, defaults)
     facts = {
         **common_facts(settings, loaded),
         "batching": batching,
@@ -111,18 +110,13 @@ def build_causal(settings: Settings, loaded: Loaded, around: Surroundings) -> Se
         "sampling_defaults": {name: value for name, value in wishes.items() if name == "repetition_penalty"},
         "chat_template": tokenizer.has_chat_template,
     }
-    return Service(engine, {"/v1/chat/completions": routes.chat, "/v1/completions": routes.complete}, facts)
+    return Service(worker, {"/v1/chat/completions": routes.chat, "/v1/completions": routes.complete}, facts)
 
 
-def _make_lean_causal(model: Any) -> None:
-    ids = torch.tensor([[1, 2, 3]], device=model.get_input_embeddings().weight.device)
-
-    def run() -> torch.Tensor:
-        with torch.inference_mode():
-            logits: torch.Tensor = model(input_ids=ids).logits
-        return logits
-
-    make_lean(model, run)
+def prove(model: Any) -> None:
+    """A pass proves that the model answers: one at which it fails would fail at each request."""
+    with torch.inference_mode():
+        model(input_ids=torch.tensor([[1, 2, 3]], device=model.get_input_embeddings().weight.device))
 
 
 def build_classification(settings: Settings, loaded: Loaded, around: Surroundings) -> Service:
@@ -135,12 +129,12 @@ def build_classification(settings: Settings, loaded: Loaded, around: Surrounding
     batching = (
         "one at a time: its rotary positions depend on the longest text"
         if rotates_by_longest(loaded.model, loaded.context)
-        else settle_batching(scorer, tokenizer, loaded.context)
+        else check_batching(scorer, tokenizer, loaded.context)
     )
     tell_batching(batching, around.events)
     max_rows = MAX_CLASSIFY_ROWS if batching == IN_BATCHES else 1
     threads = warm_up(loaded, scorer, max_rows)
-    engine = ClassificationEngine(
+    worker = ClassificationWorker(
         scorer if threads == 1 else SideBySide(scorer, threads),
         max_rows=max_rows,
         max_cells=MAX_CLASSIFY_CELLS,
@@ -151,9 +145,9 @@ def build_classification(settings: Settings, loaded: Loaded, around: Surrounding
         on_lost=around.on_lost,
     )
     encoder = ClassifierTokenizer(tokenizer, loaded.context, embedded_tokens(loaded.model))
-    routes = ClassifyRoutes(engine, encoder, settings.alias, labels, loaded.context)
+    routes = ClassifyRoutes(worker, encoder, settings.alias, labels, loaded.context)
     facts = {**common_facts(settings, loaded), "batching": batching, "labels": list(labels)}
-    return Service(engine, {"/v1/classify": routes.classify}, facts)
+    return Service(worker, {"/v1/classify": routes.classify}, facts)
 
 
 def tell_batching(batching: str, events: EventLog) -> None:
@@ -180,11 +174,11 @@ def warm_up(loaded: Loaded, scorer: Scorer, rows: int) -> int:
         with torch.inference_mode():
             return torch.tensor(scorer(encodings))
 
-    make_lean(loaded.model, run)
+    run()
     if loaded.device != "cpu":
         return 1
     most = torch.get_num_threads()
-    return most if settle_threads(run) == 1 else 1
+    return most if tune_threads(run) == 1 else 1
 
 
 def common_facts(settings: Settings, loaded: Loaded) -> dict[str, object]:

@@ -30,7 +30,7 @@ def candidates(most: int) -> list[int]:
     return sorted({most, max(1, most - 1), max(1, most // 2), 1}, reverse=True)
 
 
-def settle_threads(
+def tune_threads(
     run: Callable[[], object],
     environ: Mapping[str, str] = os.environ,
     clock: Callable[[], float] = time.perf_counter,

@@ -1,4 +1,4 @@
-"""A tokenizer as the engines need it: text to token ids, ids to text, and the tokens that end an answer."""
+"""A tokenizer as the workers need it: text to token ids, ids to text, and the tokens that end an answer."""
 
 from __future__ import annotations
 

@@ -19,14 +19,14 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from solar_pyserver.packing import pack
 from solar_pyserver.scoring import Scorer
 from solar_pyserver.service import MAX_CLASSIFY_CELLS, MAX_CLASSIFY_ROWS
-from solar_pyserver.threads import settle_threads
+from solar_pyserver.threads import tune_threads
 
 tokenizer = AutoTokenizer.from_pretrained(sys.argv[1])
 scorer = Scorer(AutoModelForSequenceClassification.from_pretrained(sys.argv[1]).eval(), tokenizer, "softmax")
 batch = tokenizer(json.loads(sys.stdin.readline()))
 encodings = [{name: values[at] for name, values in batch.items()} for at in range(len(batch["input_ids"]))]
 with torch.inference_mode():
-    settle_threads(lambda: scorer(encodings[:8]))
+    tune_threads(lambda: scorer(encodings[:8]))
     print("ready", flush=True)
     at = 0
     for line in sys.stdin:

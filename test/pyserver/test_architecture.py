@@ -29,6 +29,12 @@ BART = {
 }
 T5 = {"d_model": 32, "d_kv": 8, "d_ff": 32, "num_layers": 1, "num_heads": 2}
 QWEN = {**BERT, "num_key_value_heads": 2, "tie_word_embeddings": True}
+GEMMA = {**BERT, "num_key_value_heads": 2, "head_dim": 16}
+BOTH_WAYS = {**GEMMA, "use_bidirectional_attention": True}
+MISTRAL = {
+    "text_config": {"model_type": "mistral", "vocab_size": 400, **GEMMA},
+    "vision_config": {"model_type": "pixtral", **BERT, "head_dim": 16, "image_size": 28, "patch_size": 14},
+}
 
 
 def make(folder: Path, config: str, kind: str, **values: Any) -> Path:
@@ -54,7 +60,16 @@ def make(folder: Path, config: str, kind: str, **values: Any) -> Path:
         ("causal", "BertConfig", BERT, "BertForPreTraining", "which is for pretraining"),
         ("causal", "BartConfig", BART, "BartForConditionalGeneration", "turns one text into another"),
         ("causal", "T5Config", T5, "T5ForConditionalGeneration", "turns one text into another"),
-        ("causal", "Qwen2Config", QWEN, "Qwen2Model", "as a model for embeddings"),
+        ("causal", "Qwen2Config", {**QWEN, "tie_word_embeddings": False}, "Qwen2Model", "as a model for embeddings"),
+        ("causal", "BartConfig", BART, "BartModel", "as a model for embeddings"),
+        (
+            "causal",
+            "Gemma3TextConfig",
+            {**GEMMA, "use_bidirectional_attention": True},
+            "Gemma3TextModel",
+            "see the later ones",
+        ),
+        ("causal", "Mistral3Config", MISTRAL, "Mistral3ForConditionalGeneration", "which takes more than text"),
         ("causal", "Qwen2Config", QWEN, "Qwen2ForSequenceClassification", "serve it as classification"),
         ("causal", "Qwen2Config", QWEN, "Qwen2ForTokenClassification", "which labels each token"),
     ],
@@ -75,19 +90,101 @@ def test_a_checkpoint_that_does_not_say_what_it_is_is_judged_by_its_weights(llam
 
 
 @pytest.mark.parametrize(
-    ("name", "task", "known"),
+    ("name", "task", "classes"),
     [
-        ("GPT2LMHeadModel", "causal", ()),
-        ("GPT2DoubleHeadsModel", "causal", ()),
-        ("ReformerModelWithLMHead", "causal", ()),
-        ("BertGenerationDecoder", "causal", ("BertGenerationDecoder",)),
-        ("Gemma3ForConditionalGeneration", "causal", ("Gemma3ForConditionalGeneration",)),
-        ("MPTForCausalLM", "causal", ()),
-        ("DebertaV2ForSequenceClassification", "classification", ()),
+        ("GPT2LMHeadModel", "causal", {}),
+        ("GPT2DoubleHeadsModel", "causal", {}),
+        ("ReformerModelWithLMHead", "causal", {}),
+        ("BertGenerationDecoder", "causal", {"bert-generation": "BertGenerationDecoder"}),
+        ("Gemma3ForConditionalGeneration", "causal", {"gemma3": ("Gemma3ForConditionalGeneration",)}),
+        ("MPTForCausalLM", "causal", {}),
+        ("DebertaV2ForSequenceClassification", "classification", {}),
     ],
 )
-def test_the_names_of_the_field_for_the_task_are_taken(name: str, task: str, known: tuple[str, ...]) -> None:
-    assert kind_problem([name], task, False, known) == ""
+def test_the_names_of_the_field_for_the_task_are_taken(
+    name: str, task: str, classes: dict[str, str | tuple[str, ...]]
+) -> None:
+    assert kind_problem(transformers.PreTrainedConfig(architectures=[name]), task, classes) == ""
+
+
+def test_a_model_type_that_has_no_class_for_the_task_is_refused_in_words(tmp_path: Path) -> None:
+    folder = make(tmp_path / "model", "DistilBertConfig", "DistilBertForMaskedLM", dim=32, n_layers=1, n_heads=2)
+    unsaid = changed(folder, tmp_path / "unsaid", architectures=None)
+    assert refusal(unsaid).endswith(
+        "it is no text generation model: transformers has none of the model type distilbert"
+    )
+
+
+def test_a_model_without_a_head_is_served_where_its_embedding_is_one(tmp_path: Path) -> None:
+    whole = make(tmp_path / "whole", "Qwen2Config", "Qwen2ForCausalLM", **QWEN)
+    ids = torch.tensor([[5, 9, 30]])
+    with torch.inference_mode():
+        expected = load_folder(whole).model(input_ids=ids).logits
+    body = tmp_path / "body"
+    transformers.Qwen2Model.from_pretrained(whole).save_pretrained(body)
+    byte_tokenizer().save_pretrained(body)
+    loaded = load_folder(body)
+    with torch.inference_mode():
+        assert torch.equal(loaded.model(input_ids=ids).logits, expected)
+    assert loaded.notice == (
+        "config.json says Qwen2Model, which has no head: its embedding serves as one, as tie_word_embeddings says"
+    )
+    # sentence-transformers writes this file.
+    (body / "modules.json").write_text("[]")
+    assert "as a model for embeddings" in refusal(body)
+
+
+def test_an_encoder_whose_head_is_missing_is_refused_by_its_weights(tmp_path: Path) -> None:
+    message = refusal(make(tmp_path / "model", "BertConfig", "BertModel", **BERT))
+    assert "it is no text generation model: it lacks cls.predictions" in message
+
+
+TEXT = {**BERT, "num_key_value_heads": 2, "head_dim": 16, "vocab_size": 400}
+VISION = {"hidden_size": 32, "num_hidden_layers": 1, "intermediate_size": 32, "image_size": 28, "patch_size": 14}
+MIXED = {
+    "Qwen3_5": (
+        {
+            **{"num_hidden_layers": 4, "linear_num_value_heads": 2, "linear_num_key_heads": 2},
+            **{"linear_key_head_dim": 16, "linear_value_head_dim": 16},
+        },
+        {"depth": 1, "num_heads": 2, "out_hidden_size": 32},
+    ),
+    "Mllama": (
+        {"num_hidden_layers": 2, "cross_attention_layers": [1], "pad_token_id": 2},
+        {"num_global_layers": 1, "attention_heads": 2, "vision_output_dim": 64, "intermediate_layers_indices": [0]},
+    ),
+}
+
+
+@pytest.mark.parametrize("family", sorted(MIXED))
+def test_the_text_part_of_a_model_that_takes_more_is_served(tmp_path: Path, family: str) -> None:
+    kind = f"{family}ForConditionalGeneration"
+    text, vision = MIXED[family]
+    config = getattr(transformers, f"{family}Config")(text_config={**TEXT, **text}, vision_config={**VISION, **vision})
+    torch.manual_seed(8)
+    whole = getattr(transformers, kind)(config).eval()
+    whole.save_pretrained(tmp_path)
+    byte_tokenizer().save_pretrained(tmp_path)
+    loaded = load_folder(tmp_path)
+    ids = torch.tensor([[5, 9, 30]])
+    with torch.inference_mode():
+        assert torch.allclose(loaded.model(input_ids=ids).logits, whole(input_ids=ids).logits, atol=1e-5)
+    assert type(loaded.model).__name__ == f"{family}ForCausalLM"
+    assert loaded.notice == f"config.json says {kind}: only the part of it that continues a text is loaded"
+
+
+XMOD = {**BERT, "languages": ["en_XX", "de_DE"], "max_position_embeddings": 66}
+
+
+@pytest.mark.parametrize(("task", "kind"), [("classification", "SequenceClassification"), ("causal", "CausalLM")])
+@pytest.mark.parametrize(("language", "told"), [(None, "it has none"), ("fr_XX", "it has fr_XX")])
+def test_a_model_of_several_languages_that_does_not_say_which_is_refused_in_words(
+    tmp_path: Path, task: str, kind: str, language: str | None, told: str
+) -> None:
+    folder = make(tmp_path / "model", "XmodConfig", f"XmodFor{kind}", **XMOD, default_language="de_DE", is_decoder=True)
+    assert load_folder(folder, task).model is not None
+    message = refusal(changed(folder, tmp_path / "changed", default_language=language), task)
+    assert message.endswith(f"default_language in config.json must be one of its languages, and {told}: en_XX, de_DE")
 
 
 CODE = """

@@ -24,7 +24,7 @@ from solar_pyserver.generation import Finished, GenerationRequest, Piece, Row, U
 from solar_pyserver.kv_pool import plain_shapes
 from solar_pyserver.metrics import Metrics
 from solar_pyserver.sampling import SamplingParams
-from solar_pyserver.sequential import SequentialEngine
+from solar_pyserver.sequential_worker import SequentialWorker
 from solar_pyserver.tokenizing import TextTokenizer
 
 
@@ -228,16 +228,16 @@ def sequential(mistral_folder: Path) -> Any:
     model = AutoModelForCausalLM.from_pretrained(mistral_folder).eval()
     tokenizer = TextTokenizer(AutoTokenizer.from_pretrained(mistral_folder), {1})
     told: list[tuple[GenerationRequest, Update]] = []
-    engine = SequentialEngine(model, tokenizer, 8, EventLog(BytesIO()), Metrics(), told.extend, lambda message: None)
-    engine.start()
-    yield engine, told, model, tokenizer
-    engine.stop()
+    worker = SequentialWorker(model, tokenizer, 8, EventLog(BytesIO()), Metrics(), told.extend, lambda message: None)
+    worker.start()
+    yield worker, told, model, tokenizer
+    worker.stop()
 
 
-def ask(engine: SequentialEngine, prompt: list[int], tokens: int, **wishes: Any) -> GenerationRequest:
+def ask(worker: SequentialWorker, prompt: list[int], tokens: int, **wishes: Any) -> GenerationRequest:
     wishes = {"sampling": SamplingParams(temperature=0), "ignore_eos": True, **wishes}
     request = GenerationRequest(prompts=[prompt], max_new_tokens=[tokens], deliver=lambda update: None, **wishes)
-    engine.submit(request)
+    worker.submit(request)
     return request
 
 
@@ -247,9 +247,9 @@ def text_of(told: list[tuple[GenerationRequest, Update]], request: GenerationReq
 
 
 def test_one_row_at_a_time_gives_what_generate_gives(sequential: Any) -> None:
-    engine, told, model, tokenizer = sequential
+    worker, told, model, tokenizer = sequential
     prompt = [0, 50, 60, 70]
-    requests = [ask(engine, prompt, 60, stream=True), ask(engine, prompt, 60)]
+    requests = [ask(worker, prompt, 60, stream=True), ask(worker, prompt, 60)]
     output = model.generate(
         torch.tensor([prompt]), max_new_tokens=60, do_sample=False, eos_token_id=None, pad_token_id=2
     )
@@ -258,48 +258,48 @@ def test_one_row_at_a_time_gives_what_generate_gives(sequential: Any) -> None:
 
 
 def test_one_row_at_a_time_ends_at_stop_strings_and_obeys_penalties(sequential: Any) -> None:
-    engine, told, _, _ = sequential
-    plain = text_of(told, ask(engine, [0, 50], 30))
+    worker, told, _, _ = sequential
+    plain = text_of(told, ask(worker, [0, 50], 30))
     stop = plain[5:8]
-    assert text_of(told, ask(engine, [0, 50], 30, stop=(stop,))) == plain[: plain.index(stop)]
+    assert text_of(told, ask(worker, [0, 50], 30, stop=(stop,))) == plain[: plain.index(stop)]
     penalised = SamplingParams(temperature=0, frequency_penalty=2.0)
-    assert text_of(told, ask(engine, [0, 50], 30, sampling=penalised)) != plain
+    assert text_of(told, ask(worker, [0, 50], 30, sampling=penalised)) != plain
 
 
 @pytest.mark.parametrize("tokens", [1, 3])
 def test_one_row_at_a_time_is_told_at_its_first_token_however_short_it_is(
     sequential: Any, monkeypatch: pytest.MonkeyPatch, tokens: int
 ) -> None:
-    engine, told, _, _ = sequential
+    worker, told, _, _ = sequential
     out = BytesIO()
-    monkeypatch.setattr(engine, "_events", EventLog(out))
+    monkeypatch.setattr(worker, "_events", EventLog(out))
     monkeypatch.setattr(generation, "Throttle", partial(Throttle, clock=lambda: 0.0))
-    text_of(told, ask(engine, [0, 50], tokens))
+    text_of(told, ask(worker, [0, 50], tokens))
     wait_for(lambda: b"request-end" in out.getvalue(), "the end")
     names = [line.split()[1] for line in out.getvalue().decode().splitlines()]
     assert names == ["request-start", "generating", "request-end"]
 
 
 def test_a_cancelled_row_ends_and_the_next_one_starts(sequential: Any) -> None:
-    engine, told, _, _ = sequential
+    worker, told, _, _ = sequential
     passes: list[GenerationRequest] = []
     gate = threading.Event()
     gate.set()
-    take_token = engine.take_token
+    take_token = worker.take_token
 
     def gated(row: Row, logits: torch.Tensor) -> int:
         passes.append(row.request)
         assert gate.wait(60)
         return int(take_token(row, logits))
 
-    engine.take_token = gated
-    leaving = ask(engine, [0, 50], 200, stream=True)
+    worker.take_token = gated
+    leaving = ask(worker, [0, 50], 200, stream=True)
     wait_for(lambda: any(who is leaving for who, _ in list(told)), "the first piece")
     gate.clear()
-    engine.cancel(leaving)
+    worker.cancel(leaving)
     before = len(passes)
     gate.set()
-    following = ask(engine, [0, 51], 3)
+    following = ask(worker, [0, 51], 3)
     text_of(told, following)
     assert passes.count(following) == 3
     assert passes.count(leaving) - before <= 2

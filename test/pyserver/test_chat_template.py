@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from solar_pyserver.chat_template import ChatTemplate
 from solar_pyserver.errors import ApiError
+from solar_pyserver.parsing import parse_body
 from solar_pyserver.schemas import ChatRequest
 from tiny_models import CHAT_TEMPLATE, byte_tokenizer
 
@@ -95,7 +97,7 @@ def test_a_template_refuses_in_its_own_words() -> None:
 TOOL_AFTER_CALL = (
     "{% for message in messages %}{% if message.role == 'tool' %}{% if messages[loop.index0 - 1].tool_calls %}"
     "<|tool|>{{ message.content }}{% endif %}{% else %}<|{{ message.role }}|>{{ message.content }}"
-    "{% endif %}{% endfor %}"
+    "{% for call in message.tool_calls or [] %}({{ call.function.name }}){% endfor %}{% endif %}{% endfor %}"
 )
 
 
@@ -166,3 +168,111 @@ def test_arguments_that_are_no_json_are_named() -> None:
     assert caught.value.param == "messages[1].tool_calls[0].function.arguments"
     empty = {**call, "function": {"name": "f", "arguments": ""}}
     assert "({})" in prompt(calls(JSON), chat[0], {"role": "assistant", "content": None, "tool_calls": [empty]})
+
+
+SHOWN = "{{ call['function']['name'] + call['function']['arguments'] }}"
+# As those of DeepSeek-R1 and its distillations: calls are shown where there is no content.
+NONE = (
+    "{% for message in messages %}{% if message['role'] == 'user' %}<|user|>{{ message['content'] }}{% endif %}"
+    "{% if message['role'] == 'assistant' and message['content'] is none %}<|assistant|>"
+    "{% for call in message['tool_calls'] %}(" + SHOWN + "){% endfor %}{% endif %}"
+    "{% if message['role'] == 'assistant' and message['content'] is not none %}<|assistant|>{{ message['content'] }}"
+    "{% endif %}{% if message['role'] == 'tool' %}<|tool|>{{ message['content'] }}{% endif %}{% endfor %}"
+)
+CALL = {"id": "call_1", "type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}}
+
+
+def caller(content: Any, **fields: Any) -> dict[str, Any]:
+    return {"role": "assistant", "content": content, **(fields or {"tool_calls": [CALL]})}
+
+
+@pytest.mark.parametrize("content", [None, "", []])
+def test_a_call_is_in_the_prompt_where_the_template_shows_it_beside_none_only(content: Any) -> None:
+    chat = [say("user", "sun"), caller(content), say("tool", "warm")]
+    assert prompt(NONE, *chat) == '<|user|>sun<|assistant|>(f{"a": 1})<|tool|>warm'
+
+
+def test_variables_reach_a_template_that_shows_calls_beside_none_only() -> None:
+    chat = [say("user", "sun"), caller(None)]
+    assert prompt(NONE + "{{ mood }}{{ eos_token }}", *chat, mood="calm").endswith('(f{"a": 1})calm</s>')
+
+
+def test_arguments_have_the_form_that_such_a_template_wants() -> None:
+    call = {"id": "call_1", "type": "function", "function": {"name": "f", "arguments": {"a": 1}}}
+    assert prompt(NONE, say("user", "sun"), caller(None, tool_calls=[call])).endswith('(f{"a": 1})')
+    listed = NONE.replace(SHOWN, ITEMS)
+    assert prompt(listed, say("user", "sun"), caller("")).endswith("(a=1;)")
+
+
+@pytest.mark.parametrize(
+    ("template", "message", "field", "words"),
+    [
+        (TEXT, caller(None), "tool_calls", "leaves out tool_calls"),
+        (PARTS, caller(""), "tool_calls", "leaves out tool_calls"),
+        (NONE, caller("words"), "tool_calls", "leaves out tool_calls beside a text"),
+        (
+            calls(PLAIN),
+            caller(None, function_call={"name": "f", "arguments": "{}"}),
+            "function_call",
+            "leaves out function_call",
+        ),
+    ],
+)
+def test_calls_that_the_template_would_leave_out_are_refused(
+    template: str, message: dict[str, Any], field: str, words: str
+) -> None:
+    with pytest.raises(ApiError) as caught:
+        prompt(template, say("user", "sun"), message)
+    assert caught.value.status == 400
+    assert caught.value.param == f"messages[1].{field}"
+    assert str(caught.value).endswith(words)
+
+
+def test_a_template_that_refuses_calls_does_so_in_its_own_words() -> None:
+    refusing = (
+        "{% for message in messages %}{% if message.tool_calls %}{{ raise_exception('no calls here') }}{% endif %}"
+    )
+    with pytest.raises(ApiError, match="no calls here"):
+        prompt(refusing + "{{ message.content }}{% endfor %}", say("user", "sun"), caller(None))
+
+
+def test_a_call_beside_a_text_is_in_the_prompt_where_the_template_shows_both() -> None:
+    assert prompt(calls(PLAIN), say("user", "sun"), caller("words")).endswith('words({"a": 1})')
+
+
+@pytest.mark.parametrize("name", ["messages", "conversation", "add_generation_prompt", "chat_template", "tokenize"])
+def test_what_the_server_sets_itself_is_no_variable(name: str) -> None:
+    with pytest.raises(ApiError) as caught:
+        prompt(TEXT, say("user"), **{name: "x"})
+    assert caught.value.param == f"chat_template_kwargs.{name}"
+    assert str(caught.value) == f"chat_template_kwargs.{name} cannot be set by a request: the server sets it"
+
+
+def test_every_setting_of_transformers_own_is_the_servers() -> None:
+    """A release may bring new ones."""
+    raw = byte_tokenizer(template=TEXT)
+    names = inspect.signature(raw.apply_chat_template).parameters.keys() - {"kwargs", "tools", "documents"}
+    assert "sanitize_control_tokens" in names or "continue_final_message" in names
+    for name in names:
+        with pytest.raises(ApiError, match="the server sets it"):
+            ChatTemplate(raw).encode([{"role": "user", "content": ["x"]}], {name: True})
+
+
+THINKING = TEXT + "{% if enable_thinking is defined and not enable_thinking %}<|quiet|>{% endif %}"
+
+
+def test_a_request_may_set_the_variables_of_a_template() -> None:
+    assert prompt(THINKING, say("user"), enable_thinking=False) == "<|user|>good day<|quiet|>"
+    assert prompt(THINKING, say("user"), enable_thinking=True) == "<|user|>good day"
+    shown = TEXT + "{% for tool in tools or [] %}<|{{ tool.function.name }}|>{% endfor %}"
+    tool = {"type": "function", "function": {"name": "f", "parameters": {}}}
+    assert prompt(shown, say("user"), tools=[tool]) == "<|user|>good day<|f|>"
+
+
+@pytest.mark.parametrize("value", ["x", 1, [], True])
+def test_variables_are_an_object(value: Any) -> None:
+    body = {"messages": [say("user")], "chat_template_kwargs": value}
+    with pytest.raises(ApiError) as caught:
+        parse_body(ChatRequest, json.dumps(body).encode())
+    assert caught.value.param == "chat_template_kwargs"
+    assert str(caught.value) == "chat_template_kwargs: Input should be an object"

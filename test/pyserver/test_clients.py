@@ -13,10 +13,10 @@ import pytest
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from server_process import ServerProcess
-from solar_pyserver.answers import Answer
 from solar_pyserver.errors import ApiError, context_exceeded
 from solar_pyserver.generation_defaults import sampling_defaults, told_defaults
-from solar_pyserver.http.wire import MAX_BODY_BYTES, unpack
+from solar_pyserver.http.asgi import MAX_BODY_BYTES, unpack
+from solar_pyserver.responses import NO_LOGPROBS, GenerationResponse
 from solar_pyserver.sampling import SamplingParams
 from solar_pyserver.schemas import ChatRequest, CompletionRequest
 
@@ -100,8 +100,8 @@ LINE_ENDS = "\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"
 @pytest.mark.parametrize("chat", [True, False])
 def test_nothing_in_a_stream_ends_a_line_but_its_own_ends(chat: bool, tokenizer: Any) -> None:
     text = f"é{LINE_ENDS}é"
-    answer = Answer(chat, text, tokenizer)
-    event = answer.piece(0, text, None).decode()
+    answer = GenerationResponse(chat, text, tokenizer)
+    event = answer.piece(0, text, NO_LOGPROBS).decode()
     [line, _] = event.splitlines()
     told = json.loads(line.removeprefix("data: "))
     assert told["model"] == text

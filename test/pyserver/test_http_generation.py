@@ -286,7 +286,7 @@ def test_a_client_that_leaves_stops_its_decoding(causal: ServerProcess) -> None:
         connection.close()
     ends = causal.wait_event("request-end", before + 8)[before:]
     assert {end["reason"] for end in ends} == {"cancelled"}
-    wait_for(lambda: causal.metric("running") == 0, "an idle engine")
+    wait_for(lambda: causal.metric("running") == 0, "an idle worker")
 
 
 @pytest.mark.parametrize("key", [None, "wrong", "secret2", ""])

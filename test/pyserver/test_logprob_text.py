@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from itertools import accumulate
 from typing import Any
 
@@ -9,8 +10,8 @@ import pytest
 from tokenizers import Tokenizer, decoders, models
 from transformers import PreTrainedTokenizerFast
 
-from solar_pyserver.answers import Answer
 from solar_pyserver.generation import GenerationRequest, Piece, Row
+from solar_pyserver.responses import GenerationResponse
 from solar_pyserver.sampling import SamplingParams, TokenLogprob
 from solar_pyserver.tokenizing import TextTokenizer
 from tiny_models import byte_tokenizer
@@ -84,10 +85,10 @@ def test_tokens_of_sentencepiece_join_to_the_text(stream: bool, end: list[int], 
     shown, logprobs = run(tokenizer, ONCE + end, stream=stream, prompt=prompt, continues=continues)
     assert shown == text
     assert len(logprobs) == len(ONCE + end)
-    old = Answer(False, "m", tokenizer).logprobs(0, logprobs, True) or {}
+    old = json.loads(GenerationResponse(False, "m", tokenizer).logprobs(0, logprobs))
     assert "".join(old["tokens"]) == text
     assert old["text_offset"] == [0, *accumulate(len(token) for token in old["tokens"])][:-1]
-    new = (Answer(True, "m", tokenizer).logprobs(0, logprobs, True) or {})["content"]
+    new = json.loads(GenerationResponse(True, "m", tokenizer).logprobs(0, logprobs))["content"]
     assert "".join(entry["token"] for entry in new) == text
     assert bytes(byte for entry in new for byte in entry["bytes"]).decode() == text
 
@@ -97,7 +98,7 @@ def test_tokens_of_bytes_join_to_the_text() -> None:
     tokenizer = TextTokenizer(raw, {1})
     tokens = raw("naïve café 日本語 🙂 too", add_special_tokens=False)["input_ids"]
     text, logprobs = run(tokenizer, tokens)
-    new = (Answer(True, "m", tokenizer).logprobs(0, logprobs, True) or {})["content"]
+    new = json.loads(GenerationResponse(True, "m", tokenizer).logprobs(0, logprobs))["content"]
     assert "".join(entry["token"] for entry in new) == text == "naïve café 日本語 🙂 too"
     assert bytes(byte for entry in new for byte in entry["bytes"]).decode() == text
 
@@ -118,7 +119,7 @@ def test_what_belongs_to_a_stop_string_is_not_told(stop: str, text: str, stream:
 
 def top(tokenizer: TextTokenizer, tokens: list[int], rivals: list[int]) -> list[dict[str, float]]:
     _, logprobs = run(tokenizer, tokens, rivals=tuple(rivals))
-    found: Any = Answer(False, "m", tokenizer).logprobs(0, logprobs, True)
+    found: Any = json.loads(GenerationResponse(False, "m", tokenizer).logprobs(0, logprobs))
     assert all(token in keys or not token for token, keys in zip(found["tokens"], found["top_logprobs"], strict=True))
     return list(found["top_logprobs"])
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from test_inflight import GREEDY, PROMPTS, Bench, bench
 
-from solar_pyserver.choices import choose_kv_budget
+from solar_pyserver.decisions import choose_kv_budget
 from solar_pyserver.generation import GenerationRequest
 from solar_pyserver.kv_pool import KvPool, LayerShape
 
@@ -43,7 +43,7 @@ LONG = [0, *range(60, 360)]
 
 def many(one: Bench, prompt: Watched, n: int) -> GenerationRequest:
     request = GenerationRequest([prompt], GREEDY, [4], lambda update: None, n=n, ignore_eos=True, continues_prompt=True)
-    one.engine.submit(request)
+    one.worker.submit(request)
     return request
 
 
@@ -55,7 +55,7 @@ def test_rows_are_built_away_from_the_thread_that_submits_and_read_their_prompt_
     request = many(one, prompt, 16)
     texts = {one.text(request, at) for at in range(16)}
     assert len(texts) == 1
-    assert prompt.readers == {"engine"}
+    assert prompt.readers == {"worker"}
     # Each choice reads the prompt's last token, and the few before it that its text continues.
     assert prompt.read <= len(LONG) + 16 * 16
 
@@ -65,9 +65,9 @@ def test_a_request_whose_rows_wait_holds_its_prompt_once(bench: Callable[..., Be
     one.model.gate.clear()
     prompt = Watched(LONG)
     request = many(one, prompt, 128)
-    assert len({id(row.prompt) for row in one.engine._waiting}) == 1
-    assert prompt.readers <= {"engine"}
-    one.engine.cancel(request)
+    assert len({id(row.prompt) for row in one.worker._waiting}) == 1
+    assert prompt.readers <= {"worker"}
+    one.worker.cancel(request)
 
 
 class Device:

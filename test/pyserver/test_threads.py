@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from solar_pyserver.threads import candidates, choose_threads, settle_threads
+from solar_pyserver.threads import candidates, choose_threads, tune_threads
 
 
 def test_the_fewest_threads_that_are_about_as_fast_are_chosen() -> None:
@@ -22,7 +22,7 @@ def test_candidates_leave_a_core_for_the_event_loop() -> None:
 def test_a_users_own_number_of_threads_is_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
     runs: list[int] = []
-    assert settle_threads(lambda: runs.append(1), {"OMP_NUM_THREADS": "3"}) == 3
+    assert tune_threads(lambda: runs.append(1), {"OMP_NUM_THREADS": "3"}) == 3
     assert not runs
 
 
@@ -42,7 +42,7 @@ class Machine:
         self.now += self._seconds(self.threads)
 
     def settle(self) -> int:
-        return settle_threads(self.run, {}, lambda: self.now)
+        return tune_threads(self.run, {}, lambda: self.now)
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from collections.abc import Awaitable, Callable
 
 from ..errors import ApiError, one_line, stopping
 from ..metrics import Metrics
-from ..state import State
-from .wire import (
+from ..server_state import ServerState
+from .asgi import (
     ClientLeft,
     Message,
     Receive,
@@ -34,7 +34,7 @@ log = logging.getLogger("solar_pyserver")
 class App:
     """The ASGI application. Routes of the model are added once it is loaded; until then they answer 503."""
 
-    def __init__(self, state: State, metrics: Metrics, api_key: str | None) -> None:
+    def __init__(self, state: ServerState, metrics: Metrics, api_key: str | None) -> None:
         self._state = state
         self._metrics = metrics
         self._key = None if api_key is None else api_key.encode()

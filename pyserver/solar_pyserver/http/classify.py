@@ -6,25 +6,28 @@ import asyncio
 import threading
 from collections.abc import Sequence
 
-from ..answers import classification
-from ..classification import ClassificationEngine, ClassifyRequest, Encoding
+from ..classification_worker import ClassificationWorker, ClassifyRequest, Encoding
 from ..errors import ApiError, context_exceeded
 from ..parsing import parse_body
+from ..responses import classification_response
 from ..schemas import MAX_TEXTS, ClassifyBody
 from ..tokenizing import ClassifierTokenizer
-from .wire import INLINE_BYTES, Receive, Scope, Send, off_loop, read_body, send_json, while_connected
+from .asgi import INLINE_BYTES, Receive, Scope, Send, off_loop, read_body, send_bytes, while_connected
+
+# Answers with up to so many scores are written on the event loop; for longer ones it must not wait.
+INLINE_SCORES = 1000
 
 
 class ClassifyRoutes:
     def __init__(
         self,
-        engine: ClassificationEngine,
+        worker: ClassificationWorker,
         tokenizer: ClassifierTokenizer,
         alias: str,
         labels: Sequence[str],
         context: int,
     ) -> None:
-        self._engine = engine
+        self._worker = worker
         self._tokenizer = tokenizer
         self._alias = alias
         self._labels = labels
@@ -34,11 +37,14 @@ class ClassifyRoutes:
     async def classify(self, scope: Scope, receive: Receive, send: Send) -> None:
         raw = await read_body(scope, receive)
         # An encoding that is going on elsewhere would be waited for.
-        size = INLINE_BYTES + 1 if self._lock.locked() else len(raw)
-        encodings, all_scores = await off_loop(size, lambda: self._read(raw))
+        long = len(raw) > INLINE_BYTES or self._lock.locked()
+        encodings, all_scores = await off_loop(long, lambda: self._read(raw))
         scores, tokens = await while_connected(receive, self._score(encodings))
-        answer = classification(self._alias, self._labels, scores, tokens, all_scores)
-        await send_json(send, 200, answer)
+        long = len(scores) * (len(self._labels) if all_scores else 1) > INLINE_SCORES
+        data = await off_loop(
+            long, lambda: classification_response(self._alias, self._labels, scores, tokens, all_scores)
+        )
+        await send_bytes(send, 200, data, "application/json")
 
     def _read(self, raw: bytes) -> tuple[list[Encoding], bool]:
         """The texts' encodings, and whether every class's score is wished for."""
@@ -69,10 +75,10 @@ class ClassifyRoutes:
                     done.set_exception(error)
 
         request = ClassifyRequest(encodings, deliver)
-        self._engine.submit(request)
+        self._worker.submit(request)
         try:
             await done
         except asyncio.CancelledError:
-            self._engine.cancel(request)
+            self._worker.cancel(request)
             raise
         return request.scores, request.tokens

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
 
-from ..answers import Answer, usage
-from ..engine import Engine
 from ..errors import ApiError, context_exceeded
 from ..generation import Failed, Finished, GenerationRequest, Piece, Update
+from ..generation_worker import GenerationWorker
 from ..parsing import parse_body
+from ..responses import NO_LOGPROBS, GenerationResponse, usage
 from ..sampling import SamplingParams, TokenLogprob
 from ..schemas import MAX_ROWS, UNLIMITED, ChatRequest, CompletionRequest
 from ..tokenizing import TextTokenizer, require_embedded
-from .wire import (
+from .asgi import (
+    INLINE_BYTES,
     Receive,
     Scope,
     Send,
     off_loop,
     read_body,
+    send_bytes,
     send_error_event,
-    send_json,
     send_part,
     start_stream,
     while_connected,
@@ -40,14 +42,14 @@ class _Choice:
 class GenerationRoutes:
     def __init__(
         self,
-        engine: Engine,
+        worker: GenerationWorker,
         tokenizer: TextTokenizer,
         alias: str,
         context: int,
         vocabulary: int,
         defaults: SamplingParams = SamplingParams(),  # noqa: B008 (it is frozen)
     ) -> None:
-        self._engine = engine
+        self._worker = worker
         self._tokenizer = tokenizer
         self._alias = alias
         self._context = context
@@ -56,17 +58,17 @@ class GenerationRoutes:
 
     async def chat(self, scope: Scope, receive: Receive, send: Send) -> None:
         raw = await read_body(scope, receive)
-        request, body = await off_loop(len(raw), lambda: self._read_chat(raw))
-        await self._run(request, body, Answer(True, self._alias, self._tokenizer), receive, send)
+        request, body = await off_loop(len(raw) > INLINE_BYTES, lambda: self._read_chat(raw))
+        await self._run(request, body, GenerationResponse(True, self._alias, self._tokenizer), receive, send)
 
     async def complete(self, scope: Scope, receive: Receive, send: Send) -> None:
         raw = await read_body(scope, receive)
-        request, body = await off_loop(len(raw), lambda: self._read_completion(raw))
-        await self._run(request, body, Answer(False, self._alias, self._tokenizer), receive, send)
+        request, body = await off_loop(len(raw) > INLINE_BYTES, lambda: self._read_completion(raw))
+        await self._run(request, body, GenerationResponse(False, self._alias, self._tokenizer), receive, send)
 
     def _read_chat(self, raw: bytes) -> tuple[GenerationRequest, ChatRequest]:
         body = parse_body(ChatRequest, raw)
-        ids = self._tokenizer.encode_chat(body.template_messages(), body.template_variables())
+        ids = self._tokenizer.encode_chat(body.template_messages(), body.chat_template_kwargs or {})
         top = body.top_logprobs or 0
         if top and not body.logprobs:
             raise ApiError(400, "top_logprobs needs logprobs to be true", param="top_logprobs")
@@ -126,27 +128,27 @@ class GenerationRoutes:
         self,
         request: GenerationRequest,
         body: ChatRequest | CompletionRequest,
-        answer: Answer,
+        response: GenerationResponse,
         receive: Receive,
         send: Send,
     ) -> None:
         updates: asyncio.Queue[Update] = asyncio.Queue()
         request.deliver = updates.put_nowait
-        self._engine.submit(request)
+        self._worker.submit(request)
         try:
             if request.stream:
-                work = self._stream(request, updates, answer, body.wants_usage(), send)
+                work = self._stream(request, updates, response, body.wants_usage(), send)
                 await while_connected(receive, work)
             else:
-                result = await while_connected(receive, self._collect(request, updates, answer))
-                await send_json(send, 200, result)
+                data = await while_connected(receive, self._collect(request, updates, response))
+                await send_bytes(send, 200, data, "application/json")
         finally:
             # Done, failed or left: rows that still run have nobody to run for.
-            self._engine.cancel(request)
+            self._worker.cancel(request)
 
     async def _collect(
-        self, request: GenerationRequest, updates: asyncio.Queue[Update], answer: Answer
-    ) -> dict[str, Any]:
+        self, request: GenerationRequest, updates: asyncio.Queue[Update], response: GenerationResponse
+    ) -> bytes:
         choices = [_Choice() for _ in range(len(request.prompts) * request.n)]
         left, generated = len(choices), 0
         while left:
@@ -162,48 +164,74 @@ class GenerationRoutes:
                 generated += update.generated
                 left -= 1
         asked = request.logprobs is not None
-        return answer.full(
-            [
-                answer.choice(at, "".join(choice.text), choice.reason, answer.logprobs(at, choice.logprobs, asked))
+
+        def build() -> bytes:
+            ready = (
+                response.choice(
+                    at,
+                    "".join(choice.text),
+                    choice.reason,
+                    response.logprobs(at, choice.logprobs) if asked else NO_LOGPROBS,
+                )
                 for at, choice in enumerate(choices)
-            ],
-            usage(_prompt_tokens(request), generated),
-        )
+            )
+            return response.full(ready, usage(_prompt_tokens(request), generated))
+
+        return await off_loop(asked, build)
 
     async def _stream(
         self,
         request: GenerationRequest,
         updates: asyncio.Queue[Update],
-        answer: Answer,
+        response: GenerationResponse,
         with_usage: bool,
         send: Send,
     ) -> None:
         count = len(request.prompts) * request.n
         # The status waits for the first news, so that a prompt that fails is an error and not a broken stream.
-        update = await updates.get()
-        if isinstance(update, Failed):
-            raise update.error
+        news = await _news(updates)
+        if isinstance(news[0], Failed):
+            raise news[0].error
         await start_stream(send)
-        if answer.chat:
-            await send_part(send, b"".join(answer.opening(at) for at in range(count)))
+        if response.chat:
+            await send_part(send, b"".join(response.opening(at) for at in range(count)))
         left, generated = count, 0
         asked = request.logprobs is not None
         while True:
-            if isinstance(update, Piece):
-                logprobs = answer.logprobs(update.index, update.logprobs, asked)
-                await send_part(send, answer.piece(update.index, update.text, logprobs))
-            elif isinstance(update, Finished):
-                await send_part(send, answer.ending(update.index, update.reason))
-                generated += update.generated
-                left -= 1
-            else:
-                await send_error_event(send, update.error)
+            told = [update for update in news if not isinstance(update, Failed)]
+            await send_part(send, await off_loop(asked, partial(_chunks, response, told, asked)))
+            if failed := next((update for update in news if isinstance(update, Failed)), None):
+                await send_error_event(send, failed.error)
                 return
+            ends = [update for update in told if isinstance(update, Finished)]
+            generated += sum(end.generated for end in ends)
+            left -= len(ends)
             if not left:
                 break
-            update = await updates.get()
-        tail = answer.usage_chunk(usage(_prompt_tokens(request), generated)) if with_usage else b""
+            news = await _news(updates)
+        tail = response.usage_chunk(usage(_prompt_tokens(request), generated)) if with_usage else b""
         await send_part(send, tail + b"data: [DONE]\n\n", last=True)
+
+
+async def _news(updates: asyncio.Queue[Update]) -> list[Update]:
+    """All that is there; waits for the first."""
+    news = [await updates.get()]
+    while not updates.empty():
+        news.append(updates.get_nowait())
+    return news
+
+
+def _chunks(response: GenerationResponse, told: Sequence[Piece | Finished], with_logprobs: bool) -> bytes:
+    return b"".join(
+        response.ending(update.index, update.reason)
+        if isinstance(update, Finished)
+        else response.piece(
+            update.index,
+            update.text,
+            response.logprobs(update.index, update.logprobs) if with_logprobs else NO_LOGPROBS,
+        )
+        for update in told
+    )
 
 
 def _prompt_tokens(request: GenerationRequest) -> int:

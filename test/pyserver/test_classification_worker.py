@@ -11,8 +11,8 @@ import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from server_process import wait_for
-from solar_pyserver import classification
-from solar_pyserver.classification import ClassificationEngine, ClassifyRequest, Encoding
+from solar_pyserver import classification_worker
+from solar_pyserver.classification_worker import ClassificationWorker, ClassifyRequest, Encoding
 from solar_pyserver.errors import ApiError
 from solar_pyserver.events import EventLog
 from solar_pyserver.metrics import Metrics
@@ -44,7 +44,7 @@ class Bench:
             return score(batch)
 
         options = {"max_rows": 64, "max_cells": 16384, "max_queue": 512, **options}
-        self.engine = ClassificationEngine(
+        self.worker = ClassificationWorker(
             gated,
             events=EventLog(self.out),
             metrics=Metrics(),
@@ -52,11 +52,11 @@ class Bench:
             on_lost=self.lost.append,
             **options,
         )
-        self.engine.start()
+        self.worker.start()
 
     def ask(self, encodings: Sequence[Encoding]) -> ClassifyRequest:
         request = ClassifyRequest(encodings, lambda error: None)
-        self.engine.submit(request)
+        self.worker.submit(request)
         return request
 
     def scores(self, request: ClassifyRequest) -> list[list[float]]:
@@ -78,7 +78,7 @@ def bench() -> Iterator[Callable[..., Bench]]:
     yield make
     for one in made:
         one.gate.set()
-        one.engine.stop()
+        one.worker.stop()
 
 
 def encode(tokenizer: Any, texts: Sequence[str]) -> list[Encoding]:
@@ -120,7 +120,7 @@ def test_what_waits_while_the_model_works_is_the_next_batch(bench: Callable[...,
     encodings = encode(tokenizer, ["good bad good"] * 31)
     one.gate.clear()
     first = one.ask(encodings[:1])
-    wait_for(lambda: not one.engine._arrived, "the first to be taken")
+    wait_for(lambda: not one.worker._arrived, "the first to be taken")
     rest = [one.ask([encoding]) for encoding in encodings[1:]]
     one.gate.set()
     for request in (first, *rest):
@@ -207,9 +207,9 @@ def test_a_cancelled_request_is_not_run(bench: Callable[..., Bench], parts: Any)
     [encoding] = encode(tokenizer, ["good bad fine"])
     one.gate.clear()
     first = one.ask([encoding])
-    wait_for(lambda: not one.engine._arrived, "the first to be taken")
+    wait_for(lambda: not one.worker._arrived, "the first to be taken")
     leaving = one.ask([encoding] * 5)
-    one.engine.cancel(leaving)
+    one.worker.cancel(leaving)
     last = one.ask([encoding])
     one.gate.set()
     one.scores(first)
@@ -224,11 +224,11 @@ def test_a_cancelled_request_frees_its_place_in_the_queue(bench: Callable[..., B
     [encoding] = encode(tokenizer, ["good bad fine"])
     one.gate.clear()
     first = one.ask([encoding])
-    wait_for(lambda: not one.engine._arrived, "the first to be taken")
+    wait_for(lambda: not one.worker._arrived, "the first to be taken")
     leaving = one.ask([encoding])
     with pytest.raises(ApiError):
         one.ask([encoding])
-    one.engine.cancel(leaving)
+    one.worker.cancel(leaving)
     last = one.ask([encoding])
     one.gate.set()
     one.scores(first)
@@ -245,7 +245,7 @@ def test_a_lost_device_is_reported(bench: Callable[..., Bench]) -> None:
     wait_for(lambda: request in one.told and one.lost, "the report")
 
 
-def test_a_step_that_fails_anywhere_fails_its_requests_and_the_engine_lives_on(
+def test_a_step_that_fails_anywhere_fails_its_requests_and_the_worker_lives_on(
     bench: Callable[..., Bench], parts: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, tokenizer = parts
@@ -257,7 +257,7 @@ def test_a_step_that_fails_anywhere_fails_its_requests_and_the_engine_lives_on(
         raise ZeroDivisionError("anywhere")
 
     with monkeypatch.context() as patch:
-        patch.setattr(classification, "pack", broken)
+        patch.setattr(classification_worker, "pack", broken)
         with pytest.raises(ApiError) as caught:
             one.scores(one.ask([encoding]))
         assert caught.value.status == 500
@@ -266,7 +266,7 @@ def test_a_step_that_fails_anywhere_fails_its_requests_and_the_engine_lives_on(
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_an_engine_whose_thread_ends_says_so(
+def test_a_worker_whose_thread_ends_says_so(
     bench: Callable[..., Bench], parts: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, tokenizer = parts
@@ -275,10 +275,10 @@ def test_an_engine_whose_thread_ends_says_so(
     def publish(done: Any) -> None:
         raise ValueError("nobody listens")
 
-    monkeypatch.setattr(one.engine, "_publish", publish)
+    monkeypatch.setattr(one.worker, "_publish", publish)
     one.ask(encode(tokenizer, ["good"]))
     wait_for(lambda: one.lost, "the report")
-    assert "the engine failed" in one.lost[0]
+    assert "the worker failed" in one.lost[0]
 
 
 def test_starts_and_ends_are_told_in_pairs_and_not_for_every_request(bench: Callable[..., Bench], parts: Any) -> None:
@@ -317,9 +317,9 @@ def test_a_request_whose_client_leaves_during_its_last_batch_is_over_all_the_sam
     one = bench(score)
     one.gate.clear()
     left = one.ask([{"input_ids": [1, 2]}])
-    wait_for(lambda: left in one.engine._open, "the batch to begin")
-    one.engine.cancel(left)
+    wait_for(lambda: left in one.worker._open, "the batch to begin")
+    one.worker.cancel(left)
     one.gate.set()
-    wait_for(lambda: not one.engine._open, "nothing to be open")
+    wait_for(lambda: not one.worker._open, "nothing to be open")
     assert b"request-end" in one.out.getvalue()
     assert left not in one.told

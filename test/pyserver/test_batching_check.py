@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,13 @@ import transformers
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from server_process import ServerProcess
-from solar_pyserver.company import IN_BATCHES, long_length, settle_batching
+from solar_pyserver.batching_check import IN_BATCHES, check_batching, long_length
+from solar_pyserver.configuration import parse
+from solar_pyserver.events import EventLog
+from solar_pyserver.loading import load
+from solar_pyserver.metrics import Metrics
 from solar_pyserver.scoring import Scorer
+from solar_pyserver.service import Surroundings, build_classification
 from tiny_models import LINES, byte_tokenizer, word_tokenizer
 
 WORDS = " ".join(LINES).replace(".", "").replace(",", "").split()
@@ -46,7 +53,7 @@ def settled(folder: Path) -> tuple[Scorer, Any, str]:
     model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
     tokenizer = AutoTokenizer.from_pretrained(folder)
     scorer = Scorer(model, tokenizer, "softmax")
-    return scorer, tokenizer, settle_batching(scorer, tokenizer, 256)
+    return scorer, tokenizer, check_batching(scorer, tokenizer, 256)
 
 
 def plain_scores(folder: Path, tokenizer: Any) -> list[list[float]]:
@@ -127,8 +134,32 @@ def test_a_config_that_knew_no_padding_knows_none_again_where_batches_do_not_wor
     scorer, tokenizer, _ = settled(folder)
     scorer.model.config.pad_token_id = None
     again = Scorer(scorer.model, tokenizer, "softmax")
-    assert settle_batching(again, tokenizer, 256) != IN_BATCHES
+    assert check_batching(again, tokenizer, 256) != IN_BATCHES
     assert scorer.model.config.pad_token_id is None
+
+
+def test_a_trial_that_fails_means_asked_singly_and_is_said(tmp_path: Path) -> None:
+    """Texts alone are a part of the trial too: here they have more tokens than the model has positions."""
+    folder = make(tmp_path / "model", "Bert", {**SIZE, **WIDE, "max_position_embeddings": 30})
+    settings = parse(["classification", "--model", str(folder), "--device", "cpu"])
+    loaded = replace(load(settings, lambda stage, progress: None), context=200)
+    out = BytesIO()
+    service = build_classification(
+        settings, loaded, Surroundings(EventLog(out), Metrics(), lambda calls: None, lambda message: None)
+    )
+    told = str(service.facts["batching"])
+    assert told.startswith("one at a time: the trial of a batch failed: ")
+    assert f"solar: notice message=requests are not batched but run {told}" in out.getvalue().decode()
+
+
+def test_a_table_of_positions_that_is_no_plain_embedding_limits_the_context(tmp_path: Path) -> None:
+    """I-BERT's: the first of its 66 positions stands for padding."""
+    folder = make(tmp_path / "model", "IBert", {**SIZE, **WIDE, "max_position_embeddings": 66})
+    loaded = load(parse(["classification", "--model", str(folder), "--device", "cpu"]), lambda stage, progress: None)
+    assert loaded.context == 65
+    with torch.inference_mode():
+        scorer = Scorer(loaded.model, loaded.tokenizer, "softmax")
+        assert scorer([dict(loaded.tokenizer(" ".join(WORDS[at % 20] for at in range(63))))])
 
 
 def test_the_trial_of_a_large_model_on_a_cpu_is_a_short_one() -> None:

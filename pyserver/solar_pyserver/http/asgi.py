@@ -21,7 +21,7 @@ Result = TypeVar("Result")
 # Bodies up to this size are read and tokenised on the event loop; for longer ones it must not wait.
 INLINE_BYTES = 20_000
 # Not the loop's own executor, whose threads are waited for at the end: what they do then is for nobody.
-_workers = ThreadPoolExecutor(2, thread_name_prefix="worker")
+_helpers = ThreadPoolExecutor(2, thread_name_prefix="helper")
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
 
@@ -44,7 +44,7 @@ async def read_body(scope: Scope, receive: Receive) -> bytes:
     if encoding not in (b"gzip", b"x-gzip"):
         return raw
     # A few bytes may become megabytes.
-    return await asyncio.get_running_loop().run_in_executor(_workers, unpack, raw)
+    return await off_loop(True, lambda: unpack(raw))
 
 
 def unpack(raw: bytes) -> bytes:
@@ -91,11 +91,11 @@ async def _receive_body(receive: Receive) -> bytes:
             return b"".join(parts)
 
 
-async def off_loop(size: int, work: Callable[[], Result]) -> Result:
-    """The result of work on a body of `size` bytes, away from the event loop where that is long."""
-    if size <= INLINE_BYTES:
+async def off_loop(long: bool, work: Callable[[], Result]) -> Result:
+    """The work's result; it is done away from the event loop where it is long."""
+    if not long:
         return work()
-    return await asyncio.get_running_loop().run_in_executor(_workers, work)
+    return await asyncio.get_running_loop().run_in_executor(_helpers, work)
 
 
 async def while_connected(receive: Receive, work: Coroutine[Any, Any, Result]) -> Result:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,8 @@ from .sampling import TokenLogprob
 from .tokenizing import TextTokenizer
 
 Object = dict[str, Any]
+# What a choice without log-probabilities has in their place.
+NO_LOGPROBS = "null"
 
 
 def usage(prompt_tokens: int, completion_tokens: int) -> Object:
@@ -24,7 +26,7 @@ def usage(prompt_tokens: int, completion_tokens: int) -> Object:
 
 
 @dataclass
-class Answer:
+class GenerationResponse:
     """One answer's identity, and its objects in the shape of chat or of completions."""
 
     chat: bool
@@ -44,49 +46,46 @@ class Answer:
             return "text_completion"
         return "chat.completion.chunk" if chunk else "chat.completion"
 
-    def full(self, choices: Sequence[Object], tokens: Object) -> Object:
-        return {
-            "id": self.id,
-            "object": self._object(chunk=False),
-            "created": self.created,
-            "model": self.model,
-            "choices": list(choices),
-            "usage": tokens,
-        }
+    def full(self, choices: Iterable[str], tokens: Object) -> bytes:
+        """The whole answer. Each choice is the JSON that `choice` gives."""
+        head = {"id": self.id, "object": self._object(chunk=False), "created": self.created, "model": self.model}
+        body = f'{json_line(head)[:-1]}, "choices": {_listed(choices)}, "usage": {json_line(tokens)}}}'
+        return body.encode("utf-8", "replace")
 
-    def choice(self, index: int, text: str, reason: str, logprobs: Object | None) -> Object:
+    def choice(self, index: int, text: str, reason: str, logprobs: str) -> str:
+        """One choice of a whole answer, as JSON. `logprobs` is what `logprobs` gives."""
         content: Object = (
             {"message": {"role": "assistant", "content": text, "refusal": None}} if self.chat else {"text": text}
         )
-        return {"index": index, **content, "logprobs": logprobs, "finish_reason": reason}
+        return _with_logprobs({"index": index, **content, "finish_reason": reason}, logprobs)
 
     def opening(self, index: int) -> bytes:
-        return self._chunk(
-            [{"index": index, "delta": {"role": "assistant", "content": ""}, "logprobs": None, "finish_reason": None}]
-        )
+        body = {"index": index, "delta": {"role": "assistant", "content": ""}, "finish_reason": None}
+        return self._chunk(_with_logprobs(body, NO_LOGPROBS))
 
-    def piece(self, index: int, text: str, logprobs: Object | None) -> bytes:
+    def piece(self, index: int, text: str, logprobs: str) -> bytes:
         body: Object = {"delta": {"content": text}} if self.chat else {"text": text}
-        return self._chunk([{"index": index, **body, "logprobs": logprobs, "finish_reason": None}])
+        return self._chunk(_with_logprobs({"index": index, **body, "finish_reason": None}, logprobs))
 
     def ending(self, index: int, reason: str) -> bytes:
         body: Object = {"delta": {}} if self.chat else {"text": ""}
-        return self._chunk([{"index": index, **body, "logprobs": None, "finish_reason": reason}])
+        return self._chunk(_with_logprobs({"index": index, **body, "finish_reason": reason}, NO_LOGPROBS))
 
     def usage_chunk(self, tokens: Object) -> bytes:
-        return self._chunk([], tokens)
+        return self._chunk("", f', "usage": {json_line(tokens)}')
 
-    def _chunk(self, choices: Sequence[Object], tokens: Object | None = None) -> bytes:
-        tail = "" if tokens is None else f', "usage": {json_line(tokens)}'
-        return f'data: {self._head}, "choices": {json_line(choices)}{tail}}}\n\n'.encode()
+    def _chunk(self, choice: str, tail: str = "") -> bytes:
+        return f'data: {self._head}, "choices": [{choice}]{tail}}}\n\n'.encode("utf-8", "replace")
 
-    def logprobs(self, index: int, tokens: Sequence[TokenLogprob], asked: bool) -> Object | None:
-        """The log-probabilities of a piece, in the form that its endpoint has for them."""
-        if not asked:
-            return None
+    def logprobs(self, index: int, tokens: Sequence[TokenLogprob]) -> str:
+        """The log-probabilities of a piece as JSON, in the form that its endpoint has for them.
+
+        Decodes every candidate, which takes about 10 microseconds each: not for the event loop. Each token becomes
+        text by itself, for the JSON encoder lets no other thread run before its end.
+        """
         return self._chat_logprobs(tokens) if self.chat else self._text_logprobs(index, tokens)
 
-    def _chat_logprobs(self, tokens: Sequence[TokenLogprob]) -> Object:
+    def _chat_logprobs(self, tokens: Sequence[TokenLogprob]) -> str:
         def entry(logprob: float, text: str, data: list[int]) -> Object:
             return {"token": text, "logprob": _number(logprob), "bytes": data}
 
@@ -94,29 +93,30 @@ class Answer:
             text = self.tokenizer.text_behind(item.before, item.given, token)
             return entry(logprob, text, self.tokenizer.token_bytes(token, text))
 
-        return {
-            "content": [
+        content = (
+            json_line(
                 {
                     **entry(item.logprob, self._text(item), self._bytes(item)),
                     "top_logprobs": [candidate(item, *pair) for pair in item.top],
                 }
-                for item in tokens
-            ],
-            "refusal": None,
-        }
+            )
+            for item in tokens
+        )
+        return f'{{"content": {_listed(content)}, "refusal": null}}'
 
-    def _text_logprobs(self, index: int, tokens: Sequence[TokenLogprob]) -> Object:
+    def _text_logprobs(self, index: int, tokens: Sequence[TokenLogprob]) -> str:
         texts = [self._text(item) for item in tokens]
         offsets = []
         for text in texts:
             offsets.append(self._offsets.get(index, 0))
             self._offsets[index] = offsets[-1] + len(text)
-        return {
-            "tokens": texts,
-            "token_logprobs": [_number(item.logprob) for item in tokens],
-            "top_logprobs": [self._top(item) for item in tokens],
-            "text_offset": offsets,
+        columns = {
+            "tokens": json_line(texts),
+            "token_logprobs": json_line([_number(item.logprob) for item in tokens]),
+            "top_logprobs": _listed(json_line(self._top(item)) for item in tokens),
+            "text_offset": json_line(offsets),
         }
+        return "{" + ", ".join(f'"{name}": {values}' for name, values in columns.items()) + "}"
 
     def _top(self, item: TokenLogprob) -> dict[str, float]:
         """By the text that each token would add. Two with the same text are told apart by their ids."""
@@ -140,27 +140,32 @@ class Answer:
         return [] if special else self.tokenizer.token_bytes(item.token, self._text(item))
 
 
+def _listed(items: Iterable[str]) -> str:
+    return f"[{', '.join(items)}]"
+
+
+def _with_logprobs(choice: Object, logprobs: str) -> str:
+    return f'{json_line(choice)[:-1]}, "logprobs": {logprobs}}}'
+
+
 def _number(logprob: float) -> float:
     """JSON has no infinity; OpenAI writes -9999 for what cannot happen."""
     return max(logprob, -9999.0)
 
 
-def classification(
+def classification_response(
     model: str, labels: Sequence[str], scores: Sequence[Sequence[float]], tokens: int, all_scores: bool
-) -> Object:
-    choices = []
-    for index, values in enumerate(scores):
-        best = max(range(len(values)), key=lambda at: values[at])
-        choice: Object = {"index": index, "label": labels[best], "score": values[best]}
-        if all_scores:
-            choice["all_scores"] = [
-                {"label": label, "score": score} for label, score in zip(labels, values, strict=True)
-            ]
-        choices.append(choice)
-    return {
-        "id": f"clf-{uuid.uuid4().hex}",
-        "object": "classification",
-        "model": model,
-        "choices": choices,
-        "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
-    }
+) -> bytes:
+    """The answer of /v1/classify. `scores` is texts x classes, in the order of `labels`."""
+    head = {"id": f"clf-{uuid.uuid4().hex}", "object": "classification", "model": model}
+    choices = (json_line(_classified(index, labels, values, all_scores)) for index, values in enumerate(scores))
+    total = json_line({"prompt_tokens": tokens, "total_tokens": tokens})
+    return f'{json_line(head)[:-1]}, "choices": {_listed(choices)}, "usage": {total}}}'.encode("utf-8", "replace")
+
+
+def _classified(index: int, labels: Sequence[str], values: Sequence[float], all_scores: bool) -> Object:
+    best = max(range(len(values)), key=lambda at: values[at])
+    choice: Object = {"index": index, "label": labels[best], "score": values[best]}
+    if all_scores:
+        choice["all_scores"] = [{"label": label, "score": score} for label, score in zip(labels, values, strict=True)]
+    return choice

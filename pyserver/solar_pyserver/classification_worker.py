@@ -1,4 +1,4 @@
-"""The classification engine: what waits when the model is free forms the batch; no timer."""
+"""The classification worker: what waits when the model is free forms the batch; no timer."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class _Item:
         return len(self.encoding["input_ids"])
 
 
-class ClassificationEngine:
+class ClassificationWorker:
     """One thread owns the model. `publish` gets what one batch finished, in one call from that thread."""
 
     def __init__(
@@ -79,7 +79,7 @@ class ClassificationEngine:
         self._outbox: list[tuple[ClassifyRequest, Exception | None]] = []
         self._wake = threading.Condition()
         self._stopping = False
-        self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
 
     def start(self) -> None:
         self._thread.start()

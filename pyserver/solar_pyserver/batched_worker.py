@@ -1,4 +1,4 @@
-"""The engine whose rows join and leave the batch in flight."""
+"""The worker whose rows join and leave the batch in flight."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from .batch_model import BatchModel
-from .engine import Engine
 from .errors import is_device_lost, is_out_of_memory
 from .generation import Row
+from .generation_worker import GenerationWorker
 from .sampling import choose, logprobs_of
 
 # A row is let in when so many of its coming tokens fit too, so that it is not thrown out again at once.
@@ -24,7 +24,7 @@ def fits(rows: Sequence[int], wanted: int, budget: int) -> bool:
     return not rows or (len(rows) + 1) * max(wanted, *rows) <= budget
 
 
-class InFlightEngine(Engine):
+class BatchedWorker(GenerationWorker):
     """The pool's first rows are decoded together; the one after them is being prefilled, a chunk at a time.
 
     `budget` gives the tokens that the pool may hold, where it has memory for so many already. It is asked when the

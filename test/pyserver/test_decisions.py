@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from solar_pyserver.choices import (
+from solar_pyserver.decisions import (
     Hardware,
     attention_order,
     choose_activation,

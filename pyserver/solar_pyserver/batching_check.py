@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from .batch_model import HALF_TOLERANCE, TOLERANCE
-from .classification import Encoding
+from .classification_worker import Encoding
 from .errors import one_line
 from .scoring import Scorer
 
@@ -26,28 +26,40 @@ ACCELERATOR_WORK = 4e13
 WORDS = "the sun is warm and good but a bad day was sad so we learn words again with you today for all of them"
 
 
-def settle_batching(scorer: Scorer, tokenizer: Any, context: int) -> str:
+def check_batching(scorer: Scorer, tokenizer: Any, context: int) -> str:
     """`in batches`, or why texts must be asked singly. Leaves the scorer padding in the way that hides it best."""
     if scorer.padding is None:
         return "one at a time: its tokenizer has no padding token"
     if scorer.sparse:
         return "one at a time: its attention changes with the longest text"
+    try:
+        with torch.inference_mode():
+            reason = _try_sides(scorer, tokenizer, context)
+    except Exception as error:
+        # The pass that warms the model up decides whether it answers at all.
+        reason = f"the trial of a batch failed: {one_line(error)}"
+    if not reason:
+        return IN_BATCHES
+    scorer.forget_padding()
+    return f"one at a time: {reason}"
+
+
+def _try_sides(scorer: Scorer, tokenizer: Any, context: int) -> str:
+    """In what way padding changes scores on either side; empty where one side hides it, which the scorer then has."""
     lengths = [
         tuple(min(length, context) for length in SHORT),
         (min(SHORT[0], context), long_length(scorer.model, context)),
     ]
     groups = [[_encoding(tokenizer, length) for length in group] for group in lengths]
-    with torch.inference_mode():
-        alone = [[scorer.logits([text])[0] for text in group] for group in groups]
-        reason = ""
-        scorer.know_padding()
-        for left in (scorer.left, not scorer.left):
-            scorer.left = left
-            reason = _difference(scorer, groups, alone)
-            if not reason:
-                return IN_BATCHES
-        scorer.forget_padding()
-    return f"one at a time: {reason}"
+    alone = [[scorer.logits([text])[0] for text in group] for group in groups]
+    reason = ""
+    scorer.know_padding()
+    for left in (scorer.left, not scorer.left):
+        scorer.left = left
+        reason = _difference(scorer, groups, alone)
+        if not reason:
+            break
+    return reason
 
 
 def long_length(model: Any, context: int) -> int:

@@ -13,13 +13,13 @@ import pytest
 import torch
 
 from server_process import wait_for
-from solar_pyserver import generation, inflight
+from solar_pyserver import batched_worker, generation
 from solar_pyserver.batch_model import prepare_batching
-from solar_pyserver.engine import Delivery, Engine
+from solar_pyserver.batched_worker import BatchedWorker, fits
 from solar_pyserver.errors import ApiError
 from solar_pyserver.events import EventLog, Throttle
 from solar_pyserver.generation import Failed, Finished, GenerationRequest, Piece, Update
-from solar_pyserver.inflight import InFlightEngine, fits
+from solar_pyserver.generation_worker import Delivery, GenerationWorker
 from solar_pyserver.metrics import Metrics
 from solar_pyserver.sampling import SamplingParams
 
@@ -48,7 +48,7 @@ class Model:
 
 
 class Bench:
-    """An engine and what it has told."""
+    """A worker and what it has told."""
 
     def __init__(self, model: Any, tokenizer: Any, **options: Any) -> None:
         self.model = Model(model)
@@ -66,7 +66,7 @@ class Bench:
         batch, reason = prepare_batching(self.model, options["max_batch"], lambda shapes: options["budget"], 512)
         assert batch is not None, reason
         self.pool = batch.pool
-        self.engine: Engine = InFlightEngine(
+        self.worker: GenerationWorker = BatchedWorker(
             batch,
             options["max_batch"],
             options.get("allowed", lambda held: options["budget"]),
@@ -79,7 +79,7 @@ class Bench:
             self.lost.append,
         )
         self.model.batches.clear()
-        self.engine.start()
+        self.worker.start()
 
     def publish(self, delivery: Delivery) -> None:
         for request, update in delivery:
@@ -91,7 +91,7 @@ class Bench:
         request = GenerationRequest(
             prompts=prompts, max_new_tokens=[tokens] * len(prompts), deliver=lambda update: None, **wishes
         )
-        self.engine.submit(request)
+        self.worker.submit(request)
         return request
 
     def over(self, request: GenerationRequest) -> bool:
@@ -128,7 +128,7 @@ def bench(llama: Any, tokenizer: Any) -> Iterator[Callable[..., Bench]]:
     yield make
     for one in made:
         one.model.gate.set()
-        one.engine.stop()
+        one.worker.stop()
 
 
 def generated_alone(llama: Any, tokenizer: Any, prompt: list[int], tokens: int) -> str:
@@ -219,7 +219,7 @@ def test_a_cancelled_row_stops_within_two_steps_and_the_others_go_on(bench: Call
     leaving, staying = one.ask(PROMPTS[0], tokens=400), one.ask(PROMPTS[2], tokens=300)
     wait_for(lambda: one.model.batches[-1][0] == 2, "both rows in a batch")
     one.model.gate.clear()
-    one.engine.cancel(leaving)
+    one.worker.cancel(leaving)
     before = len(one.model.batches)
     one.model.gate.set()
     assert one.text(staying) == expected
@@ -239,7 +239,7 @@ def test_a_cancelled_request_leaves_the_queue_without_being_run(bench: Callable[
         one.ask(PROMPTS[3])
     assert caught.value.status == 429
     assert "Retry-After" in caught.value.headers
-    one.engine.cancel(waiting[0])
+    one.worker.cancel(waiting[0])
     last = one.ask(PROMPTS[3])
     one.model.gate.set()
     for request in (running, waiting[1], last):
@@ -303,7 +303,7 @@ def test_out_of_memory_while_decoding_costs_one_row_and_the_others_go_on(bench: 
         one.text(requests[2])
 
 
-def test_a_failing_pass_fails_its_rows_and_the_engine_lives_on(bench: Callable[..., Bench]) -> None:
+def test_a_failing_pass_fails_its_rows_and_the_worker_lives_on(bench: Callable[..., Bench]) -> None:
     one = bench()
 
     def fault(ids: torch.Tensor) -> None:
@@ -319,8 +319,8 @@ def test_a_failing_pass_fails_its_rows_and_the_engine_lives_on(bench: Callable[.
 
 
 def failing_once(monkeypatch: pytest.MonkeyPatch, name: str, error: Exception, at: int) -> None:
-    """Lets a function that the engine calls raise at its call number `at`."""
-    real = getattr(inflight, name)
+    """Lets a function that the worker calls raise at its call number `at`."""
+    real = getattr(batched_worker, name)
     calls = iter(range(1, 1_000_000))
 
     def call(*arguments: Any) -> Any:
@@ -328,7 +328,7 @@ def failing_once(monkeypatch: pytest.MonkeyPatch, name: str, error: Exception, a
             raise error
         return real(*arguments)
 
-    monkeypatch.setattr(inflight, name, call)
+    monkeypatch.setattr(batched_worker, name, call)
 
 
 def test_out_of_memory_in_a_choice_costs_one_row_and_the_others_go_on(
@@ -348,7 +348,7 @@ def test_out_of_memory_in_a_choice_costs_one_row_and_the_others_go_on(
 
 
 @pytest.mark.parametrize("at", [1, 5])
-def test_a_choice_that_fails_is_an_error_and_the_engine_lives_on(
+def test_a_choice_that_fails_is_an_error_and_the_worker_lives_on(
     bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch, at: int
 ) -> None:
     one = bench()
@@ -374,7 +374,7 @@ def test_logprobs_that_fail_are_one_rows_error(bench: Callable[..., Bench], monk
 
 
 @pytest.mark.parametrize("at", [1, 2])
-def test_a_step_that_fails_anywhere_fails_its_rows_and_the_engine_lives_on(
+def test_a_step_that_fails_anywhere_fails_its_rows_and_the_worker_lives_on(
     bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch, at: int
 ) -> None:
     one = bench()
@@ -389,21 +389,21 @@ def test_a_step_that_fails_anywhere_fails_its_rows_and_the_engine_lives_on(
     assert caught.value.status == 500
     assert one.end(one.ask(PROMPTS[0])).reason == "length"
     assert one.text(one.ask(PROMPTS[1])) == expected
-    wait_for(one.idle, "an idle engine")
+    wait_for(one.idle, "an idle worker")
     assert not one.lost
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_an_engine_whose_thread_ends_says_so(bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_whose_thread_ends_says_so(bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch) -> None:
     one = bench()
 
     def publish(delivery: Delivery) -> None:
         raise ValueError("nobody listens")
 
-    monkeypatch.setattr(one.engine, "_publish", publish)
+    monkeypatch.setattr(one.worker, "_publish", publish)
     one.ask(PROMPTS[0])
     wait_for(lambda: one.lost, "the report")
-    assert "the engine failed" in one.lost[0]
+    assert "the worker failed" in one.lost[0]
 
 
 def test_a_lost_device_is_reported(bench: Callable[..., Bench]) -> None:
@@ -434,9 +434,9 @@ def test_a_row_whose_numbers_are_not_finite_leaves_nothing_behind_for_the_next_i
             one.text(one.ask([0, 300, *range(100, 160)]))
         assert one.text(one.ask(PROMPTS[0], tokens=60)) == expected
         assert not one.over(long)
-        one.engine.cancel(long)
+        one.worker.cancel(long)
     finally:
-        one.engine.stop()
+        one.worker.stop()
 
 
 def test_a_request_larger_than_the_queue_is_let_in_when_nothing_waits(bench: Callable[..., Bench]) -> None:
@@ -469,7 +469,7 @@ def test_rows_let_in_fit_the_budget_as_rows_times_longest() -> None:
 def test_the_pool_is_given_back_when_nothing_runs(bench: Callable[..., Bench]) -> None:
     one = bench()
     one.text(one.ask(PROMPTS[0]))
-    wait_for(one.idle, "an idle engine")
+    wait_for(one.idle, "an idle worker")
     assert all(layer.keys.numel() == 0 for layer in one.pool.layers)
 
 
@@ -538,7 +538,7 @@ def test_slots_are_small_numbers_and_used_again(bench: Callable[..., Bench]) -> 
     one = bench()
     for _ in range(3):
         one.text(one.ask(PROMPTS[0], tokens=3))
-        wait_for(one.idle, "an idle engine")
+        wait_for(one.idle, "an idle worker")
     starts = [line for line in one.lines() if "request-start" in line]
     assert [line.split("slot=")[1].split()[0] for line in starts] == ["0", "0", "0"]
     assert len({task_of(line) for line in starts}) == 3

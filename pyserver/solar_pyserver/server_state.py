@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 
-class State:
+class ServerState:
     """Written by the loading thread, read by the event loop; each change is one assignment."""
 
     def __init__(self, alias: str) -> None:

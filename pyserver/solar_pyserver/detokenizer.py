@@ -1,4 +1,4 @@
-"""Text out of tokens, piece by piece, and stop strings that never leak."""
+"""Text out of tokens, piece by piece."""
 
 from __future__ import annotations
 
@@ -67,54 +67,3 @@ def _without_pending(text: str) -> str:
     while end > 0 and len(text) - end < _MAX_PENDING_BYTES and text[end - 1] == REPLACEMENT:
         end -= 1
     return text[:end]
-
-
-class StopMatcher:
-    """Lets text through up to the first stop string, and holds back what may be the beginning of one.
-
-    Special tokens are not shown, but a stop string may be one or have one in it.
-    """
-
-    def __init__(self, stops: Sequence[str]) -> None:
-        self._stops = tuple(stop for stop in stops if stop)
-        self._held = ""
-        # Where in the held text the names of special tokens stand.
-        self._hidden: list[tuple[int, int]] = []
-
-    def push(self, text: str, special: str = "") -> tuple[str, bool]:
-        """What may be shown, and whether a stop string was met. `special` is the token's name behind the text."""
-        if not self._stops:
-            return text, False
-        held = self._held + text
-        if special:
-            self._hidden.append((len(held), len(held) + len(special)))
-            held += special
-        found = [position for stop in self._stops if (position := held.find(stop)) >= 0]
-        self._held = held
-        if found:
-            shown = self._take(min(found))
-            self._held, self._hidden = "", []
-            return shown, True
-        return self._take(len(held) - max(_overlap(held, stop) for stop in self._stops)), False
-
-    def flush(self) -> str:
-        return self._take(len(self._held))
-
-    def _take(self, end: int) -> str:
-        """The held text up to `end` without what is hidden; the rest stays."""
-        shown, at = [], 0
-        for start, stop in self._hidden:
-            shown.append(self._held[at : min(start, end)])
-            at = min(stop, end)
-        shown.append(self._held[at:end])
-        self._held = self._held[end:]
-        self._hidden = [(max(start - end, 0), stop - end) for start, stop in self._hidden if stop > end]
-        return "".join(shown)
-
-
-def _overlap(text: str, stop: str) -> int:
-    """How many of the last characters of `text` begin `stop`."""
-    for size in range(min(len(text), len(stop) - 1), 0, -1):
-        if text.endswith(stop[:size]):
-            return size
-    return 0

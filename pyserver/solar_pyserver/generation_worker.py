@@ -1,4 +1,4 @@
-"""What both engines share: a bounded queue, one thread that owns the model, and the telling of what happens."""
+"""What both workers share: a bounded queue, one thread that owns the model, and the telling of what happens."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from .tokenizing import TextTokenizer
 Delivery = list[tuple[GenerationRequest, Update]]
 
 
-class Engine(ABC):
+class GenerationWorker(ABC):
     """Rows wait in arrival order; the thread takes them when it can.
 
-    `publish` gets all that one step produced, in one call from the engine's thread. `on_lost` is called when the
+    `publish` gets all that one step produced, in one call from the worker's thread. `on_lost` is called when the
     accelerator itself has failed, after which no forward pass can succeed, and when the thread has ended of an error:
     only a new process helps then.
     """
@@ -46,7 +46,7 @@ class Engine(ABC):
         self._wake = threading.Condition()
         self._stopping = False
         self._outbox: Delivery = []
-        self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
 
     def start(self) -> None:
         self._thread.start()

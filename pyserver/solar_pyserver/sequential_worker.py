@@ -1,4 +1,4 @@
-"""The engine for models whose rows cannot share a batch: one row at a time, through the model's own `generate`.
+"""The worker for models whose rows cannot share a batch: one row at a time, through the model's own `generate`.
 
 `generate` knows every kind of cache. The choice of the token stays ours: a logits processor takes the row's next
 token and leaves `generate` that one only, and a stopping criterion ends the row when it is finished or cancelled.
@@ -14,12 +14,12 @@ from transformers import GenerationConfig
 from transformers.generation.logits_process import LogitsProcessor
 from transformers.generation.stopping_criteria import StoppingCriteria
 
-from .engine import Engine
 from .generation import Row
+from .generation_worker import GenerationWorker
 from .sampling import choose, logprobs_of
 
 
-class SequentialEngine(Engine):
+class SequentialWorker(GenerationWorker):
     def __init__(self, model: Any, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._model = model
@@ -83,21 +83,21 @@ class SequentialEngine(Engine):
 
 
 class _OwnChoice(LogitsProcessor):
-    def __init__(self, engine: SequentialEngine, row: Row) -> None:
-        self._engine = engine
+    def __init__(self, worker: SequentialWorker, row: Row) -> None:
+        self._worker = worker
         self._row = row
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        token = self._engine.take_token(self._row, scores.float())
+        token = self._worker.take_token(self._row, scores.float())
         only = torch.full_like(scores, float("-inf"))
         only[:, token] = 0
         return only
 
 
 class _OwnEnd(StoppingCriteria):
-    def __init__(self, engine: SequentialEngine, row: Row) -> None:
-        self._engine = engine
+    def __init__(self, worker: SequentialWorker, row: Row) -> None:
+        self._worker = worker
         self._row = row
 
     def __call__(self, input_ids: Tensor, scores: Any, **kwargs: Any) -> Tensor:
-        return torch.full((input_ids.shape[0],), self._engine.over(self._row), device=input_ids.device)
+        return torch.full((input_ids.shape[0],), self._worker.over(self._row), device=input_ids.device)
