@@ -1,26 +1,11 @@
 import { fstatSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
-import type { Journal } from "../common/journal.ts";
 import { systemProblem } from "../common/system-error.ts";
-import { LogDisk } from "../logs/log-disk.ts";
-import { areSegments } from "../logs/segment.ts";
-import { isLaunchRecord } from "../model-server/launch-record.ts";
 import { launchWarnings } from "../model-server/launch-warnings.ts";
-import { ownIdentity } from "../process/identity.ts";
-import { PortRegistry } from "../process/ports.ts";
-import { punchHead } from "../process/punch.ts";
-import { isKeptState } from "../runtime/kept-state.ts";
 import { removeRests, targetOf } from "../store/atomic-file.ts";
 import { ConfigFile, loadConfig } from "../store/config-file.ts";
-import { knowFolder } from "../store/folder-identity.ts";
-import { withoutHome } from "../store/home.ts";
-import { pyserverUnpacker } from "../store/pyserver-package.ts";
-import { RecordFolder } from "../store/records.ts";
 import { whyNotSavable } from "../store/savable.ts";
 import { readEnvFile, resolveSettings, type Settings, SettingsError } from "../store/settings.ts";
-import type { Host } from "../supervisor/host.ts";
-import { defaultPolicy } from "../supervisor/restart-policy.ts";
-import { StartGate } from "../supervisor/start-gate.ts";
 import { Supervisor } from "../supervisor/supervisor.ts";
 import { version } from "../version.ts";
 import { addressOf } from "./address.ts";
@@ -40,11 +25,11 @@ import { leaveRecord, localUrl } from "./daemon-record.ts";
 import { hearSignals, untilAskedToEnd } from "./end-signals.ts";
 import { type EnvFile, enterFolder, judgeEnvFile, refuseForeign, settleEnvFile } from "./env-file.ts";
 import { leaveFolderRecord } from "./folder-record.ts";
+import { createHost } from "./host.ts";
+import { FAULT_EXIT, firstFault, letGoAfterFault } from "./last-resort.ts";
 import { listen } from "./listen.ts";
 
 /** Puts the daemon together: settings, store, adoption, listening, starting; and takes it apart at the end. */
-
-const MIB = 1024 * 1024;
 
 /** Bun collects the exit of its own children alone, and not of those that their parents left behind. */
 const NO_INIT =
@@ -52,71 +37,6 @@ const NO_INIT =
   "Run it under an init: docker run --init, or tini";
 
 const print = (text: string): void => void process.stderr.write(text);
-
-/** Requests to our own children never go through a proxy; the children themselves still get its settings. */
-const withoutProxies = (): Record<string, string | undefined> => {
-  const env = { ...process.env };
-  for (const name of Object.keys(env)) {
-    if (/^(https?|all)_proxy$/i.test(name)) delete process.env[name];
-  }
-  return env;
-};
-
-/** Before anything is adopted or ended. */
-const knownFolder = (stateDir: string, bootId: string, warn: (message: string) => void): Host["folder"] => {
-  const { identity, copyOf } = knowFolder(stateDir, bootId);
-  if (copyOf !== null) {
-    warn(
-      `${identity.path} is a copy of a daemon's folder (that was in ${copyOf}): it gets an identity of its own, and what ` +
-        "daemons of the other folder started is left alone",
-    );
-  }
-  return identity;
-};
-
-const createHost = (settings: Settings, stateDir: string, journal: Journal, checkPlace: () => void): Host => {
-  const env = withoutHome(withoutProxies(), stateDir);
-  const warn = (message: string): void => journal.warn(message);
-  const self = ownIdentity();
-  return {
-    folder: knownFolder(stateDir, self.bootId, warn),
-    self,
-    checkPlace,
-    ports: new PortRegistry(settings.START_PORT),
-    gate: new StartGate(settings.MAX_PARALLEL_STARTS),
-    policy: defaultPolicy(settings.MAX_RETRIES),
-    journal,
-    logs: {
-      dir: resolve(settings.LOG_DIR),
-      home: dirname(stateDir),
-      indexDir: join(stateDir, "index"),
-      bufferSize: settings.LOG_BUFFER_SIZE,
-      maxBytes: settings.LOG_MAX_MB * MIB,
-      keepFiles: settings.LOG_KEEP_FILES,
-      freeHead: punchHead,
-    },
-    logDisk: new LogDisk(resolve(settings.LOG_DIR)),
-    segments: new RecordFolder(join(stateDir, "instances"), ".log.json", true, areSegments, warn, checkPlace),
-    launches: new RecordFolder(join(stateDir, "instances"), ".launch.json", false, isLaunchRecord, warn, checkPlace),
-    states: new RecordFolder(join(stateDir, "states"), ".json", false, isKeptState, warn, checkPlace),
-    env,
-    programs: settings,
-    pyserverDir: pyserverUnpacker(env, stateDir),
-    stopTimeout: settings.STOP_TIMEOUT * 1000,
-    healthInterval: settings.HEALTH_INTERVAL * 1000,
-    hangTimeout: settings.HANG_TIMEOUT * 1000,
-  };
-};
-
-/** A fault that nobody foresaw is told, and does not end the daemon: whoever watches over models must not be gone. */
-const goOnAfterFaults = (journal: Journal): void => {
-  const report = (fault: unknown): void => {
-    const error = fault instanceof Error ? fault : new Error(String(fault));
-    journal.error(`unexpected error: ${error.message}`, { stack: error.stack });
-  };
-  process.on("unhandledRejection", report);
-  process.on("uncaughtException", report);
-};
 
 /** What may refuse the start without anything being changed, in a folder that may be another program's. */
 const lookFirst = (settings: Settings, flags: DaemonFlags, envFile: EnvFile): string | null => {
@@ -141,7 +61,7 @@ const serve = async (flags: DaemonFlags): Promise<number> => {
     write: print,
   });
   for (const problem of ignored) journal.warn(problem);
-  goOnAfterFaults(journal);
+  const fault = firstFault(journal);
   const configPath = resolve(settings.CONFIG_FILE);
   const envFile = judgeEnvFile(envPath, envValues, configPath);
   const given = lookFirst(settings, flags, envFile);
@@ -190,10 +110,13 @@ const serve = async (flags: DaemonFlags): Promise<number> => {
   supervisor.watchLogDisk();
   supervisor.startWanted();
 
-  const ended = await untilAskedToEnd(signals, supervisor, journal, settings.KEEP_INSTANCES);
+  const asked = untilAskedToEnd(signals, supervisor, journal, settings.KEEP_INSTANCES);
+  const ended = await Promise.race([asked, fault]);
+  if (ended === "fault") await letGoAfterFault(supervisor, journal);
   hub.closeAll();
   await server.stop(true);
   removeRecord();
+  if (ended === "fault") return FAULT_EXIT;
   if (ended) journal.info("ended");
   else journal.error("ended, though processes are left that SIGKILL does not end; the next daemon goes on ending them");
   return ended ? 0 : 1;
