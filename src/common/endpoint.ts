@@ -12,8 +12,9 @@ export const reachableHost = (host: string): string => {
   return host === "::" ? "::1" : host;
 };
 
+/** `host:port` as a URL has it: the colons of an IPv6 address stand in brackets. */
+export const addressOf = (host: string, port: number): string => `${host.includes(":") ? `[${host}]` : host}:${port}`;
+
 /** @param path begins with a slash, or is empty */
-export const urlOf = ({ host, port }: Endpoint, path = ""): string => {
-  const hostname = reachableHost(host);
-  return `http://${hostname.includes(":") ? `[${hostname}]` : hostname}:${port}${path}`;
-};
+export const urlOf = ({ host, port }: Endpoint, path = ""): string =>
+  `http://${addressOf(reachableHost(host), port)}${path}`;

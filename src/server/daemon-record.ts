@@ -2,28 +2,22 @@ import { createHash } from "node:crypto";
 import { readdirSync, readFileSync, realpathSync, rmSync, statSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
+import { urlOf } from "../common/endpoint.ts";
 import { systemProblem } from "../common/system-error.ts";
 import { type DaemonRecord, daemonRecord, daemonRecordFolder } from "../contract/daemon-record.ts";
+import { FOLDER_RECORD, type FolderRecord } from "../contract/folder-record.ts";
 import { isSame, isVisible, ownIdentity, type ProcessIdentity } from "../process/identity.ts";
-import { replaceFileSync } from "../store/atomic-file.ts";
+import { replaceJsonSync } from "../store/atomic-file.ts";
 import { version } from "../version.ts";
-import { addressOf } from "./address.ts";
 
-/** The record by which `solar-host ctl` finds this daemon and its key without being told. */
+/** The records by which `solar-host ctl` finds this daemon without being told. */
 
-export interface RecordedDaemon {
+interface RecordedDaemon {
   host: string;
   port: number;
   directory: string;
   key: string;
 }
-
-/** Where a client on this machine reaches a daemon that listens on `host`. */
-export const localUrl = (host: string, port: number): string => {
-  if (host === "0.0.0.0" || host === "") return `http://127.0.0.1:${port}`;
-  if (host === "::") return `http://[::1]:${port}`;
-  return `http://${addressOf(host, port)}`;
-};
 
 /**
  * One folder has one daemon, so that the next one there takes the same name. Containers that share a home may have other
@@ -70,7 +64,8 @@ const removeStale = (folder: string): void => {
 };
 
 /**
- * Leaves the record. The daemon does as well without one, so that a failure is only told.
+ * Leaves the record for clients of the same user, with the key. The daemon does as well without one, so that a failure is
+ * only told.
  * @returns how to remove it again
  */
 export const leaveRecord = (daemon: RecordedDaemon, warn: (message: string) => void): (() => void) => {
@@ -80,7 +75,7 @@ export const leaveRecord = (daemon: RecordedDaemon, warn: (message: string) => v
     path = join(folder, fileName(daemon.directory));
     const identity = ownIdentity();
     const record: DaemonRecord = {
-      url: localUrl(daemon.host, daemon.port),
+      url: urlOf(daemon),
       directory: realpathSync(daemon.directory),
       key: daemon.key,
       version,
@@ -89,7 +84,7 @@ export const leaveRecord = (daemon: RecordedDaemon, warn: (message: string) => v
       boot_id: identity.bootId,
       ...(identity.pidNamespace === undefined ? {} : { pid_namespace: identity.pidNamespace }),
     };
-    replaceFileSync(path, `${JSON.stringify(record, null, 2)}\n`, false);
+    replaceJsonSync(path, record, false);
     removeStale(folder);
   } catch (error) {
     warn(`no record for local clients: ${systemProblem(error, path ?? folder)}`);
@@ -101,4 +96,28 @@ export const leaveRecord = (daemon: RecordedDaemon, warn: (message: string) => v
       warn(`cannot remove the record for local clients: ${systemProblem(error)}`);
     }
   };
+};
+
+/** Leaves the record for clients that stand in the daemon's folder, without the key. A failure is only told. */
+export const leaveFolderRecord = (
+  stateDir: string,
+  daemon: Pick<RecordedDaemon, "host" | "port">,
+  envFile: string,
+  warn: (message: string) => void,
+): void => {
+  const path = join(stateDir, FOLDER_RECORD);
+  try {
+    const { pid, startTime, bootId } = ownIdentity();
+    const record: FolderRecord = {
+      url: urlOf(daemon),
+      version,
+      pid,
+      start_time: startTime,
+      boot_id: bootId,
+      env_file: envFile,
+    };
+    replaceJsonSync(path, record, false);
+  } catch (error) {
+    warn(`no record for clients in this folder: ${systemProblem(error, path)}`);
+  }
 };

@@ -1,5 +1,6 @@
 import { fstatSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
+import { addressOf } from "../common/endpoint.ts";
 import { systemProblem } from "../common/system-error.ts";
 import { launchWarnings } from "../model-server/launch-warnings.ts";
 import { removeRests, targetOf } from "../store/atomic-file.ts";
@@ -8,7 +9,6 @@ import { whyNotSavable } from "../store/savable.ts";
 import { readEnvFile, resolveSettings, type Settings, SettingsError } from "../store/settings.ts";
 import { Supervisor } from "../supervisor/supervisor.ts";
 import { version } from "../version.ts";
-import { addressOf } from "./address.ts";
 import { givenKey, makeKey, weaknessOf } from "./api-key.ts";
 import {
   askedFormat,
@@ -21,10 +21,9 @@ import {
 } from "./boot.ts";
 import { bootMessages } from "./boot-messages.ts";
 import { createDaemonLog, isJournalStream, wantsColor } from "./daemon-log.ts";
-import { leaveRecord, localUrl } from "./daemon-record.ts";
+import { leaveFolderRecord, leaveRecord } from "./daemon-record.ts";
 import { hearSignals, untilAskedToEnd } from "./end-signals.ts";
 import { type EnvFile, enterFolder, judgeEnvFile, refuseForeign, settleEnvFile } from "./env-file.ts";
-import { leaveFolderRecord } from "./folder-record.ts";
 import { createHost } from "./host.ts";
 import { FAULT_EXIT, firstFault, letGoAfterFault } from "./last-resort.ts";
 import { listen } from "./listen.ts";
@@ -105,7 +104,7 @@ const serve = async (flags: DaemonFlags): Promise<number> => {
   const removeRecord = leaveRecord({ host: settings.HOST, port, directory: dirname(configPath), key }, (problem) =>
     journal.warn(problem),
   );
-  leaveFolderRecord(stateDir, localUrl(settings.HOST, port), envPath, (problem) => journal.warn(problem));
+  leaveFolderRecord(stateDir, { host: settings.HOST, port }, envPath, (problem) => journal.warn(problem));
   journal.info(`solar-host ${version} listens on http://${addressOf(settings.HOST, port)} (docs at /docs)`);
   supervisor.watchLogDisk();
   supervisor.startWanted();

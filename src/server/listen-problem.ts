@@ -1,8 +1,8 @@
 import { lookup } from "node:dns/promises";
 import { isIP } from "node:net";
+import { addressOf } from "../common/endpoint.ts";
 import { isLackOfFiles } from "../common/system-error.ts";
 import { bindError, bindProblem } from "../process/bind-error.ts";
-import { addressOf } from "./address.ts";
 
 /** Why the daemon cannot listen where it is told to. */
 

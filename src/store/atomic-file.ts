@@ -187,3 +187,7 @@ export const replaceFileSync = (file: string, text: string, durable: boolean): v
     throw unwritable(error, path);
   }
 };
+
+/** {@link replaceFileSync} of a JSON document, laid out for people. */
+export const replaceJsonSync = (file: string, document: unknown, durable: boolean): void =>
+  replaceFileSync(file, `${JSON.stringify(document, null, 2)}\n`, durable);

@@ -1,22 +1,26 @@
 import { readFileSync, realpathSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { isRecord } from "../common/record.ts";
+import { z } from "zod";
 import { isMissing } from "../common/system-error.ts";
-import { replaceFileSync } from "./atomic-file.ts";
+import { replaceJsonSync } from "./atomic-file.ts";
 
 /**
  * What tells a daemon's folder from every other one. A path does not: two containers may have the same one, and a
  * folder may be moved under its daemon. The id is kept in `.solar-host` together with the place that it was made for.
  */
-export interface FolderIdentity {
-  /** A UUID; stands in the environment of each process that daemons of this folder start. */
-  id: string;
-  boot_id: string;
-  device: string;
-  inode: string;
+const folderIdentity = z.object({
+  /**
+   * A UUID; stands in the environment of each process that daemons of this folder start. macOS shows an environment with
+   * its entries parted by blanks.
+   */
+  id: z.string().regex(/^[\w-]+$/),
+  boot_id: z.string(),
+  device: z.string(),
+  inode: z.string(),
   /** Where it lay when a daemon last began there; only ever told. */
-  path: string;
-}
+  path: z.string(),
+});
+export type FolderIdentity = z.output<typeof folderIdentity>;
 
 export type FolderPlace = Omit<FolderIdentity, "id">;
 
@@ -38,17 +42,9 @@ export const identityAt = (kept: FolderIdentity | null, place: FolderPlace, newI
   return { identity: { id: newId(), ...place }, copyOf: sameBoot ? kept.path : null };
 };
 
-const isFolderIdentity = (value: unknown): value is FolderIdentity =>
-  isRecord(value) &&
-  ["boot_id", "device", "inode", "path"].every((field) => typeof value[field] === "string") &&
-  // It becomes part of an environment, which macOS shows with its entries parted by blanks.
-  typeof value.id === "string" &&
-  /^[\w-]+$/.test(value.id);
-
 const readKept = (path: string): FolderIdentity | null => {
   try {
-    const kept: unknown = JSON.parse(readFileSync(path, "utf8"));
-    return isFolderIdentity(kept) ? kept : null;
+    return folderIdentity.safeParse(JSON.parse(readFileSync(path, "utf8"))).data ?? null;
   } catch (error) {
     // A damaged one is none. One that cannot be read now may be whole.
     if (isMissing(error) || error instanceof SyntaxError) return null;
@@ -68,7 +64,7 @@ export const knowFolder = (stateDir: string, bootId: string): KnownFolder => {
   const kept = readKept(path);
   const known = identityAt(kept, place, () => crypto.randomUUID());
   if (kept?.id !== known.identity.id || kept.path !== place.path) {
-    replaceFileSync(path, `${JSON.stringify(known.identity, null, 2)}\n`, true);
+    replaceJsonSync(path, known.identity, true);
   }
   return known;
 };

@@ -17,7 +17,7 @@ const isUsable = (path: string): boolean => {
 };
 
 /** As `~` means it; null where no home is known. */
-export const homeOf = (env: Environment): string | null => {
+const homeOf = (env: Environment): string | null => {
   const home = env.HOME !== undefined && env.HOME !== "" ? env.HOME : homedir();
   return isAbsolute(home) ? home : null;
 };

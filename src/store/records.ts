@@ -2,7 +2,7 @@ import { mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { basename, join } from "node:path";
 import { inWords, isMissing } from "../common/system-error.ts";
 import { decodeUtf8 } from "../common/utf8.ts";
-import { replaceFileSync } from "./atomic-file.ts";
+import { replaceJsonSync } from "./atomic-file.ts";
 
 /** Small JSON records, a file each: what the daemon must still know when it comes back. */
 export class RecordFolder<T> {
@@ -47,11 +47,10 @@ export class RecordFolder<T> {
   write(id: string, record: T): void {
     this.checkPlace();
     const path = this.path(id);
-    const text = `${JSON.stringify(record, null, 2)}\n`;
-    replaceFileSync(path, text, this.durable);
+    replaceJsonSync(path, record, this.durable);
     if (!this.durable) return;
     try {
-      replaceFileSync(copyPath(path), text, false);
+      replaceJsonSync(copyPath(path), record, false);
     } catch {
       // The record itself is written; only one that is damaged is looked for in its copy.
     }

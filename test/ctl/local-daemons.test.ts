@@ -1,12 +1,13 @@
 import { expect, test } from "bun:test";
 import { chmodSync, existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { urlOf } from "../../src/common/endpoint.ts";
 import { type DaemonRecord, daemonRecordFolder } from "../../src/contract/index.ts";
 import { changeContexts, contextsPath, looseMode, readContexts } from "../../src/ctl/contexts.ts";
 import { lookInFolder } from "../../src/ctl/daemon-folder.ts";
 import { findLocalDaemons, isRunning, startTimeOfStat } from "../../src/ctl/local-daemons.ts";
 import { identify } from "../../src/process/identity.ts";
-import { leaveRecord, localUrl } from "../../src/server/daemon-record.ts";
+import { leaveRecord } from "../../src/server/daemon-record.ts";
 import { readEnvFile } from "../../src/store/settings.ts";
 import { removeFoldersAfterEach, temporaryFolder } from "../support/folder.ts";
 import { fakeIo } from "./fake-io.ts";
@@ -140,7 +141,7 @@ test.each([
   ["192.168.1.4", "http://192.168.1.4:5"],
   ["localhost", "http://localhost:5"],
 ])("a daemon that listens on %s is reached at %s", (host, url) => {
-  expect(localUrl(host, 5)).toBe(url);
+  expect(urlOf({ host, port: 5 })).toBe(url);
 });
 
 test("XDG folders are taken where they are absolute", () => {

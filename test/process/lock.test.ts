@@ -1,8 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { closeSync, openSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { byCommand, type Flock, openFlock } from "../../src/process/flock.ts";
-import { takeFileLock } from "../../src/process/lock.ts";
+import { byCommand, type Flock, openFlock, takeFileLock } from "../../src/process/lock.ts";
 import { KEY, TestDaemon } from "../support/daemon.ts";
 import { removeFoldersAfterEach, temporaryFolder } from "../support/folder.ts";
 import { requireBinary } from "../support/paths.ts";
