@@ -11,7 +11,7 @@ import { PortRegistry } from "../process/ports.ts";
 import { punchHead } from "../process/punch.ts";
 import { isKeptState } from "../runtime/kept-state.ts";
 import { removeRests, targetOf } from "../store/atomic-file.ts";
-import { ConfigFile, loadConfig } from "../store/config-file.ts";
+import { CONFIG_MODE, ConfigFile, loadConfig } from "../store/config-file.ts";
 import { knowFolder } from "../store/folder-identity.ts";
 import { withoutHome } from "../store/home.ts";
 import { pyserverUnpacker } from "../store/pyserver-package.ts";
@@ -165,7 +165,7 @@ const serve = async (flags: DaemonFlags): Promise<number> => {
   const host = createHost(settings, stateDir, journal, samePlace(dirname(stateDir)));
   for (const warning of launchWarnings(host)) journal.warn(warning);
   if (process.pid === 1) journal.warn(NO_INIT);
-  const unsavable = await whyNotSavable(target);
+  const unsavable = await whyNotSavable(target, CONFIG_MODE);
   if (unsavable !== null) {
     journal.error(`cannot save the configuration: ${unsavable}. What runs goes on, and every change will be refused`);
   }
