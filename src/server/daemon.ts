@@ -39,6 +39,7 @@ import { createDaemonLog, isJournalStream, wantsColor } from "./daemon-log.ts";
 import { leaveRecord, localUrl } from "./daemon-record.ts";
 import { hearSignals, untilAskedToEnd } from "./end-signals.ts";
 import { type EnvFile, enterFolder, judgeEnvFile, refuseForeign, settleEnvFile } from "./env-file.ts";
+import { guardFolder } from "./folder-guard.ts";
 import { leaveFolderRecord } from "./folder-record.ts";
 import { listen } from "./listen.ts";
 
@@ -185,7 +186,16 @@ const serve = async (flags: DaemonFlags): Promise<number> => {
   const removeRecord = leaveRecord({ host: settings.HOST, port, directory: dirname(configPath), key }, (problem) =>
     journal.warn(problem),
   );
-  leaveFolderRecord(stateDir, localUrl(settings.HOST, port), envPath, (problem) => journal.warn(problem));
+  const warn = (problem: string): void => journal.warn(problem);
+  const leaveAgain = (): void => leaveFolderRecord(stateDir, localUrl(settings.HOST, port), envPath, warn);
+  leaveAgain();
+  guardFolder({
+    stateDir,
+    identity: { ...host.folder, boot_id: host.self.bootId },
+    checkPlace: host.checkPlace,
+    leaveAgain,
+    warn,
+  });
   journal.info(`solar-host ${version} listens on http://${addressOf(settings.HOST, port)} (docs at /docs)`);
   supervisor.watchLogDisk();
   supervisor.startWanted();
