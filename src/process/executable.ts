@@ -82,14 +82,18 @@ const findAt = (program: string, env: Environment, depth: number): FoundProgram 
   }
   const folders = env.PATH ?? DEFAULT_PATH;
   let first: PathProblem | null = null;
+  const closed = new Set<string>();
   // An empty part would be the daemon's folder, whose files are no programs.
   for (const folder of folders.split(":").filter((part) => part !== "")) {
     const path = resolve(folder, program);
     const problem = problemAt(path, env, depth);
     if (problem === null) return { path };
-    if (!problem.missing && !problem.isFolder) first ??= problem;
+    if (problem.closed !== undefined) closed.add(problem.closed);
+    else if (!problem.missing && !problem.isFolder) first ??= problem;
   }
-  return { problem: first ?? { missing: true, text: `no '${program}' in any folder of PATH (${folders})` } };
+  const unseen =
+    closed.size === 0 ? "" : ` that the daemon's user may enter, which is not '${[...closed].join("', '")}'`;
+  return { problem: first ?? { missing: true, text: `no '${program}' in any folder of PATH (${folders})${unseen}` } };
 };
 
 /** Says of a format, where it does not look like one that this system runs: it may have been taught to. */

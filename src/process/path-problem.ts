@@ -7,6 +7,8 @@ export interface PathProblem {
   /** Nothing is there at all; else something is, and is wrong. */
   missing: boolean;
   isFolder?: boolean;
+  /** The folder on the way that may not be entered: what is in it is not known. */
+  closed?: string;
   text: string;
 }
 
@@ -44,7 +46,10 @@ export const pathProblem = (path: string): PathProblem | null => {
     const code = errorCode(error);
     if (code === "EACCES") {
       const folder = closedFolder(path) ?? dirname(path);
-      return wrong(`'${path}' cannot be reached: the folder '${folder}' may not be entered by the daemon's user`);
+      return {
+        ...wrong(`'${path}' cannot be reached: the folder '${folder}' may not be entered by the daemon's user`),
+        closed: folder,
+      };
     }
     if (code === "ENOTDIR") return { missing: true, text: `no such file: '${path}'` };
     return wrong(systemProblem(error, path));

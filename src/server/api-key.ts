@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { systemProblem } from "../common/system-error.ts";
+import { expandHome } from "../store/home.ts";
 import { type Settings, writeFirstKey } from "../store/settings.ts";
 import { BootError, type DaemonFlags } from "./boot.ts";
 import { isLoopback } from "./cross-origin.ts";
@@ -9,7 +10,7 @@ import { isLoopback } from "./cross-origin.ts";
 const readKeyFile = (path: string): string => {
   let key: string;
   try {
-    key = readFileSync(path, "utf8").trim();
+    key = readFileSync(expandHome(path, process.env), "utf8").trim();
   } catch (error) {
     throw new BootError(`--api-key-file: cannot read the key: ${systemProblem(error, path)}`, 2);
   }

@@ -4,7 +4,7 @@ import { addressOf } from "../common/endpoint.ts";
 import { systemProblem } from "../common/system-error.ts";
 import { launchWarnings } from "../model-server/launch-warnings.ts";
 import { removeRests, targetOf } from "../store/atomic-file.ts";
-import { ConfigFile, loadConfig } from "../store/config-file.ts";
+import { CONFIG_MODE, ConfigFile, loadConfig } from "../store/config-file.ts";
 import { whyNotSavable } from "../store/savable.ts";
 import { readEnvFile, resolveSettings, type Settings, SettingsError } from "../store/settings.ts";
 import { Supervisor } from "../supervisor/supervisor.ts";
@@ -24,6 +24,7 @@ import { createDaemonLog, isJournalStream, wantsColor } from "./daemon-log.ts";
 import { leaveFolderRecord, leaveRecord } from "./daemon-record.ts";
 import { hearSignals, untilAskedToEnd } from "./end-signals.ts";
 import { type EnvFile, enterFolder, judgeEnvFile, refuseForeign, settleEnvFile } from "./env-file.ts";
+import { guardFolder } from "./folder-guard.ts";
 import { createHost } from "./host.ts";
 import { FAULT_EXIT, firstFault, letGoAfterFault } from "./last-resort.ts";
 import { listen } from "./listen.ts";
@@ -84,7 +85,7 @@ const serve = async (flags: DaemonFlags): Promise<number> => {
   const host = createHost(settings, stateDir, journal, samePlace(dirname(stateDir)));
   for (const warning of launchWarnings(host)) journal.warn(warning);
   if (process.pid === 1) journal.warn(NO_INIT);
-  const unsavable = await whyNotSavable(target);
+  const unsavable = await whyNotSavable(target, CONFIG_MODE);
   if (unsavable !== null) {
     journal.error(`cannot save the configuration: ${unsavable}. What runs goes on, and every change will be refused`);
   }
@@ -104,7 +105,16 @@ const serve = async (flags: DaemonFlags): Promise<number> => {
   const removeRecord = leaveRecord({ host: settings.HOST, port, directory: dirname(configPath), key }, (problem) =>
     journal.warn(problem),
   );
-  leaveFolderRecord(stateDir, { host: settings.HOST, port }, envPath, (problem) => journal.warn(problem));
+  const warn = (problem: string): void => journal.warn(problem);
+  const leaveAgain = (): void => leaveFolderRecord(stateDir, { host: settings.HOST, port }, envPath, warn);
+  leaveAgain();
+  guardFolder({
+    stateDir,
+    identity: { ...host.folder, boot_id: host.self.bootId },
+    checkPlace: host.checkPlace,
+    leaveAgain,
+    warn,
+  });
   journal.info(`solar-host ${version} listens on http://${addressOf(settings.HOST, port)} (docs at /docs)`);
   supervisor.watchLogDisk();
   supervisor.startWanted();

@@ -1,5 +1,7 @@
-import { chmodSync, existsSync, statSync } from "node:fs";
+import { chmodSync, existsSync, readFileSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { FOLDER_RECORD, folderRecord, STATE_FOLDER } from "../contract/folder-record.ts";
+import { expandHome } from "../store/home.ts";
 import { isSettingName } from "../store/settings.ts";
 import { BootError } from "./boot.ts";
 
@@ -15,9 +17,29 @@ export interface EnvFile {
   isOurs: boolean;
 }
 
+/** The `.env` that the last daemon of a folder read; null where that is not known. */
+const envFileOf = (folder: string): string | null => {
+  try {
+    const text = readFileSync(join(folder, STATE_FOLDER, FOLDER_RECORD), "utf8");
+    return folderRecord.safeParse(JSON.parse(text)).data?.env_file ?? null;
+  } catch {
+    return null;
+  }
+};
+
+/**
+ * Whether a daemon was served from the folder of `.env`. Where CONFIG_FILE lies elsewhere, what is there tells of daemons
+ * of other folders too. So does a `.solar-host` that holds the lock of a file alone, left for those who write it by a link.
+ */
+const wasServed = (path: string, configPath: string): boolean => {
+  const folder = dirname(configPath);
+  if (folder !== dirname(path)) return envFileOf(folder) === path;
+  return existsSync(configPath) || existsSync(join(folder, STATE_FOLDER, "lock"));
+};
+
 /** @param configPath CONFIG_FILE, in the folder where the daemon keeps its state */
 export const judgeEnvFile = (path: string, values: EnvFile["values"], configPath: string): EnvFile => {
-  const served = existsSync(configPath) || existsSync(join(dirname(configPath), ".solar-host"));
+  const served = wasServed(path, configPath);
   return { path, values, isOurs: served || Object.keys(values).every(isSettingName) };
 };
 
@@ -69,7 +91,7 @@ export const settleEnvFile = (file: EnvFile): string[] => {
 /** Makes `dir` the folder to serve, as `make -C` does: relative paths of other flags begin there. */
 export const enterFolder = (dir: string): void => {
   try {
-    process.chdir(dir);
+    process.chdir(expandHome(dir, process.env));
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     const why =

@@ -11,7 +11,7 @@ import {
   rmSync,
   writeFileSync,
 } from "node:fs";
-import { copyFile, link, open, rename, rm } from "node:fs/promises";
+import { copyFile, link, open, readFile, rename, rm } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { inWords, isMissing } from "../common/system-error.ts";
 
@@ -42,15 +42,43 @@ const isLink = (path: string): boolean => lstatSync(path, { throwIfNoEntry: fals
  * @param mode permissions of the new file
  * @throws in words where the disk is full, read-only or failing
  */
-export const replaceFile = async (file: string, text: string, mode: number): Promise<void> => {
+export const replaceFile = (file: string, text: string, mode: number): Promise<void> =>
+  replaceBoth(targetOf(file), [text, text], mode);
+
+/**
+ * Replaces a file and its backup by what they hold, to find out whether that can be done. One that is not there stays so.
+ * @throws as {@link replaceFile} does
+ */
+export const rewriteFile = async (file: string, mode: number): Promise<void> => {
   const path = targetOf(file);
-  const parts = [path, backupPath(path)].map((target, n) => {
+  const text = await readUnlessGone(path);
+  if (text === null) return;
+  // A backup that may not be read may be replaced all the same.
+  const backup = await readUnlessGone(backupPath(path)).catch(() => text);
+  await replaceBoth(path, [text, backup], mode);
+};
+
+type Content = string | Uint8Array;
+
+const readUnlessGone = async (path: string): Promise<Content | null> => {
+  try {
+    return await readFile(path);
+  } catch (error) {
+    if (isMissing(error)) return null;
+    throw error;
+  }
+};
+
+/** @param contents of the file and of its backup; null leaves that one as it is */
+const replaceBoth = async (path: string, contents: [Content, Content | null], mode: number): Promise<void> => {
+  const parts = [path, backupPath(path)].flatMap((target, n) => {
     const beside = `${temporary(path)}${n === 0 ? "" : ".bak"}`;
-    return { target, beside, old: `${beside}.old` };
+    const content = contents[n] ?? null;
+    return content === null ? [] : [{ target, beside, old: `${beside}.old`, content }];
   });
   try {
     // Together: most file systems make them durable in one go.
-    await allOf(parts.map(({ beside }) => writeDurably(beside, text, mode)));
+    await allOf(parts.map(({ beside, content }) => writeDurably(beside, content, mode)));
     await putInPlace(parts, dirname(path));
   } catch (error) {
     throw unwritable(error, path);
@@ -112,7 +140,7 @@ export const removeRests = (file: string): void => {
   for (const name of readdirSync(dirname(path)).filter(isRest)) rmSync(join(dirname(path), name), { force: true });
 };
 
-const writeDurably = async (path: string, text: string, mode: number): Promise<void> => {
+const writeDurably = async (path: string, text: Content, mode: number): Promise<void> => {
   const handle = await open(path, "w", mode);
   try {
     await handle.chmod(mode);

@@ -13,6 +13,9 @@ import { joinPriority, type KeptKeys, parseJsonExactly, splitPriority, withKept,
 
 /** `config.json`: the instances, loaded without losing any and saved without losing one. */
 
+/** It holds the keys of the instances. */
+export const CONFIG_MODE = 0o600;
+
 /** What a person wants: `on-demand` is started by the first request for it, and not by a boot. */
 export type Intent = "running" | "stopped" | "on-demand";
 
@@ -96,7 +99,7 @@ const parseEntry = (entry: unknown): StoredInstance | string => {
   const { config, kept } = splitPriority(entry.config);
   const parsed = parseConfig(config);
   if (!parsed.success) {
-    const fields = parsed.issues.map(({ path, issue }) => `config.${path.join(".")}: ${issue.message}`);
+    const fields = parsed.issues.map(({ path, issue }) => `${["config", ...path].join(".")}: ${issue.message}`);
     return `(id ${facts.id}) ${fields.join("; ")}`;
   }
   const ran = facts.status === "running" || facts.status === "starting";
@@ -243,7 +246,7 @@ export class ConfigFile {
       const text = `${JSON.stringify(document, null, 2)}\n`;
       if (text === this.written) return;
       this.written = null;
-      await replaceFile(this.path, text, 0o600);
+      await replaceFile(this.path, text, CONFIG_MODE);
       this.written = text;
     } finally {
       this.current = null;

@@ -1,4 +1,4 @@
-import { readFileSync, realpathSync, statSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, realpathSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import { isMissing } from "../common/system-error.ts";
@@ -52,19 +52,39 @@ const readKept = (path: string): FolderIdentity | null => {
   }
 };
 
+const IDENTITY = "identity.json";
+
+/** What stays the same when the state folder is made anew. */
+export type KeptIdentity = Omit<FolderIdentity, "device" | "inode">;
+
+/** A number may be greater than JavaScript's safe integers. */
+const placeOf = (stateDir: string): Pick<FolderPlace, "device" | "inode"> => {
+  const { dev, ino } = statSync(stateDir, { bigint: true });
+  return { device: `${dev}`, inode: `${ino}` };
+};
+
+const write = (stateDir: string, identity: FolderIdentity): void =>
+  replaceJsonSync(join(stateDir, IDENTITY), identity, true);
+
+/**
+ * Gives the identity back to a folder whose `.solar-host` was removed under its daemon. The daemon must hold the lock.
+ * @returns whether it was gone
+ */
+export const restoreFolder = (stateDir: string, identity: KeptIdentity): boolean => {
+  if (existsSync(join(stateDir, IDENTITY))) return false;
+  mkdirSync(stateDir, { recursive: true, mode: 0o700 });
+  write(stateDir, { ...identity, ...placeOf(stateDir) });
+  return true;
+};
+
 /**
  * The identity of the folder in which `stateDir` lies. The daemon must hold the folder's lock.
  * @throws where it can be neither read nor kept
  */
 export const knowFolder = (stateDir: string, bootId: string): KnownFolder => {
-  const path = join(stateDir, "identity.json");
-  // A number may be greater than JavaScript's safe integers.
-  const { dev, ino } = statSync(stateDir, { bigint: true });
-  const place = { boot_id: bootId, device: `${dev}`, inode: `${ino}`, path: realpathSync(join(stateDir, "..")) };
-  const kept = readKept(path);
+  const place = { boot_id: bootId, ...placeOf(stateDir), path: realpathSync(join(stateDir, "..")) };
+  const kept = readKept(join(stateDir, IDENTITY));
   const known = identityAt(kept, place, () => crypto.randomUUID());
-  if (kept?.id !== known.identity.id || kept.path !== place.path) {
-    replaceJsonSync(path, known.identity, true);
-  }
+  if (kept?.id !== known.identity.id || kept.path !== place.path) write(stateDir, known.identity);
   return known;
 };

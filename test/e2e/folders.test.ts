@@ -1,6 +1,7 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import {
   cpSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readFileSync,
@@ -18,6 +19,7 @@ import { identify } from "../../src/process/identity.ts";
 import { TestDaemon } from "../support/daemon.ts";
 import { isRoot } from "../support/folder.ts";
 import { isAlive } from "../support/processes.ts";
+import { until } from "../support/until.ts";
 
 /** Several folders, each with a daemon: what one of them started is no business of the others. */
 
@@ -329,4 +331,20 @@ test("a daemon whose folder was moved leaves alone what the daemon of the old pa
   } finally {
     rmSync(parent, { recursive: true, force: true });
   }
+});
+
+test("after `.solar-host` was removed under its daemon, the next one still knows what this one started", async () => {
+  using place = arena();
+  await using first = await TestDaemon.start({ dir: place.folder("app"), env });
+  const { id, pid } = await startFake(first);
+  place.ends(pid);
+  const identity = join(place.dir, "app/.solar-host/identity.json");
+  const before = JSON.parse(readFileSync(identity, "utf8")).id;
+  rmSync(join(place.dir, "app/.solar-host"), { recursive: true });
+  await until("the identity to be put back", () => existsSync(identity) || null);
+  expect(JSON.parse(readFileSync(identity, "utf8")).id).toBe(before);
+  await first.kill();
+  await using next = await first.again();
+  await until("the model to run again", async () => (await next.get(id)).status === "running" || null);
+  expect(isAlive(pid ?? 0)).toBe(false);
 });

@@ -1,5 +1,5 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { chmodSync, chownSync, mkdirSync, writeFileSync } from "node:fs";
+import { chmodSync, chownSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { TestDaemon } from "../support/daemon.ts";
 import { canMount, isRoot, removeFoldersAfterEach, temporaryFolder } from "../support/folder.ts";
@@ -42,12 +42,54 @@ describe("what cannot be saved to is said at the boot", () => {
     ];
     await using daemon = await TestDaemon.start({ dir, under });
     expect(daemon.stderr).toMatch(
-      /error .*cannot save the configuration: '.*config\.json' is a mount of its own.*mount its folder instead/,
+      /error .*cannot save the configuration: '.*config\.json' .*a mount of its own.*mount its folder instead/,
     );
     const { status, body } = await daemon.request<{ detail: string }>("POST", "/instances", {
       config: { model: "/m", alias: "a", api_key: "k" },
     });
     expect([status, body.detail]).toEqual([500, expect.stringContaining("Cannot save the configuration")]);
+  });
+
+  test.skipIf(!canMount())("a backup that is mounted by itself", async () => {
+    const parent = temporaryFolder();
+    const dir = join(parent, "daemon");
+    mkdirSync(dir);
+    for (const name of ["config.json", "config.json.bak", "other"]) writeFileSync(join(dir, name), empty);
+    const mount = 'mount --bind other config.json.bak && exec "$@"';
+    await using daemon = await TestDaemon.start({ dir, under: ["unshare", "--mount", "sh", "-c", mount, "sh"] });
+    expect(daemon.stderr).toMatch(/error .*cannot save the configuration.*config\.json\.bak' .*a mount of its own/);
+  });
+
+  test("a backup that is a folder", async () => {
+    const dir = temporaryFolder();
+    writeFileSync(join(dir, "config.json"), empty);
+    mkdirSync(join(dir, "config.json.bak"));
+    await using daemon = await TestDaemon.start({ dir });
+    expect(daemon.stderr).toMatch(/error .*cannot save the configuration.*: .*'\S*config\.json\.bak'/);
+  });
+
+  test.skipIf(!isRoot)("a file of another user in a folder in which each may remove only what is theirs", async () => {
+    const dir = owned({ ".env": "" });
+    writeFileSync(join(dir, "config.json"), empty);
+    chmodSync(join(dir, "config.json"), 0o644);
+    chownSync(dir, 0, 0);
+    chmodSync(dir, 0o1777);
+    await using daemon = await TestDaemon.start({ dir, under: asNobody });
+    expect(daemon.stderr).toMatch(
+      /error .*cannot save the configuration.*this user has no permission for '\S*config\.json'/,
+    );
+  });
+
+  test("and the trial leaves the file and its backup with what they held", async () => {
+    const dir = temporaryFolder();
+    const texts: [string, string][] = [
+      ["config.json", '{ "instances": [], "theirs": 1.0 }'],
+      ["config.json.bak", '{"instances":[],"older":true}'],
+    ];
+    for (const [name, text] of texts) writeFileSync(join(dir, name), text);
+    await using daemon = await TestDaemon.start({ dir });
+    expect(daemon.stderr).not.toContain("cannot save");
+    for (const [name, text] of texts) expect(readFileSync(join(dir, name), "utf8")).toBe(text);
   });
 
   test.skipIf(!isRoot)("a folder of the file that is closed, behind a link", async () => {

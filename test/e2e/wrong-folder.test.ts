@@ -1,5 +1,5 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { TestDaemon } from "../support/daemon.ts";
 import { removeFoldersAfterEach, temporaryFolder } from "../support/folder.ts";
@@ -66,6 +66,57 @@ describe("a start that is refused changes nothing in the folder", () => {
   });
 });
 
+test("a foreign .env is not made ours by what a daemon of another folder left beside CONFIG_FILE", async () => {
+  const parent = temporaryFolder();
+  mkdirSync(join(parent, "other"));
+  await using other = await TestDaemon.start({ dir: join(parent, "other") });
+  await other.end();
+  mkdirSync(join(parent, "web"));
+  writeFileSync(join(parent, "web/.env"), web);
+  const { code, said } = refused(join(parent, "web"), {}, ["--config-file", "../other/config.json"]);
+  expect([code, said]).toEqual([2, expect.stringContaining("it names DATABASE_URL")]);
+  expect(readdirSync(join(parent, "web"))).toEqual([".env"]);
+});
+
+test("nor by the lock of a file that a daemon of another folder writes by a link", async () => {
+  const parent = temporaryFolder();
+  for (const name of ["web", "linked"]) mkdirSync(join(parent, name));
+  writeFileSync(join(parent, "web/.env"), web);
+  symlinkSync("../web/instances.json", join(parent, "linked/config.json"));
+  await using linked = await TestDaemon.start({ dir: join(parent, "linked") });
+  expect(readdirSync(join(parent, "web"))).toContain(".solar-host");
+  expect(refused(join(parent, "web"))).toEqual({ code: 2, said: expect.stringContaining("it names DATABASE_URL") });
+  expect(readFileSync(join(parent, "web/.env"), "utf8")).toBe(web);
+  expect(linked.stderr).toContain("listens on");
+});
+
+test("a .env that was served with CONFIG_FILE elsewhere is ours the next time too", async () => {
+  const parent = temporaryFolder();
+  for (const name of ["served", "data"]) mkdirSync(join(parent, name));
+  const text = `CONFIG_FILE=${join(parent, "data/config.json")}\nHF_TOKEN=x\nPORT=0\n`;
+  writeFileSync(join(parent, "served/.env"), text);
+  await using first = await TestDaemon.start({ dir: join(parent, "served") });
+  await first.end();
+  await using next = await TestDaemon.start({ dir: join(parent, "served"), under: ["env", "-u", "API_KEY"] });
+  expect(next.stderr).toContain("so one was made and written to");
+});
+
+test("what cannot be read at the boot is said in words", () => {
+  for (const [name, args] of [
+    [".env", []],
+    ["config.json", []],
+    ["key", ["--api-key-file", "key"]],
+  ] as const) {
+    const dir = temporaryFolder();
+    mkdirSync(join(dir, name));
+    const { code, said } = refused(dir, {}, [...args]);
+    expect([code > 0, said]).toEqual([
+      true,
+      expect.stringMatching(new RegExp(`cannot read .*${name}' is a folder and no file`)),
+    ]);
+  }
+});
+
 describe("a .env that holds the key", () => {
   const env = { API_KEY: "", PORT: "0" };
   const start = (dir: string) => {
@@ -100,6 +151,19 @@ describe("serve --dir", () => {
     expect(daemon.stderr).toStartWith('{"time"');
     expect(readdirSync(join(dir, "served"))).toEqual(expect.arrayContaining(["its-logs", ".solar-host"]));
     expect(readdirSync(dir)).not.toContain("its-logs");
+  });
+
+  test("is a path as a shell reads it, as that of the key file is", async () => {
+    const dir = temporaryFolder();
+    mkdirSync(join(dir, "served"));
+    writeFileSync(join(dir, "key"), "key-of-the-tests-3f9a");
+    await using daemon = await TestDaemon.start({
+      dir,
+      args: ["--dir=~/served", "--api-key-file=~/key"],
+      under: ["env", "-u", "API_KEY"],
+    });
+    expect(readdirSync(join(dir, "served"))).toContain(".solar-host");
+    expect((await daemon.request("GET", "/instances")).status).toBe(200);
   });
 
   test("says which folder it cannot serve", () => {

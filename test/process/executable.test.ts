@@ -65,7 +65,7 @@ describe("a program that cannot be reached is told of by what is in the way:", (
     chmodSync(dir, 0o755);
     const look = `
       process.setgid?.(65534); process.setuid?.(65534);
-      for (const path of process.argv.slice(1)) console.log(JSON.stringify(findProgram(path, {})));`;
+      for (const path of process.argv.slice(1)) console.log(JSON.stringify(findProgram(path, { PATH: ${JSON.stringify(`${dir}/shut/inner`)} })));`;
     const module = join(import.meta.dir, "../../src/process/executable.ts");
     const isRoot = process.getuid?.() === 0;
     const script = `import { findProgram } from ${JSON.stringify(module)};${isRoot ? look : look.split("\n").slice(2).join("\n")}`;
@@ -75,13 +75,18 @@ describe("a program that cannot be reached is told of by what is in the way:", (
       script,
       join(dir, "shut/inner/program"),
       join(dir, "others"),
+      "tool",
     ]);
-    const [shut, others] = stdout
+    const [shut, others, unseen] = stdout
       .toString()
       .trim()
       .split("\n")
       .map((line) => JSON.parse(line).problem?.text);
     expect(shut).toEndWith(`the folder '${dir}/shut' may not be entered by the daemon's user`);
+    // What is in a folder of PATH that may not be entered is not known, so that it is not said to be there.
+    expect(unseen).toBe(
+      `no 'tool' in any folder of PATH (${dir}/shut/inner) that the daemon's user may enter, which is not '${dir}/shut'`,
+    );
     if (isRoot)
       expect(others).toStartWith(
         `'${dir}/others' may not be run by the daemon's user: look at its owner and mode (700)`,
