@@ -5,7 +5,7 @@ import { Api } from "./api.ts";
 import { listInstances } from "./calls.ts";
 import type { RawConfig } from "./config-input.ts";
 import { exitCodes, usageError, worst } from "./errors.ts";
-import { type Io, reportError, writeJsonError } from "./io.ts";
+import { type Io, reportError } from "./io.ts";
 import { checkNamed, chooseInstances } from "./names.ts";
 import { chooseTarget, isHere, lookAgain, type TargetOptions, targetSources } from "./target.ts";
 import { textOf } from "./text.ts";
@@ -55,34 +55,23 @@ export interface Named {
   code: number;
 }
 
-/** Commander gives an action its command last. */
-const isCommand = (value: unknown): value is Command =>
-  typeof value === "object" && value !== null && "optsWithGlobals" in value;
-
 export class Cli {
   private stdinTaken: string | null = null;
+  /** What the command ends with. */
+  code: number = exitCodes.ok;
   /** What is still to do when somebody interrupts: put the terminal right, say what goes on. */
   onInterrupt: (() => void) | null = null;
 
   constructor(readonly io: Io) {}
 
-  /** An action of commander out of a function that gives the exit code. */
+  /** An action of commander out of a function that gives the exit code. What it throws is told by the caller. */
   action<A extends unknown[]>(run: (...args: A) => Promise<number>): (...args: A) => Promise<void> {
     return async (...args) => {
       process.once("SIGINT", () => {
         this.onInterrupt?.();
         process.exit(exitCodes.interrupted);
       });
-      let code: number;
-      try {
-        code = await run(...args);
-      } catch (error) {
-        const command = args.at(-1);
-        if (isCommand(command) && command.optsWithGlobals().json === true) writeJsonError(this.io, error);
-        code = reportError(this.io, error);
-      }
-      await this.io.stdout.drained();
-      process.exit(code);
+      this.code = await run(...args);
     };
   }
 

@@ -116,12 +116,15 @@ export const processIo = (home: string): Io => {
 export const writeJson = (io: Io, value: unknown): void => io.write(`${JSON.stringify(value, null, 2)}\n`);
 
 /** A failure for programs; its code is the name of the exit code. */
-export const writeJsonError = (io: Io, error: unknown): void => {
+export const jsonError = (error: unknown): { error: { message: string; code: string } } => {
   const message = error instanceof Error ? error.message : String(error);
   const exitCode = error instanceof CtlError ? error.exitCode : exitCodes.failure;
   const [code = "failure"] = Object.entries(exitCodes).find(([, number]) => number === exitCode) ?? [];
-  writeJson(io, { error: { message, code } });
+  return { error: { message, code } };
 };
+
+/** On a line, so that it may end a stream of lines too. */
+export const writeJsonError = (io: Io, error: unknown): void => io.write(`${JSON.stringify(jsonError(error))}\n`);
 
 /** What commands that change something print: with --json the answers, with -q the ids, else nothing. */
 export const writeAnswers = (

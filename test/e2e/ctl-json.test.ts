@@ -30,6 +30,9 @@ test.each([
   [["ls", "--url", "HERE", "--key", "wrong"], 6, "refusedKey"],
   [["start"], 2, "usage"],
   [["nonsense"], 2, "usage"],
+  [["ls", "x"], 2, "usage"],
+  [["ls", "--nonsense"], 2, "usage"],
+  [["context", "add"], 2, "usage"],
 ])("%j with --json fails with JSON on stdout", async (words, exitCode, code) => {
   const args = words.map((word) => (word === "HERE" ? daemon.url : word));
   const done = await ctl.run([...args, "--json"]);
