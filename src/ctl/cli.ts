@@ -4,9 +4,9 @@ import type { ListedInstance } from "../contract/instance-facts.ts";
 import { Api } from "./api.ts";
 import { listInstances } from "./calls.ts";
 import type { RawConfig } from "./config-input.ts";
-import { exitCodes, usageError, worst } from "./errors.ts";
-import { type Io, reportError } from "./io.ts";
-import { checkNamed, chooseInstances } from "./names.ts";
+import { type CtlError, exitCodes, usageError, worst } from "./errors.ts";
+import { type Io, jsonError, reportError, writeJson, writeJsonError } from "./io.ts";
+import { checkNamed, chooseInstances, nameOf } from "./names.ts";
 import { chooseTarget, isHere, lookAgain, type TargetOptions, targetSources } from "./target.ts";
 import { textOf } from "./text.ts";
 
@@ -51,9 +51,27 @@ export interface Named {
   instances: ListedInstance[];
   /** All that the daemon has. */
   all: ListedInstance[];
-  /** Worst of the names that could not be resolved; 0 where all could. Already told. */
+  /** Of the names that stand for no instance; told already. */
+  errors: CtlError[];
+  /** One was asked for, and is printed alone; several are printed as an array. */
+  single: boolean;
+}
+
+export interface Found<T> {
+  instance: ListedInstance;
+  name: string;
+  answer: T;
+}
+
+/** What became of the instances that were named, in their order: an answer each, or why there is none. */
+export interface Outcome<T> {
+  results: (Found<T> | { error: unknown })[];
+  single: boolean;
   code: number;
 }
+
+export const foundIn = <T>({ results }: Outcome<T>): Found<T>[] =>
+  results.flatMap((result) => ("error" in result ? [] : [result]));
 
 export class Cli {
   private stdinTaken: string | null = null;
@@ -116,9 +134,9 @@ export class Cli {
     const { instances, errors } = chooseInstances(names, everything, all);
     const [only] = errors;
     if (only !== undefined && names.length === 1) throw only;
-    const code = worst(errors.map((error) => reportError(this.io, error)));
+    for (const error of errors) reportError(this.io, error);
     if (everything && all.length === 0) this.io.say("there are no instances");
-    return { api, instances, all, code };
+    return { api, instances, all, errors, single: !everything && names.length === 1 };
   }
 
   /**
@@ -145,15 +163,51 @@ export class Cli {
     const api = await this.connect(command);
     const { value: all } = await listInstances(api);
     if (all.length !== 1) checkNamed(names, everything);
-    return { api, instances: all, all, code: exitCodes.ok };
+    return { api, instances: all, all, errors: [], single: true };
   }
 
-  /** Does something with each instance at the same time; a failure of one does not spoil the others. */
-  async each<T>(instances: readonly T[], run: (instance: T) => Promise<number>): Promise<number> {
-    const codes = await Promise.all(
-      instances.map((instance) => run(instance).catch((error: unknown) => reportError(this.io, error))),
+  /**
+   * Does something with each instance at the same time; a failure of one is told and does not spoil the others.
+   * @param jsonLines what is printed is a line of JSON each, a failure too
+   */
+  async each<T>(
+    { instances, all, errors, single }: Named,
+    run: (instance: ListedInstance, name: string) => Promise<T>,
+    jsonLines = false,
+  ): Promise<Outcome<T>> {
+    const codes: number[] = errors.map(({ exitCode }) => exitCode);
+    if (jsonLines) for (const error of errors) writeJsonError(this.io, error);
+    const results = await Promise.all(
+      instances.map(async (instance): Promise<Found<T> | { error: unknown }> => {
+        const name = nameOf(instance, all);
+        try {
+          return { instance, name, answer: await run(instance, name) };
+        } catch (error) {
+          codes.push(reportError(this.io, error));
+          if (jsonLines) writeJsonError(this.io, error);
+          return { error };
+        }
+      }),
     );
-    return worst(codes);
+    return { results: [...results, ...errors.map((error) => ({ error }))], single, code: worst(codes) };
+  }
+
+  /**
+   * Prints an outcome: with --json what the API answered and the errors, with -q the ids, else what `print` makes of
+   * it. Gives the exit code.
+   */
+  print<T extends { raw: unknown }>(
+    outcome: Outcome<T>,
+    { json, quiet }: OutputOptions,
+    print: (found: Found<T>[]) => void = () => undefined,
+  ): number {
+    const found = foundIn(outcome);
+    if (json) {
+      const documents = outcome.results.map((one) => ("error" in one ? jsonError(one.error) : one.answer.raw));
+      for (const document of outcome.single ? documents : [documents]) writeJson(this.io, document);
+    } else if (quiet) for (const { instance } of found) this.io.write(`${instance.id}\n`);
+    else if (found.length > 0) print(found);
+    return outcome.code;
   }
 
   private async askKey(): Promise<string> {

@@ -115,9 +115,16 @@ export const processIo = (home: string): Io => {
 
 export const writeJson = (io: Io, value: unknown): void => io.write(`${JSON.stringify(value, null, 2)}\n`);
 
+/** What went wrong, with the lines below where the sentence announces them. */
+const wholeMessage = (error: unknown): string => {
+  if (!(error instanceof Error)) return String(error);
+  const announces = error instanceof CtlError && error.message.endsWith(":");
+  return announces ? `${error.message} ${error.hints.join("; ")}` : error.message;
+};
+
 /** A failure for programs; its code is the name of the exit code. */
 export const jsonError = (error: unknown): { error: { message: string; code: string } } => {
-  const message = error instanceof Error ? error.message : String(error);
+  const message = wholeMessage(error);
   const exitCode = error instanceof CtlError ? error.exitCode : exitCodes.failure;
   const [code = "failure"] = Object.entries(exitCodes).find(([, number]) => number === exitCode) ?? [];
   return { error: { message, code } };
@@ -125,22 +132,6 @@ export const jsonError = (error: unknown): { error: { message: string; code: str
 
 /** On a line, so that it may end a stream of lines too. */
 export const writeJsonError = (io: Io, error: unknown): void => io.write(`${JSON.stringify(jsonError(error))}\n`);
-
-/** What commands that change something print: with --json the answers, with -q the ids, else nothing. */
-export const writeAnswers = (
-  io: Io,
-  { json, quiet }: { json?: true; quiet?: true },
-  single: boolean,
-  answers: readonly { raw: unknown; instance: { id: string } }[],
-): void => {
-  if (json && !single)
-    writeJson(
-      io,
-      answers.map(({ raw }) => raw),
-    );
-  else if (json) for (const { raw } of answers) writeJson(io, raw);
-  else if (quiet) for (const { instance } of answers) io.write(`${instance.id}\n`);
-};
 
 /** Tells what went wrong and what to do next; gives the exit code. */
 export const reportError = (io: Io, error: unknown): number => {

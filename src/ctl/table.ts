@@ -1,4 +1,4 @@
-import type { Paint } from "./io.ts";
+import type { Io, Paint } from "./io.ts";
 
 /** Tables for people: aligned, and never wider than the terminal. */
 
@@ -98,3 +98,9 @@ export const layOut = <Row>(
     ),
   ].map((text) => (Number.isFinite(width) ? text : text.trimEnd()));
 };
+
+export const printTable = <Row>(
+  { write, stdout }: Pick<Io, "write" | "stdout">,
+  columns: readonly Column<Row>[],
+  rows: readonly Row[],
+): void => write(`${layOut(columns, rows, stdout.width(), stdout.palette.dim).join("\n")}\n`);
