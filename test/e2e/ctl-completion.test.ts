@@ -72,6 +72,11 @@ describe("values of a few words are offered", () => {
     expect(await values("serve", "--port", "")).toEqual([]);
   });
 
+  test("for -o of ls", async () => {
+    expect(await values("ctl", "ls", "-o", "")).toEqual(["wide", "json", "name"]);
+    expect(await values("ctl", "ls", "--output=n")).toEqual(["--output=name"]);
+  });
+
   test("for edit --set: names of fields, then what the field takes", async () => {
     expect(await values("ctl", "edit", "x", "--set", "dev")).toEqual(["device="]);
     expect(await values("ctl", "edit", "x", "--set", "device=c")).toEqual(["device=cuda", "device=cpu"]);

@@ -1,4 +1,4 @@
-import { type Command, Option } from "commander";
+import type { Command } from "commander";
 import type { ListedInstance } from "../../contract/instance-facts.ts";
 import { addConnection, addJson, addNames, addQuiet, type Cli, type OutputOptions } from "../cli.ts";
 import { Progress } from "../progress.ts";
@@ -20,7 +20,7 @@ const isThere = (name: string, wanted: WaitOptions["for"], instance: ListedInsta
 
 export const define = (command: Command, cli: Cli): void => {
   addNames(command).addOption(
-    new Option("--for <status>", "what to wait for").choices(["running", "stopped"]).default("running"),
+    command.createOption("--for <status>", "what to wait for").choices(["running", "stopped"]).default("running"),
   );
   addConnection(addQuiet(addJson(command, "the instances as they became, an array for several")))
     .option("--timeout <time>", "wait at most so long (30s, 5m); exit code 124 when it is over")
