@@ -4,7 +4,8 @@ import type { ListedInstance } from "../contract/instance-facts.ts";
 import { Api } from "./api.ts";
 import { listInstances } from "./calls.ts";
 import type { RawConfig } from "./config-input.ts";
-import { type CtlError, exitCodes, usageError, worst } from "./errors.ts";
+import { CtlError, exitCodes, usageError, worst } from "./errors.ts";
+import { fileProblem } from "./file-problem.ts";
 import { type Io, jsonError, reportError, writeJson, writeJsonError } from "./io.ts";
 import { checkNamed, chooseInstances, nameOf } from "./names.ts";
 import { chooseTarget, isHere, lookAgain, type TargetOptions, targetSources } from "./target.ts";
@@ -99,7 +100,11 @@ export class Cli {
       throw usageError(`${this.stdinTaken} and ${asker} both read stdin: give one of them otherwise`);
     this.stdinTaken = asker;
     if (this.io.stdin.terminal) this.io.say(`${asker} reads what you type; end it with Ctrl-D on a line of its own`);
-    return await Bun.stdin.bytes();
+    try {
+      return await Bun.stdin.bytes();
+    } catch (error) {
+      throw new CtlError(exitCodes.failure, `${asker}: cannot read stdin: ${fileProblem(error)}`);
+    }
   }
 
   async connect(command: Command): Promise<Api> {

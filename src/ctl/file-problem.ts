@@ -1,3 +1,5 @@
+import { constants } from "node:os";
+
 /** Why a file cannot be read or written, in words; what the system calls it is of no use to a person. */
 export const fileProblem = (error: unknown): string => {
   const { code = "unknown" } = error as NodeJS.ErrnoException;
@@ -29,3 +31,11 @@ export const fileProblem = (error: unknown): string => {
       return `the system says ${code}`;
   }
 };
+
+/** A sentence of elsewhere in which the system's own words stand: `ENOSPC: no space left on device, write`. */
+export const withoutErrno = (text: string): string =>
+  text.replace(
+    /\b(E[A-Z][A-Z0-9]+): [a-z][^,:\n]*(?:, [a-z0-9]+(?: ('[^'\n]*'))?)?/g,
+    (whole: string, code: string, path: string | undefined) =>
+      Object.hasOwn(constants.errno, code) ? `${path === undefined ? "" : `${path}: `}${fileProblem({ code })}` : whole,
+  );

@@ -1,7 +1,7 @@
 import { writeSync } from "node:fs";
 import { isatty } from "node:tty";
 import { CtlError, exitCodes } from "./errors.ts";
-import { fileProblem } from "./file-problem.ts";
+import { fileProblem, withoutErrno } from "./file-problem.ts";
 import { harmless } from "./harmless.ts";
 import { Output } from "./output.ts";
 
@@ -115,11 +115,13 @@ export const processIo = (home: string): Io => {
 
 export const writeJson = (io: Io, value: unknown): void => io.write(`${JSON.stringify(value, null, 2)}\n`);
 
-/** What went wrong, with the lines below where the sentence announces them. */
+/** What went wrong, without the system's own words for it. */
+const messageOf = (error: unknown): string => withoutErrno(error instanceof Error ? error.message : String(error));
+
+/** With the lines below, where the sentence announces them. */
 const wholeMessage = (error: unknown): string => {
-  if (!(error instanceof Error)) return String(error);
   const announces = error instanceof CtlError && error.message.endsWith(":");
-  return announces ? `${error.message} ${error.hints.join("; ")}` : error.message;
+  return announces ? `${messageOf(error)} ${error.hints.join("; ")}` : messageOf(error);
 };
 
 /** A failure for programs; its code is the name of the exit code. */
@@ -138,8 +140,7 @@ export const reportError = (io: Io, error: unknown): number => {
   const { red, dim } = io.stderr.palette;
   // Much of it comes from elsewhere: from a model server, a daemon, a file.
   const clean: Paint = io.stderr.terminal ? (text) => harmless(text, false) : plain;
-  const message = error instanceof Error ? error.message : String(error);
-  io.say(`${red("error:")} ${clean(message)}`);
+  io.say(`${red("error:")} ${clean(messageOf(error))}`);
   if (!(error instanceof CtlError)) return exitCodes.failure;
   for (const hint of error.hints) io.say(dim(`  ${clean(hint)}`));
   return error.exitCode;

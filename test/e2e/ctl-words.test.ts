@@ -53,6 +53,15 @@ describe("a file that", () => {
   });
 });
 
+test("a stdin that is a folder is told so", async () => {
+  for (const words of ["create -f -", "ls --key -"]) {
+    const command = ["sh", "-c", `solar-host ctl ${words} < /tmp`];
+    const child = Bun.spawn(command, { env: ctl.environment(), stderr: "pipe" });
+    expect(await child.exited).toBe(1);
+    expect(await new Response(child.stderr).text()).toContain("cannot read stdin: it is a folder");
+  }
+});
+
 describe("a text that is not UTF-8 is refused with its place, and never read with other characters in it", () => {
   const LATIN1 = new Uint8Array(Buffer.from("alias: a\nmodel: /modelle/gr\u00f6\u00dfe.gguf\n", "latin1"));
 
