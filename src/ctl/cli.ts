@@ -5,11 +5,10 @@ import { Api } from "./api.ts";
 import { listInstances } from "./calls.ts";
 import type { RawConfig } from "./config-input.ts";
 import { CtlError, exitCodes, usageError, worst } from "./errors.ts";
-import { fileProblem } from "./file-problem.ts";
+import { fileProblem, textOf } from "./file-problem.ts";
 import { type Io, jsonError, reportError, writeJson, writeJsonError } from "./io.ts";
 import { checkNamed, chooseInstances, nameOf } from "./names.ts";
 import { chooseTarget, isHere, lookAgain, type TargetOptions, targetSources } from "./target.ts";
-import { textOf } from "./text.ts";
 
 /** What commands share: common flags, the connection, and how an action ends. */
 

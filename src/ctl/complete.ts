@@ -23,9 +23,6 @@ const PATIENCE_MS = 1500;
 
 type Completion = Candidate[] | typeof FILES;
 
-const NAMED_VERBS = ["get", "edit", "rm", "start", "stop", "restart", "logs", "state", "last", "wait", "health"];
-const SHELLS = ["bash", "zsh", "fish"];
-
 const words = (values: readonly string[]): Candidate[] => values.map((value) => ({ value }));
 
 const optionsOf = (command: Command): Candidate[] =>
@@ -121,8 +118,9 @@ const positional = async (
   typed: readonly string[],
   begun: string,
 ): Promise<Completion> => {
-  if (NAMED_VERBS.includes(verb) && command.name() === verb) return await instanceNames(io, typed, begun);
-  if (verb === "completion") return words(SHELLS);
+  const [argument] = command.registeredArguments;
+  if (argument?.argChoices !== undefined) return words(argument.argChoices);
+  if (argument?.name() === "names" && verb !== "context") return await instanceNames(io, typed, begun);
   if (verb === "context" && command.name() === "use") return contextNames(io);
   if (verb === "context" && command.name() === "rm")
     return namedContexts(io).filter(({ value }) => !typed.includes(value));

@@ -6,10 +6,9 @@ import type { Cli } from "./cli.ts";
 import { checked, withoutKey } from "./config-edit.ts";
 import { parseConfigText, type RawConfig } from "./config-input.ts";
 import { CtlError, exitCodes, usageError } from "./errors.ts";
-import { fileProblem } from "./file-problem.ts";
+import { fileProblem, textOf } from "./file-problem.ts";
 import { type Io, reportError } from "./io.ts";
 import { asWord } from "./names.ts";
-import { textOf } from "./text.ts";
 
 /** A config in the user's editor, as YAML with what each field means, as often as it takes. */
 

@@ -1,4 +1,8 @@
 import { constants } from "node:os";
+import { decodeUtf8, EncodingError } from "../common/utf8.ts";
+import { usageError } from "./errors.ts";
+
+/** Files of people: what is wrong with one, in words. */
 
 /** Why a file cannot be read or written, in words; what the system calls it is of no use to a person. */
 export const fileProblem = (error: unknown): string => {
@@ -39,3 +43,13 @@ export const withoutErrno = (text: string): string =>
     (whole: string, code: string, path: string | undefined) =>
       Object.hasOwn(constants.errno, code) ? `${path === undefined ? "" : `${path}: `}${fileProblem({ code })}` : whole,
   );
+
+/** A text that a person wrote, which is UTF-8. @param name file, or what it is called. @throws usage error with the place */
+export const textOf = (bytes: Uint8Array, name: string): string => {
+  try {
+    return decodeUtf8(bytes);
+  } catch (error) {
+    if (!(error instanceof EncodingError)) throw error;
+    throw usageError(`${name}:${error.line}:${error.column}: ${error.message}`);
+  }
+};

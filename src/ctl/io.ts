@@ -1,5 +1,6 @@
 import { writeSync } from "node:fs";
 import { isatty } from "node:tty";
+import { styleText } from "node:util";
 import { CtlError, exitCodes } from "./errors.ts";
 import { fileProblem, withoutErrno } from "./file-problem.ts";
 import { harmless } from "./harmless.ts";
@@ -9,25 +10,16 @@ import { Output } from "./output.ts";
 
 export type Paint = (text: string) => string;
 
-const codes = {
-  bold: [1, 22],
-  dim: [2, 22],
-  red: [31, 39],
-  green: [32, 39],
-  yellow: [33, 39],
-  blue: [34, 39],
-  magenta: [35, 39],
-  cyan: [36, 39],
-} as const;
-export type Color = keyof typeof codes;
+const colors = ["bold", "dim", "red", "green", "yellow", "blue", "magenta", "cyan"] as const;
+export type Color = (typeof colors)[number];
 export type Palette = Readonly<Record<Color, Paint>>;
 
 const plain: Paint = (text) => text;
 
 export const createPalette = (enabled: boolean): Palette => {
-  const paint = ([on, off]: readonly [number, number]): Paint =>
-    enabled ? (text) => `\u001b[${on}m${text}\u001b[${off}m` : plain;
-  return Object.fromEntries(Object.entries(codes).map(([name, pair]) => [name, paint(pair)])) as Record<Color, Paint>;
+  const paint = (color: Color): Paint =>
+    enabled ? (text) => styleText(color, text, { validateStream: false }) : plain;
+  return Object.fromEntries(colors.map((color) => [color, paint(color)])) as Record<Color, Paint>;
 };
 
 /** Colours belong on a terminal, and nowhere where `NO_COLOR` is set. */

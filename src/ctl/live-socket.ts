@@ -1,8 +1,8 @@
 import type { z } from "zod";
 import type { Api } from "./api.ts";
+import { issueWords } from "./api.ts";
 import { getInstance } from "./calls.ts";
 import { CtlError, exitCodes } from "./errors.ts";
-import { issueWords } from "./issue-words.ts";
 
 /**
  * A WebSocket that comes back: through restarts of the daemon, cut connections and a laptop's sleep. What is

@@ -4,10 +4,9 @@ import { type ListedInstance, listedInstance } from "../../contract/instance-fac
 import type { Answer } from "../api.ts";
 import { instancePath } from "../calls.ts";
 import { addConnection, addJson, addNames, addQuiet, type Cli, type OutputOptions } from "../cli.ts";
-import { crashText } from "../crashes.ts";
 import { harmless } from "../harmless.ts";
 import type { Io } from "../io.ts";
-import { paintStatus } from "../status.ts";
+import { crashText, paintStatus } from "../status.ts";
 import { since } from "../time.ts";
 
 const shown = (value: unknown): string => {

@@ -3,10 +3,9 @@ import type { ListedInstance } from "../../contract/instance-facts.ts";
 import { health } from "../../contract/system.ts";
 import { getInstance, listInstances } from "../calls.ts";
 import { addConnection, addJson, type Cli } from "../cli.ts";
-import { crashText } from "../crashes.ts";
 import { CtlError, exitCodes } from "../errors.ts";
 import { type Io, writeJson } from "../io.ts";
-import { notRunning } from "../status.ts";
+import { crashText, notRunning } from "../status.ts";
 import { oneLine } from "../table.ts";
 import { since } from "../time.ts";
 

@@ -3,8 +3,7 @@ import { type RuntimeState, runtimeState, type SlotState } from "../../contract/
 import { instancePath } from "../calls.ts";
 import { addConnection, addJson, addNames, type Cli, type Named, type OutputOptions } from "../cli.ts";
 import type { Palette } from "../io.ts";
-import { paintPhase } from "../phase.ts";
-import { notRunning } from "../status.ts";
+import { notRunning, paintPhase } from "../status.ts";
 import { type Column, oneLine, printTable } from "../table.ts";
 
 interface StateOptions extends OutputOptions {
