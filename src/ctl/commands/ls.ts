@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import { urlOf } from "../../common/endpoint.ts";
 import type { ListedInstance } from "../../contract/instance-facts.ts";
 import { Api } from "../api.ts";
 import { listInstances } from "../calls.ts";
@@ -29,12 +30,11 @@ const modelOf = (instance: ListedInstance): string =>
     .findLast((part) => part !== "") ?? "-";
 
 /** Where its model server is reached: one that listens everywhere is where its daemon is. */
-const urlOf = ({ target, instance }: Row): string => {
-  const { port, config } = instance;
+const addressOf = ({ target, instance: { port, config } }: Row): string => {
   if (port === null) return "-";
   const host = String(config.host ?? "");
-  if (["", "0.0.0.0", "::"].includes(host)) return `http://${new URL(target.url).hostname}:${port}`;
-  return `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
+  const isEverywhere = ["", "0.0.0.0", "::"].includes(host);
+  return urlOf({ host: isEverywhere ? new URL(target.url).hostname.replace(/^\[|\]$/g, "") : host, port });
 };
 
 const columns = (palette: Palette, now: number, wide: boolean): Column<Row>[] => [
@@ -55,7 +55,7 @@ const columns = (palette: Palette, now: number, wide: boolean): Column<Row>[] =>
   },
   { title: "RESTARTS", value: ({ instance }) => String(instance.restarts ?? 0), align: "right", spare: true },
   { title: "BACKEND", value: ({ instance }) => instance.config.backend_type, shrinkTo: 8, spare: true },
-  { title: "URL", value: urlOf, spare: true },
+  { title: "URL", value: addressOf, spare: true },
   { title: "REASON", value: ({ instance }) => reasonOf(instance, now), shrinkTo: 24 },
 ];
 
