@@ -28,7 +28,10 @@ const FILES = [":files"];
 
 describe("file names are left to the shell", () => {
   test.each([
-    ...["--config-file", "--log-dir", "--llama-server", "--python", "--api-key-file"].map((flag) => ["serve", flag]),
+    ...["--config-file", "--log-dir", "--llama-server", "--python", "--api-key-file", "--dir"].map((flag) => [
+      "serve",
+      flag,
+    ]),
     ["ctl", "create", "llamacpp", "--model"],
     ["ctl", "create", "llamacpp", "--chat-template-file"],
     ["ctl", "create", "huggingface_causal", "--model-id"],
