@@ -137,7 +137,7 @@ export class Api {
   }
 
   /** Name and address, for people. */
-  private get where(): string {
+  get where(): string {
     const { name, url } = this.target;
     return name === url ? url : `${name} (${url})`;
   }
