@@ -1,17 +1,14 @@
 #!/usr/bin/env bun
-import { Command, CommanderError } from "commander";
+import { type Command, CommanderError } from "commander";
+import { CommandLine, CommandLineError, USAGE_ERROR } from "./command-line.ts";
 import { version } from "./version.ts";
 
 /** The command line, and nothing else: what a command does is loaded when it is asked for. */
 
-const USAGE_ERROR = 2;
-
 const createProgram = (): Command =>
-  new Command("solar-host")
+  new CommandLine("solar-host")
     .description("Starts, watches, restarts and stops model inference servers")
     .version(version, "-V, --version")
-    .showHelpAfterError("(try --help)")
-    .exitOverride()
     .addHelpText(
       "after",
       `
@@ -35,14 +32,8 @@ const addServe = async (program: Command, argv: readonly string[]): Promise<void
 };
 
 /** The client's verbs are loaded one at a time: `ctl ls` is over before all of them could be. */
-const addCtl = async (program: Command, argv: readonly string[]): Promise<void> => {
-  const ctl = program
-    .command("ctl")
-    .description("the client: create, start, watch and follow instances, here or elsewhere");
-  if (argv[2] !== "ctl" && argv[3] !== "ctl") return;
-  const { addVerbs } = await import("./ctl/index.ts");
-  await addVerbs(ctl, argv.slice(argv[2] === "ctl" ? 3 : 4));
-};
+const addCtl = (program: Command): Command =>
+  program.command("ctl").description("the client: create, start, watch and follow instances, here or elsewhere");
 
 const main = async (argv: string[]): Promise<void> => {
   if (argv[2] === "__nvml") {
@@ -51,12 +42,18 @@ const main = async (argv: string[]): Promise<void> => {
   }
   const program = createProgram();
   await addServe(program, argv);
-  await addCtl(program, argv);
+  const ctl = addCtl(program);
   if (argv.length <= 2) program.help({ error: true });
-  await program.parseAsync(argv);
+  if (argv[2] === "ctl" || argv[3] === "ctl") {
+    const { runCtl } = await import("./ctl/index.ts");
+    await runCtl(ctl, argv);
+  } else await program.parseAsync(argv);
 };
 
 main(process.argv).catch((error: unknown) => {
+  if (error instanceof CommandLineError) {
+    process.stderr.write(`error: ${[error.message, ...error.hints.map((hint) => `  ${hint}`)].join("\n")}\n`);
+  }
   if (error instanceof CommanderError) process.exit(error.exitCode === 0 ? 0 : USAGE_ERROR);
   process.stderr.write(`solar-host: ${error instanceof Error ? error.message : String(error)}\n`);
   process.exit(1);

@@ -26,7 +26,7 @@ const rooms: Record<string, { rooms: string[]; packages: RegExp }> = {
   },
   // The client is to know nothing of the daemon but what travels.
   ctl: {
-    rooms: ["common", "contract", "version"],
+    rooms: ["common", "contract", "version", "command-line"],
     packages: /^(node:|bun$|zod$|commander$|chalk$|jsonc-parser$|yaml$)/,
   },
 };
@@ -100,7 +100,11 @@ test("the fields of a backend are known to the list of definitions, and to the r
 
 test("the command line loads serve and ctl only when they are asked for", () => {
   const main = imports.filter(({ file }) => file === "main.ts");
-  expect(main.filter(({ lazy }) => !lazy).map(({ to }) => to)).toEqual(["commander", "./version.ts"]);
+  expect(main.filter(({ lazy }) => !lazy).map(({ to }) => to)).toEqual([
+    "commander",
+    "./command-line.ts",
+    "./version.ts",
+  ]);
   expect(
     main.filter(({ lazy }) => lazy).map(({ to }) => roomOf(target({ file: "main.ts", to, lazy: true }))),
   ).toContain("server");

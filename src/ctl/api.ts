@@ -1,7 +1,6 @@
 import type { z } from "zod";
 import { version } from "../version.ts";
 import { CtlError, exitCodes, usageError } from "./errors.ts";
-import { issueWords } from "./issue-words.ts";
 import type { Target } from "./target.ts";
 import { whyUnreachable } from "./unreachable.ts";
 
@@ -74,6 +73,14 @@ const detailOf = (text: string): unknown => {
   }
 };
 
+/** What is wrong with an answer or a frame, in our words. @param whole what is named where the whole is wrong */
+export const issueWords = (issues: readonly z.core.$ZodIssue[], whole: string): string => {
+  const [issue] = issues;
+  const place = issue?.path.map(String).join(".") || whole;
+  if (issue?.code !== "invalid_type") return `${place}: it is not what it should be`;
+  return `${place}: it should be of the type ${issue.expected}`;
+};
+
 export class Api {
   /** @param lookAgain where the same daemon is now */
   constructor(
@@ -130,7 +137,7 @@ export class Api {
   }
 
   /** Name and address, for people. */
-  private get where(): string {
+  get where(): string {
     const { name, url } = this.target;
     return name === url ? url : `${name} (${url})`;
   }
@@ -144,18 +151,13 @@ export class Api {
     if (!/^[\x20-\x7e\x80-\xff]*$/.test(this.target.key)) {
       throw usageError(`the key from ${this.target.keyFrom} holds a line end or a character that no key has`);
     }
-    const signals = [
-      ...(signal === undefined ? [] : [signal]),
-      ...(timeoutMs === null ? [] : [AbortSignal.timeout(timeoutMs)]),
-    ];
+    const signals = [signal, timeoutMs === null ? undefined : AbortSignal.timeout(timeoutMs)];
     try {
       const answer = await fetch(`${this.target.url}${path}${search}`, {
         method,
         headers: body === undefined ? this.headers : { ...this.headers, "content-type": "application/json" },
         ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-        ...(signals.length === 0
-          ? {}
-          : { signal: signals.length === 1 && signals[0] ? signals[0] : AbortSignal.any(signals) }),
+        signal: AbortSignal.any(signals.filter((one) => one !== undefined)),
         // Bun's own limit, five minutes, is shorter than some models take to load.
         timeout: false,
         redirect: "manual",
@@ -206,25 +208,21 @@ export class Api {
 
   /** Names a daemon, or something that is none, whose answers are not those of our contract. */
   async incompatible(what: string, problem: string, changed = false): Promise<CtlError> {
-    const { version } = await import("../version.ts");
-    const [other, mayBeDone] = await Promise.all([this.otherVersion(), changed]);
-    const hints = mayBeDone ? ["what was asked for may have been done all the same: look with solar-host ctl ls"] : [];
-    if (other === null) {
-      return new CtlError(exitCodes.failure, `${this.target.url} is no solar-host daemon (${what}: ${problem})`, [
-        ...hints,
-        "check the address",
-      ]);
+    const hints = changed ? ["what was asked for may have been done all the same: look with solar-host ctl ls"] : [];
+    const failure = (is: string, hint: string): CtlError =>
+      new CtlError(exitCodes.failure, `${this.target.url} ${is} (${what}: ${problem})`, [...hints, hint]);
+    const other = await this.otherVersion();
+    if (other === null) return failure("is no solar-host daemon", "check the address");
+    if (other === version) {
+      return failure(
+        `runs solar-host ${other}, like this client, but answers otherwise`,
+        "use the client that was built with that daemon",
+      );
     }
-    const relation =
-      other === version
-        ? `solar-host ${other}, like this client, but answers otherwise`
-        : `solar-host ${other}, which this client (${version}) does not understand`;
-    return new CtlError(exitCodes.failure, `${this.target.url} runs ${relation} (${what}: ${problem})`, [
-      ...hints,
-      other === version
-        ? "use the client that was built with that daemon"
-        : `use a client of version ${other}, or bring the daemon to ${version}`,
-    ]);
+    return failure(
+      `runs solar-host ${other}, which this client (${version}) does not understand`,
+      `use a client of version ${other}, or bring the daemon to ${version}`,
+    );
   }
 
   private async otherVersion(): Promise<string | null> {

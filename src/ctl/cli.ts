@@ -4,11 +4,11 @@ import type { ListedInstance } from "../contract/instance-facts.ts";
 import { Api } from "./api.ts";
 import { listInstances } from "./calls.ts";
 import type { RawConfig } from "./config-input.ts";
-import { exitCodes, usageError, worst } from "./errors.ts";
-import { type Io, reportError, writeJsonError } from "./io.ts";
-import { checkNamed, chooseInstances } from "./names.ts";
+import { CtlError, exitCodes, usageError, worst } from "./errors.ts";
+import { fileProblem, textOf } from "./file-problem.ts";
+import { type Io, jsonError, reportError, writeJson, writeJsonError } from "./io.ts";
+import { checkNamed, chooseInstances, nameOf } from "./names.ts";
 import { chooseTarget, isHere, lookAgain, type TargetOptions, targetSources } from "./target.ts";
-import { textOf } from "./text.ts";
 
 /** What commands share: common flags, the connection, and how an action ends. */
 
@@ -51,38 +51,45 @@ export interface Named {
   instances: ListedInstance[];
   /** All that the daemon has. */
   all: ListedInstance[];
-  /** Worst of the names that could not be resolved; 0 where all could. Already told. */
+  /** Of the names that stand for no instance; told already. */
+  errors: CtlError[];
+  /** One was asked for, and is printed alone; several are printed as an array. */
+  single: boolean;
+}
+
+export interface Found<T> {
+  instance: ListedInstance;
+  name: string;
+  answer: T;
+}
+
+/** What became of the instances that were named, in their order: an answer each, or why there is none. */
+export interface Outcome<T> {
+  results: (Found<T> | { error: unknown })[];
+  single: boolean;
   code: number;
 }
 
-/** Commander gives an action its command last. */
-const isCommand = (value: unknown): value is Command =>
-  typeof value === "object" && value !== null && "optsWithGlobals" in value;
+export const foundIn = <T>({ results }: Outcome<T>): Found<T>[] =>
+  results.flatMap((result) => ("error" in result ? [] : [result]));
 
 export class Cli {
   private stdinTaken: string | null = null;
+  /** What the command ends with. */
+  code: number = exitCodes.ok;
   /** What is still to do when somebody interrupts: put the terminal right, say what goes on. */
   onInterrupt: (() => void) | null = null;
 
   constructor(readonly io: Io) {}
 
-  /** An action of commander out of a function that gives the exit code. */
+  /** An action of commander out of a function that gives the exit code. What it throws is told by the caller. */
   action<A extends unknown[]>(run: (...args: A) => Promise<number>): (...args: A) => Promise<void> {
     return async (...args) => {
       process.once("SIGINT", () => {
         this.onInterrupt?.();
         process.exit(exitCodes.interrupted);
       });
-      let code: number;
-      try {
-        code = await run(...args);
-      } catch (error) {
-        const command = args.at(-1);
-        if (isCommand(command) && command.optsWithGlobals().json === true) writeJsonError(this.io, error);
-        code = reportError(this.io, error);
-      }
-      await this.io.stdout.drained();
-      process.exit(code);
+      this.code = await run(...args);
     };
   }
 
@@ -92,7 +99,11 @@ export class Cli {
       throw usageError(`${this.stdinTaken} and ${asker} both read stdin: give one of them otherwise`);
     this.stdinTaken = asker;
     if (this.io.stdin.terminal) this.io.say(`${asker} reads what you type; end it with Ctrl-D on a line of its own`);
-    return await Bun.stdin.bytes();
+    try {
+      return await Bun.stdin.bytes();
+    } catch (error) {
+      throw new CtlError(exitCodes.failure, `${asker}: cannot read stdin: ${fileProblem(error)}`);
+    }
   }
 
   async connect(command: Command): Promise<Api> {
@@ -127,9 +138,9 @@ export class Cli {
     const { instances, errors } = chooseInstances(names, everything, all);
     const [only] = errors;
     if (only !== undefined && names.length === 1) throw only;
-    const code = worst(errors.map((error) => reportError(this.io, error)));
+    for (const error of errors) reportError(this.io, error);
     if (everything && all.length === 0) this.io.say("there are no instances");
-    return { api, instances, all, code };
+    return { api, instances, all, errors, single: !everything && names.length === 1 };
   }
 
   /**
@@ -156,15 +167,51 @@ export class Cli {
     const api = await this.connect(command);
     const { value: all } = await listInstances(api);
     if (all.length !== 1) checkNamed(names, everything);
-    return { api, instances: all, all, code: exitCodes.ok };
+    return { api, instances: all, all, errors: [], single: true };
   }
 
-  /** Does something with each instance at the same time; a failure of one does not spoil the others. */
-  async each<T>(instances: readonly T[], run: (instance: T) => Promise<number>): Promise<number> {
-    const codes = await Promise.all(
-      instances.map((instance) => run(instance).catch((error: unknown) => reportError(this.io, error))),
+  /**
+   * Does something with each instance at the same time; a failure of one is told and does not spoil the others.
+   * @param jsonLines what is printed is a line of JSON each, a failure too
+   */
+  async each<T>(
+    { instances, all, errors, single }: Named,
+    run: (instance: ListedInstance, name: string) => Promise<T>,
+    jsonLines = false,
+  ): Promise<Outcome<T>> {
+    const codes: number[] = errors.map(({ exitCode }) => exitCode);
+    if (jsonLines) for (const error of errors) writeJsonError(this.io, error);
+    const results = await Promise.all(
+      instances.map(async (instance): Promise<Found<T> | { error: unknown }> => {
+        const name = nameOf(instance, all);
+        try {
+          return { instance, name, answer: await run(instance, name) };
+        } catch (error) {
+          codes.push(reportError(this.io, error));
+          if (jsonLines) writeJsonError(this.io, error);
+          return { error };
+        }
+      }),
     );
-    return worst(codes);
+    return { results: [...results, ...errors.map((error) => ({ error }))], single, code: worst(codes) };
+  }
+
+  /**
+   * Prints an outcome: with --json what the API answered and the errors, with -q the ids, else what `print` makes of
+   * it. Gives the exit code.
+   */
+  print<T extends { raw: unknown }>(
+    outcome: Outcome<T>,
+    { json, quiet }: OutputOptions,
+    print: (found: Found<T>[]) => void = () => undefined,
+  ): number {
+    const found = foundIn(outcome);
+    if (json) {
+      const documents = outcome.results.map((one) => ("error" in one ? jsonError(one.error) : one.answer.raw));
+      for (const document of outcome.single ? documents : [documents]) writeJson(this.io, document);
+    } else if (quiet) for (const { instance } of found) this.io.write(`${instance.id}\n`);
+    else if (found.length > 0) print(found);
+    return outcome.code;
   }
 
   private async askKey(): Promise<string> {

@@ -1,36 +1,22 @@
-import type { Candidate } from "./complete.ts";
+import { Command, Option } from "commander";
 
-/** Completion behind `serve`: its flags are the daemon's own, which the client knows from what it says of itself. */
+/** `serve` as completion needs it: its flags are the daemon's own, which the client knows from what it says of itself. */
 
-interface Flag extends Candidate {
-  /** What it takes, as the help shows it; empty for nothing. */
-  takes: string;
-}
+/** What the values are named after that are paths. */
+const PATHS = /^(?:file|folder|dir|server|python|cert|key|ca)$/;
 
-/** What the values of the others are named after: a path. */
-const PATHS = /^(?:file|dir|server|python|cert|key|ca)$/;
+const option = (flag: string, takes: string | undefined, description: string): Option => {
+  if (takes === undefined) return new Option(flag, description);
+  if (takes === "true|false") return new Option(`${flag} [${takes}]`, description);
+  if (PATHS.test(takes)) return new Option(`${flag} <file>`, description);
+  const made = new Option(`${flag} <${takes}>`, description);
+  return takes.includes("|") ? made.choices(takes.split("|")) : made;
+};
 
-const flags = (): Flag[] => {
+export const serveCommand = (): Command => {
   const help = Bun.spawnSync([process.execPath, "serve", "--help"], { stdin: "ignore", stderr: "ignore" });
-  const lines = help.stdout.toString().matchAll(/^ {2}(?:-\w, )?(--[\w-]+)(?: [<[](\S+)[>\]])? +(.*)$/gm);
-  return [...lines].map(([, value = "", takes = "", description = ""]) => ({ value, takes, description }));
-};
-
-const valuesOf = ({ takes }: Flag): Candidate[] | "files" => {
-  if (PATHS.test(takes)) return "files";
-  return takes.includes("|") ? takes.split("|").map((value) => ({ value })) : [];
-};
-
-/** @param before the words behind `serve` that are whole */
-export const serveCandidates = (before: readonly string[], begun: string): Candidate[] | "files" => {
-  const all = flags();
-  const [, named, isGiven] = /^(--[\w-]+)(=)/.exec(begun) ?? [];
-  const last = all.find(({ value }) => value === (isGiven ? named : before.at(-1)));
-  const values = last === undefined ? [] : valuesOf(last);
-  if (isGiven && values !== "files") return values.map(({ value }) => ({ value: `${named}=${value}` }));
-  if (isGiven) return values;
-  // One that means yes when it stands alone may be followed by the next flag.
-  const isOptional = last?.takes === "true|false";
-  if (last !== undefined && last.takes !== "" && !(isOptional && begun.startsWith("-"))) return values;
-  return begun.startsWith("-") ? all : [];
+  const lines = help.stdout.toString().matchAll(/^ {2}(--[\w-]+)(?: [<[](\S+)[>\]])? +(.*)$/gm);
+  const command = new Command("serve");
+  for (const [, flag = "", takes, description = ""] of lines) command.addOption(option(flag, takes, description));
+  return command;
 };

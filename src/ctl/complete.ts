@@ -23,9 +23,6 @@ const PATIENCE_MS = 1500;
 
 type Completion = Candidate[] | typeof FILES;
 
-const NAMED_VERBS = ["get", "edit", "rm", "start", "stop", "restart", "logs", "state", "last", "wait", "health"];
-const SHELLS = ["bash", "zsh", "fish"];
-
 const words = (values: readonly string[]): Candidate[] => values.map((value) => ({ value }));
 
 const optionsOf = (command: Command): Candidate[] =>
@@ -105,62 +102,49 @@ const instanceNames = async (io: Io, typed: readonly string[], begun: string): P
   return left.map(({ id, config: { alias }, status }) => ({ value: id, description: `${alias}, ${status}` }));
 };
 
-const loaded = async (io: Io, typed: readonly string[]): Promise<{ verb: string; command: Command } | null> => {
+/** The command behind `ctl`, `ctl` itself before there is one. */
+const commandIn = async (io: Io, typed: readonly string[]): Promise<Command> => {
   const entry = verbIn(typed);
-  if (entry === undefined) return null;
+  if (entry === undefined) return addConnection(new Command("ctl"));
   const command = new Command(entry.name);
   (await entry.load()).define(command, new Cli(io));
-  const inner = command.commands.find((one) => typed.includes(one.name()));
-  return { verb: entry.name, command: inner ?? command };
+  return command.commands.find((one) => typed.includes(one.name())) ?? command;
 };
 
-const positional = async (
-  io: Io,
-  verb: string,
-  command: Command,
-  typed: readonly string[],
-  begun: string,
-): Promise<Completion> => {
-  if (NAMED_VERBS.includes(verb) && command.name() === verb) return await instanceNames(io, typed, begun);
-  if (verb === "completion") return words(SHELLS);
-  if (verb === "context" && command.name() === "use") return contextNames(io);
-  if (verb === "context" && command.name() === "rm")
-    return namedContexts(io).filter(({ value }) => !typed.includes(value));
+/** What stands by itself: a name of something, or the command that follows. */
+const positional = async (io: Io, command: Command, typed: readonly string[], begun: string): Promise<Completion> => {
+  if (command.name() === "ctl") return verbs.map(({ name, summary }) => ({ value: name, description: summary }));
+  const [argument] = command.registeredArguments;
+  if (argument?.argChoices !== undefined) return words(argument.argChoices);
+  if (command.parent?.name() === "context") {
+    if (command.name() === "use") return contextNames(io);
+    return command.name() === "rm" ? namedContexts(io).filter(({ value }) => !typed.includes(value)) : [];
+  }
+  if (argument?.name() === "names") return await instanceNames(io, typed, begun);
   return command.commands.map((inner) => ({ value: inner.name(), description: inner.description() }));
 };
 
 /** @param typed the words behind `solar-host`, the one that is begun last */
 const candidates = async (io: Io, typed: readonly string[]): Promise<Completion> => {
   const begun = typed.at(-1) ?? "";
-  const before = typed.slice(1, -1);
-  if (typed.length < 2) {
+  const [program, ...before] = typed.slice(0, -1);
+  if (program === undefined) {
     return [
       { value: "serve", description: "run the daemon" },
       { value: "ctl", description: "the client" },
     ];
   }
-  if (typed[0] === "serve") {
-    const { serveCandidates } = await import("./complete-serve.ts");
-    const found = serveCandidates(before, begun);
-    return found === "files" ? FILES : found;
-  }
-  if (typed[0] !== "ctl") return [];
-  const at = await loaded(io, before);
-  if (at === null) {
-    if (before.at(-1) === "--context") return contextNames(io);
-    const valued = await afterEquals(io, addConnection(new Command()).options, begun);
-    if (valued !== null) return valued;
-    if (begun.startsWith("-")) return words(["--context", "--url", "--key", "--help"]);
-    return verbs.map(({ name, summary }) => ({ value: name, description: summary }));
-  }
+  if (program !== "serve" && program !== "ctl") return [];
+  const command =
+    program === "ctl" ? await commandIn(io, before) : (await import("./complete-serve.ts")).serveCommand();
   const last = before.at(-1) ?? "";
-  const option = at.command.options.find(({ long, short }) => last !== "" && (long === last || short === last));
+  const option = command.options.find(({ long, short }) => last !== "" && (long === last || short === last));
   if (option?.required || (option?.optional && !begun.startsWith("-") && isYesOrNo(option.flags)))
     return await valuesOf(io, option, begun);
-  const valued = await afterEquals(io, at.command.options, begun);
+  const valued = await afterEquals(io, command.options, begun);
   if (valued !== null) return valued;
-  if (begun.startsWith("-")) return optionsOf(at.command);
-  return await positional(io, at.verb, at.command, before, begun);
+  if (begun.startsWith("-")) return optionsOf(command);
+  return program === "ctl" ? await positional(io, command, before, begun) : [];
 };
 
 /** Lines for the scripts: `value<tab>description`, or {@link FILES}. A daemon that is not there has no names. */

@@ -4,7 +4,7 @@ import { fieldsOf, parseList } from "./config-flags.ts";
 import type { RawConfig } from "./config-input.ts";
 import { usageError } from "./errors.ts";
 
-/** What a config becomes by an edit, without the editor and without the daemon. */
+/** What a config becomes by an edit, and what that changes; without the editor and without the daemon. */
 
 const KEY = "api_key";
 
@@ -66,3 +66,31 @@ export const checked = (given: RawConfig, before: RawConfig): RawConfig => {
     throw usageError("these values are not taken:", ...unknown.map((key) => `${key}: there is no such field`));
   return { ...parsed.config, ...Object.fromEntries(parsed.unknownKeys.map((key) => [key, config[key]])) };
 };
+
+export interface Change {
+  name: string;
+  before: unknown;
+  after: unknown;
+}
+
+const same = (a: unknown, b: unknown): boolean => JSON.stringify(a) === JSON.stringify(b);
+
+export const changesBetween = (before: RawConfig, after: RawConfig): Change[] =>
+  [...new Set([...Object.keys(before), ...Object.keys(after)])].flatMap((name) => {
+    const change = { name, before: before[name] ?? null, after: after[name] ?? null };
+    return same(change.before, change.after) ? [] : [change];
+  });
+
+/** Of the fields that are to be changed, those that were given yet another value meanwhile. */
+export const clashesWith = (changes: readonly Change[], now: RawConfig): Change[] =>
+  changes.flatMap(({ name, before, after }) => {
+    const value = now[name] ?? null;
+    return same(value, before) || same(value, after) ? [] : [{ name, before, after: value }];
+  });
+
+const shown = (value: unknown): string =>
+  value === null ? "unset" : typeof value === "string" ? value : JSON.stringify(value);
+
+/** A key is not shown: people look over shoulders. */
+export const changeText = ({ name, before, after }: Change): string =>
+  name === KEY ? `${name}: changed` : `${name}: ${shown(before)} -> ${shown(after)}`;

@@ -2,8 +2,7 @@ import { readFileSync } from "node:fs";
 import { isRecord } from "../common/record.ts";
 import type { Cli } from "./cli.ts";
 import { CtlError, exitCodes, usageError } from "./errors.ts";
-import { fileProblem } from "./file-problem.ts";
-import { textOf } from "./text.ts";
+import { fileProblem, textOf } from "./file-problem.ts";
 
 /** A config from a file or stdin: JSON or YAML, the bare config or `{config}` as the API takes it. */
 

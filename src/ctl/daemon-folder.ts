@@ -1,6 +1,7 @@
 import { readFileSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { parseDotenv } from "../common/dotenv.ts";
+import { urlOf } from "../common/endpoint.ts";
 import { FOLDER_RECORD, type FolderRecord, folderRecord, STATE_FOLDER } from "../contract/folder-record.ts";
 import { isRunning } from "./local-daemons.ts";
 
@@ -54,11 +55,8 @@ const settingIn = (text: string, name: string): string | null => {
 };
 
 /** Where a daemon with these settings is reached on its own machine. */
-const urlOfSettings = (text: string): string => {
-  const host = settingIn(text, "HOST") ?? "";
-  const here = host === "" || host === "0.0.0.0" || host === "::" ? "127.0.0.1" : host;
-  return `http://${here.includes(":") ? `[${here}]` : here}:${settingIn(text, "PORT") || "8001"}`;
-};
+const urlOfSettings = (text: string): string =>
+  urlOf({ host: settingIn(text, "HOST") ?? "", port: Number(settingIn(text, "PORT") || 8001) });
 
 /** Null where the folder is no daemon's. */
 export const lookInFolder = (directory: string): FolderDaemon | null => {

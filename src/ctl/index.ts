@@ -1,9 +1,11 @@
 // First of all: see there.
 import "./one-shot-validation.ts";
 import { homedir } from "node:os";
-import { type Command, Option } from "commander";
+import { type Command, CommanderError, Option } from "commander";
+import { CommandLineError } from "../command-line.ts";
 import { addConnection, Cli } from "./cli.ts";
-import { processIo, reportError, writeJsonError } from "./io.ts";
+import { exitCodes, usageError } from "./errors.ts";
+import { type Io, processIo, reportError, writeJsonError } from "./io.ts";
 import { refuseStrayVerb, verbIn, verbs } from "./verbs.ts";
 
 /** The client: puts the verbs under `solar-host ctl`, and loads the one that is asked for. */
@@ -34,24 +36,8 @@ Examples:
   $ solar-host ctl ls --all-contexts
   $ solar-host ctl <command> --help`;
 
-/** @param words what stands behind `ctl` on the command line */
-export const addVerbs = async (ctl: Command, words: readonly string[]): Promise<void> => {
-  const io = processIo(process.env.HOME || homedir());
-  if (words[0] === COMPLETE) {
-    // The words to complete may be any flag: they are none of ours.
-    const { complete } = await import("./complete.ts");
-    io.write(await complete(io, words.slice(1)));
-    await io.stdout.drained();
-    process.exit(0);
-  }
+const addVerbs = async (ctl: Command, words: readonly string[], cli: Cli): Promise<void> => {
   addConnection(ctl).addHelpText("after", HELP);
-  try {
-    refuseStrayVerb(words);
-  } catch (error) {
-    if (words.includes("--json")) writeJsonError(io, error);
-    await io.stdout.drained();
-    process.exit(reportError(io, error));
-  }
   // `ctl --json ls` is `ctl ls --json`: the flag goes on to the verb, which knows what it prints.
   ctl.addOption(new Option("--json", "print JSON, where the command can").hideHelp());
   ctl.hook("preAction", (_, action) => {
@@ -63,6 +49,46 @@ export const addVerbs = async (ctl: Command, words: readonly string[]): Promise<
     if (entry.alias !== undefined) command.alias(entry.alias);
     if (entry !== asked) continue;
     const { define } = await entry.load();
-    define(command, new Cli(io));
+    define(command, cli);
   }
+};
+
+/** Whether a program reads what is printed; asked of the words, since they may be what is wrong. */
+const wantsJson = (words: readonly string[]): boolean =>
+  /(?:^| )(?:--json|(?:-o|--output)[ =]?json)(?: |$)/.test(words.join(" "));
+
+/** What ended a command, for people and for programs; gives the exit code. */
+const report = (io: Io, error: unknown, json: boolean): number => {
+  // Commander has shown a help already; a command line that is only a part of one gets it as an error.
+  const isHelp = error instanceof CommanderError && !(error instanceof CommandLineError);
+  if (isHelp && error.exitCode === 0) return exitCodes.ok;
+  if (isHelp && json) writeJsonError(io, usageError("a command is missing"));
+  if (isHelp) return exitCodes.usage;
+  const told = error instanceof CommandLineError ? usageError(error.message, ...error.hints) : error;
+  if (json) writeJsonError(io, told);
+  return reportError(io, told);
+};
+
+/** @param argv the whole command line, in which `ctl` is the first word or, behind `help`, the second */
+export const runCtl = async (ctl: Command, argv: readonly string[]): Promise<never> => {
+  const io = processIo(process.env.HOME || homedir());
+  const cli = new Cli(io);
+  const words = argv.slice(argv.indexOf("ctl", 2) + 1);
+  let code: number;
+  try {
+    if (words[0] === COMPLETE) {
+      const { complete } = await import("./complete.ts");
+      // The words to complete may be any flag: they are none of ours.
+      io.write(await complete(io, words.slice(1)));
+    } else {
+      refuseStrayVerb(words);
+      await addVerbs(ctl, words, cli);
+      await ctl.parent?.parseAsync(argv);
+    }
+    code = cli.code;
+  } catch (error) {
+    code = report(io, error, wantsJson(words));
+  }
+  await io.stdout.drained();
+  process.exit(code);
 };

@@ -1,7 +1,8 @@
 import { writeSync } from "node:fs";
 import { isatty } from "node:tty";
+import { styleText } from "node:util";
 import { CtlError, exitCodes } from "./errors.ts";
-import { fileProblem } from "./file-problem.ts";
+import { fileProblem, withoutErrno } from "./file-problem.ts";
 import { harmless } from "./harmless.ts";
 import { Output } from "./output.ts";
 
@@ -9,25 +10,16 @@ import { Output } from "./output.ts";
 
 export type Paint = (text: string) => string;
 
-const codes = {
-  bold: [1, 22],
-  dim: [2, 22],
-  red: [31, 39],
-  green: [32, 39],
-  yellow: [33, 39],
-  blue: [34, 39],
-  magenta: [35, 39],
-  cyan: [36, 39],
-} as const;
-export type Color = keyof typeof codes;
+const colors = ["bold", "dim", "red", "green", "yellow", "blue", "magenta", "cyan"] as const;
+export type Color = (typeof colors)[number];
 export type Palette = Readonly<Record<Color, Paint>>;
 
 const plain: Paint = (text) => text;
 
 export const createPalette = (enabled: boolean): Palette => {
-  const paint = ([on, off]: readonly [number, number]): Paint =>
-    enabled ? (text) => `\u001b[${on}m${text}\u001b[${off}m` : plain;
-  return Object.fromEntries(Object.entries(codes).map(([name, pair]) => [name, paint(pair)])) as Record<Color, Paint>;
+  const paint = (color: Color): Paint =>
+    enabled ? (text) => styleText(color, text, { validateStream: false }) : plain;
+  return Object.fromEntries(colors.map((color) => [color, paint(color)])) as Record<Color, Paint>;
 };
 
 /** Colours belong on a terminal, and nowhere where `NO_COLOR` is set. */
@@ -115,37 +107,32 @@ export const processIo = (home: string): Io => {
 
 export const writeJson = (io: Io, value: unknown): void => io.write(`${JSON.stringify(value, null, 2)}\n`);
 
-/** A failure for programs; its code is the name of the exit code. */
-export const writeJsonError = (io: Io, error: unknown): void => {
-  const message = error instanceof Error ? error.message : String(error);
-  const exitCode = error instanceof CtlError ? error.exitCode : exitCodes.failure;
-  const [code = "failure"] = Object.entries(exitCodes).find(([, number]) => number === exitCode) ?? [];
-  writeJson(io, { error: { message, code } });
+/** What went wrong, without the system's own words for it. */
+const messageOf = (error: unknown): string => withoutErrno(error instanceof Error ? error.message : String(error));
+
+/** With the lines below, where the sentence announces them. */
+const wholeMessage = (error: unknown): string => {
+  const announces = error instanceof CtlError && error.message.endsWith(":");
+  return announces ? `${messageOf(error)} ${error.hints.join("; ")}` : messageOf(error);
 };
 
-/** What commands that change something print: with --json the answers, with -q the ids, else nothing. */
-export const writeAnswers = (
-  io: Io,
-  { json, quiet }: { json?: true; quiet?: true },
-  single: boolean,
-  answers: readonly { raw: unknown; instance: { id: string } }[],
-): void => {
-  if (json && !single)
-    writeJson(
-      io,
-      answers.map(({ raw }) => raw),
-    );
-  else if (json) for (const { raw } of answers) writeJson(io, raw);
-  else if (quiet) for (const { instance } of answers) io.write(`${instance.id}\n`);
+/** A failure for programs; its code is the name of the exit code. */
+export const jsonError = (error: unknown): { error: { message: string; code: string } } => {
+  const message = wholeMessage(error);
+  const exitCode = error instanceof CtlError ? error.exitCode : exitCodes.failure;
+  const [code = "failure"] = Object.entries(exitCodes).find(([, number]) => number === exitCode) ?? [];
+  return { error: { message, code } };
 };
+
+/** On a line, so that it may end a stream of lines too. */
+export const writeJsonError = (io: Io, error: unknown): void => io.write(`${JSON.stringify(jsonError(error))}\n`);
 
 /** Tells what went wrong and what to do next; gives the exit code. */
 export const reportError = (io: Io, error: unknown): number => {
   const { red, dim } = io.stderr.palette;
   // Much of it comes from elsewhere: from a model server, a daemon, a file.
   const clean: Paint = io.stderr.terminal ? (text) => harmless(text, false) : plain;
-  const message = error instanceof Error ? error.message : String(error);
-  io.say(`${red("error:")} ${clean(message)}`);
+  io.say(`${red("error:")} ${clean(messageOf(error))}`);
   if (!(error instanceof CtlError)) return exitCodes.failure;
   for (const hint of error.hints) io.say(dim(`  ${clean(hint)}`));
   return error.exitCode;

@@ -1,8 +1,8 @@
 import type { z } from "zod";
 import type { Api } from "./api.ts";
+import { issueWords } from "./api.ts";
 import { getInstance } from "./calls.ts";
 import { CtlError, exitCodes } from "./errors.ts";
-import { issueWords } from "./issue-words.ts";
 
 /**
  * A WebSocket that comes back: through restarts of the daemon, cut connections and a laptop's sleep. What is
@@ -27,9 +27,8 @@ export interface LiveHandlers {
   path(): string;
   /** What it throws ends the whole; a FrameError is told with the daemon's version. */
   frame(text: string): void;
-  /** The connection is lost, and tried again. */
-  lost(): void;
-  back(): void;
+  /** Told when the connection is lost, and when it is there again. */
+  say(message: string): void;
 }
 
 const openSocket = (url: string, headers: Record<string, string>): Socket =>
@@ -111,7 +110,7 @@ export class LiveSocket {
       this.heard = performance.now();
       if (isOurs() && this.isLost) {
         this.isLost = false;
-        this.handlers.back();
+        this.handlers.say(`${this.name}: connected again`);
       }
     };
     socket.onmessage = ({ data }) => {
@@ -147,7 +146,7 @@ export class LiveSocket {
   private async reconnect(opened: boolean): Promise<void> {
     if (!this.isLost) {
       this.isLost = true;
-      this.handlers.lost();
+      this.handlers.say(`${this.name}: the connection is lost; trying again`);
     }
     // A refused upgrade does not say why: a request does.
     const error = opened ? null : await this.whyNot();

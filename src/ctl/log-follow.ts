@@ -3,16 +3,12 @@ import type { Api } from "./api.ts";
 import { instancePath } from "./calls.ts";
 import type { Io } from "./io.ts";
 import { LiveSocket, notUnderstood, parseFrame } from "./live-socket.ts";
-import type { Gap } from "./log-pages.ts";
 import type { LogPrinter, LogSource } from "./log-printer.ts";
 
 /** Follows one log: each line once and in order, however often the connection breaks. */
 
 /** Bytes that stdout has not taken at which nothing more is fetched, so that a slow reader costs no memory. */
 const FULL_BYTES = 8 * 1024 * 1024;
-
-export const gapMessage = (name: string, { from, to }: Gap): string =>
-  `${name}: lines ${from} to ${to} (${to - from + 1}) are missing: their log file is no longer there`;
 
 export class LogFollower {
   private readonly socket: LiveSocket;
@@ -30,8 +26,7 @@ export class LogFollower {
     this.socket = new LiveSocket(api, id, name, {
       path: () => `${instancePath(id, "/logs")}?after=${this.last}`,
       frame: (text) => this.frame(text),
-      lost: () => io.say(`${name}: the connection is lost; trying again`),
-      back: () => io.say(`${name}: connected again`),
+      say: io.say,
     });
   }
 
@@ -56,22 +51,19 @@ export class LogFollower {
     if (line.success) {
       const { seq } = line.data;
       if (seq <= this.last) return;
-      if (seq > this.last + 1) this.tellGap({ from: this.last + 1, to: seq - 1 });
+      this.skipTo(seq - 1);
       this.last = seq;
       this.printer.print(this.source.id, line.data);
       return;
     }
     const gap = gapFrame.safeParse(frame);
     if (!gap.success) throw notUnderstood(this.source.name, text, line.error);
-    const { from, to } = gap.data;
-    if (to <= this.last) return;
-    this.tellGap({ from: Math.max(from, this.last + 1), to });
-    this.last = to;
+    this.skipTo(gap.data.to);
   }
 
-  private tellGap(gap: Gap): void {
-    // What came before it stands before it on a terminal too.
-    this.printer.flush();
-    this.io.say(gapMessage(this.source.name, gap));
+  private skipTo(to: number): void {
+    if (to <= this.last) return;
+    this.printer.tellGap(this.source.name, this.last + 1, to);
+    this.last = to;
   }
 }

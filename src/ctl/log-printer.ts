@@ -52,6 +52,12 @@ export class LogPrinter {
     setImmediate(() => this.flush());
   }
 
+  /** Lines from..to are no longer held. What came before them stands before it on a terminal too. */
+  tellGap(name: string, from: number, to: number): void {
+    this.flush();
+    this.io.say(`${name}: lines ${from} to ${to} (${to - from + 1}) are missing: their log file is no longer there`);
+  }
+
   flush(): void {
     this.scheduled = false;
     if (this.waiting.length === 0) return;

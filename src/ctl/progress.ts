@@ -39,11 +39,16 @@ export class Progress {
   /** Ages go on without news from the daemon. */
   private ticker: Timer | null = null;
 
+  /** Nothing is shown: the caller wants ids or JSON only. */
+  private readonly silent: boolean;
+  private isLost = false;
+
   constructor(
     private readonly io: Io,
-    /** Nothing is shown: the caller wants ids or JSON only. */
-    private readonly silent: boolean,
-  ) {}
+    { json, quiet }: { json?: true; quiet?: true },
+  ) {
+    this.silent = json === true || quiet === true;
+  }
 
   show(name: string, instance: ListedInstance): void {
     if (this.silent) return;
@@ -67,10 +72,12 @@ export class Progress {
     this.draw();
   }
 
-  /** Said above what is drawn, whoever wants ids or JSON only. */
-  note(message: string): void {
+  /** A daemon that is away is told once, above what is drawn, however often it is asked. */
+  lost({ message }: Error): void {
+    if (this.isLost) return;
+    this.isLost = true;
     this.clear();
-    this.io.say(message);
+    this.io.say(`${message}; asking again`);
     this.draw();
   }
 

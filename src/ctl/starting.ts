@@ -1,21 +1,19 @@
 import type { Command } from "commander";
 import type { ListedInstance } from "../contract/instance-facts.ts";
 import { type Api, RefusedError } from "./api.ts";
-import { awaitInstance, runsOrWhyNot, sayLost, withLastLines } from "./await-status.ts";
 import { operate } from "./calls.ts";
-import type { Cli } from "./cli.ts";
-import { type Deadline, deadlineIn, NEVER } from "./deadline.ts";
+import type { Cli, Named, Outcome, OutputOptions } from "./cli.ts";
 import { CtlError, exitCodes } from "./errors.ts";
 import { asWord, nameOf } from "./names.ts";
 import { Progress } from "./progress.ts";
-import { parseDuration } from "./time.ts";
+import { awaitInstance, type Deadline, deadlineOf, runsOrWhyNot, withLastLines } from "./waiting.ts";
 
 /** Starts and restarts, with what is seen of them: how far loading has come, and why it failed. */
 
 /** Longer than a small model takes to load, and no longer than people like to look at a prompt that is not theirs. */
 const UNASKED_WAIT_MS = 20_000;
 
-export interface StartOptions {
+export interface StartOptions extends OutputOptions {
   wait?: true;
   timeout?: string;
 }
@@ -33,9 +31,8 @@ export const addPatience = (command: Command): Command =>
 
 /** `--timeout` says how long from now, and so that one waits at all. */
 export const patienceOf = ({ wait, timeout }: StartOptions): Patience => {
-  if (timeout !== undefined) return { deadline: deadlineIn(parseDuration(timeout, "--timeout")), strict: true };
-  if (wait !== undefined) return { deadline: NEVER, strict: true };
-  return { deadline: { at: performance.now() + UNASKED_WAIT_MS }, strict: false };
+  const strict = wait !== undefined || timeout !== undefined;
+  return { deadline: strict ? deadlineOf(timeout) : { at: performance.now() + UNASKED_WAIT_MS }, strict };
 };
 
 export interface Started {
@@ -44,107 +41,103 @@ export interface Started {
   instance: ListedInstance;
 }
 
-const stillLoading = (name: string, error: CtlError): CtlError =>
-  new CtlError(exitCodes.timeout, error.message, [
+const stillLoading = (name: string, { message }: CtlError): CtlError =>
+  new CtlError(exitCodes.timeout, message, [
     "it goes on loading",
     `wait longer: solar-host ctl wait ${asWord(name)} --for running`,
     `or give up: solar-host ctl stop ${asWord(name)}`,
   ]);
 
-/** Nobody knows whether what was asked for and not answered was done. */
-const tooLate = (error: unknown, name: string, verb: "start" | "restart"): unknown =>
-  error instanceof CtlError && error.exitCode === exitCodes.timeout
-    ? new CtlError(exitCodes.timeout, error.message, [
-        `it may have been asked to ${verb} ${asWord(name)} all the same: solar-host ctl get ${asWord(name)}`,
-      ])
-    : error;
+/** Of what was asked for and not answered, nothing is known. */
+const perhapsAsked = (name: string, verb: "start" | "restart", { message }: CtlError): CtlError =>
+  new CtlError(exitCodes.timeout, message, [
+    `it may have been asked to ${verb} ${asWord(name)} all the same: solar-host ctl get ${asWord(name)}`,
+  ]);
 
 /** Seq of the newest line; -1 where there is none, or the daemon does not say. */
-const lastSeq = async (api: Api, id: string, { signal }: Deadline): Promise<number> => {
+const lastSeq = async (api: Api, id: string, signal: AbortSignal | undefined): Promise<number> => {
   const { newestSeq } = await import("./log-pages.ts");
   return await newestSeq(api, id, signal).catch(() => -1);
 };
 
-/** What a start that failed is told as; anything else stays what it is. */
-const explained = async (api: Api, id: string, name: string, error: unknown, after: number): Promise<unknown> => {
-  if (!(error instanceof CtlError)) return error;
-  if (error instanceof RefusedError && error.status === 500) {
-    // The API's own words name the reason as the instance does.
-    return await withLastLines(api, id, name, new CtlError(exitCodes.failure, `${name}: ${error.message}`), after);
+const isTimeout = (error: unknown): error is CtlError =>
+  error instanceof CtlError && error.exitCode === exitCodes.timeout;
+
+/** Asks for it and waits as long as `patience` says. @throws CtlError with the reason where it failed */
+const askedAndAwaited = async (
+  api: Api,
+  { id }: ListedInstance,
+  name: string,
+  verb: "start" | "restart",
+  { deadline, strict }: Patience,
+  progress: Progress,
+): Promise<Started> => {
+  const { raw, value } = await operate(api, id, verb, 0, deadline.signal).catch((error: unknown) => {
+    if (isTimeout(error)) throw perhapsAsked(name, verb, error);
+    throw error instanceof RefusedError
+      ? new CtlError(error.exitCode, `${name}: ${error.message}`, error.hints)
+      : error;
+  });
+  const answer = raw as Record<string, unknown>;
+  try {
+    const isThere = (now: ListedInstance): boolean => runsOrWhyNot(name, now);
+    const found = await awaitInstance(api, id, name, isThere, deadline, progress);
+    return { raw: { ...answer, instance: found.raw }, instance: found.value };
+  } catch (error) {
+    if (!isTimeout(error)) throw error;
+    if (strict) throw stillLoading(name, error);
+    return { raw: answer, instance: value.instance };
   }
-  if (error instanceof RefusedError || error.exitCode !== exitCodes.failure) return error;
-  return await withLastLines(api, id, name, error, after);
 };
 
+/** How a start ended, for people. */
+const startedMessage = ({ instance }: Started, name: string): string =>
+  instance.status === "running"
+    ? `${name} runs on port ${instance.port}`
+    : `${name} is still loading: solar-host ctl wait ${asWord(name)} --for running`;
+
 /**
- * Starts or restarts one instance and waits as long as `patience` says.
- * @throws CtlError with the reason and the last log lines where it failed
+ * Starts or restarts one instance, shows how far it is and says how it ended.
+ * @throws CtlError with the reason, and the last lines of its log below it
  */
-const startOne = async (
+export const startOne = async (
   api: Api,
   instance: ListedInstance,
   name: string,
   verb: "start" | "restart",
   patience: Patience,
   progress: Progress,
-  onLost: (error: CtlError) => void,
 ): Promise<Started> => {
-  const { id } = instance;
-  const { deadline } = patience;
   // What earlier starts wrote does not explain how this one ends.
-  const after = await lastSeq(api, id, deadline);
+  const after = await lastSeq(api, instance.id, patience.deadline.signal);
+  if (verb === "restart") progress.show(name, { ...instance, status: "stopping" });
   try {
-    if (verb === "restart") progress.show(name, { ...instance, status: "stopping" });
-    const { raw, value } = await operate(api, id, verb, 0, deadline.signal).catch((error: unknown) => {
-      throw tooLate(error, name, verb);
-    });
-    const shape = typeof raw === "object" ? raw : {};
-    try {
-      const onChange = (now: ListedInstance): void => progress.show(name, now);
-      const found = await awaitInstance(api, id, name, runsOrWhyNot(name), { deadline, onChange, onLost });
-      return { raw: { ...shape, instance: found.raw }, instance: found.value };
-    } catch (error) {
-      if (!(error instanceof CtlError) || error.exitCode !== exitCodes.timeout) throw error;
-      if (patience.strict) throw stillLoading(name, error);
-      return { raw: { ...shape }, instance: value.instance };
-    }
+    const started = await askedAndAwaited(api, instance, name, verb, patience, progress);
+    progress.end(name, startedMessage(started, name));
+    return started;
   } catch (error) {
     progress.end(name, null);
-    throw await explained(api, id, name, error, after);
+    throw await withLastLines(api, instance.id, name, error, after);
   }
 };
-
-/** How a start ended, for people. */
-export const startedMessage = ({ instance }: Started, name: string): string =>
-  instance.status === "running"
-    ? `${name} runs on port ${instance.port}`
-    : `${name} is still loading: solar-host ctl wait ${asWord(name)} --for running`;
 
 /** The whole of `start` and `restart`. */
 export const startAll = async (
   cli: Cli,
-  api: Api,
-  instances: readonly ListedInstance[],
-  all: readonly ListedInstance[],
+  named: Named,
   verb: "start" | "restart",
-  options: { json?: true; quiet?: true },
+  options: OutputOptions,
   patience: Patience,
-): Promise<{ code: number; started: Started[] }> => {
-  const progress = new Progress(cli.io, options.quiet === true || options.json === true);
-  const onLost = sayLost((text) => progress.note(text));
-  const names = instances.map((instance) => nameOf(instance, all));
+): Promise<Outcome<Started>> => {
+  const progress = new Progress(cli.io, options);
+  const names = named.instances.map((instance) => asWord(nameOf(instance, named.all)));
   cli.onInterrupt = () => {
     progress.leave();
-    cli.io.say(`interrupted; what was begun goes on: solar-host ctl stop ${names.map(asWord).join(" ")}`);
+    cli.io.say(`interrupted; what was begun goes on: solar-host ctl stop ${names.join(" ")}`);
   };
-  const started = new Map<string, Started>();
-  const code = await cli.each(instances, async (instance) => {
-    const name = nameOf(instance, all);
-    const end = await startOne(api, instance, name, verb, patience, progress, onLost);
-    started.set(instance.id, end);
-    progress.end(name, startedMessage(end, name));
-    return exitCodes.ok;
-  });
+  const outcome = await cli.each(named, (instance, name) =>
+    startOne(named.api, instance, name, verb, patience, progress),
+  );
   cli.onInterrupt = null;
-  return { code, started: instances.flatMap(({ id }) => started.get(id) ?? []) };
+  return outcome;
 };

@@ -1,23 +1,26 @@
 import type { InstanceStatus, ListedInstance } from "../contract/instance-facts.ts";
+import type { Phase } from "../contract/runtime-state.ts";
 import { CtlError, exitCodes } from "./errors.ts";
-import type { Paint, Palette } from "./io.ts";
+import type { Color, Paint, Palette } from "./io.ts";
 import { asWord } from "./names.ts";
+import { oneLine } from "./table.ts";
+import { since } from "./time.ts";
 
-/** What a status means to people. */
+/** What the state of an instance means to people: its colour, whether it is well, and why not. */
 
-export const paintStatus = (status: InstanceStatus, palette: Palette): Paint => {
-  switch (status) {
-    case "running":
-      return palette.green;
-    case "starting":
-    case "stopping":
-      return palette.yellow;
-    case "failed":
-      return palette.red;
-    case "stopped":
-      return palette.dim;
-  }
-};
+const statusColors = {
+  running: "green",
+  starting: "yellow",
+  stopping: "yellow",
+  failed: "red",
+  stopped: "dim",
+} as const satisfies Record<InstanceStatus, Color>;
+
+export const paintStatus = (status: InstanceStatus, palette: Palette): Paint => palette[statusColors[status]];
+
+const phaseColors = { prefill: "yellow", generating: "green", idle: "dim" } as const satisfies Record<Phase, Color>;
+
+export const paintPhase = (phase: Phase, palette: Palette): Paint => palette[phaseColors[phase]];
 
 /** Nothing of it runs and nothing is going to. */
 export const isAtRest = (status: InstanceStatus): boolean => status === "stopped" || status === "failed";
@@ -33,3 +36,15 @@ export const notRunning = ({ status, error_message }: ListedInstance, name: stri
         : `start it: solar-host ctl start ${asWord(name)} --wait`,
     ],
   );
+
+/** `crashed 3 times, last 12s ago: …`; null where there was none, or the daemon does not tell. */
+export const crashText = ({ restarts = 0, failure }: ListedInstance, now: number): string | null => {
+  if (failure === null || failure === undefined) return null;
+  const times = restarts < 2 ? "crashed" : `crashed ${restarts} times, last`;
+  const ago = failure.at === undefined ? "" : ` ${since(failure.at, now)} ago`;
+  return `${times}${ago}: ${oneLine(failure.reason)}`;
+};
+
+/** Why an instance is as it is: its own sentence, else the crash that it came back from. */
+export const reasonOf = (instance: ListedInstance, now: number): string =>
+  instance.error_message ?? crashText(instance, now) ?? "";

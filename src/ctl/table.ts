@@ -1,4 +1,4 @@
-import type { Paint } from "./io.ts";
+import type { Io, Paint } from "./io.ts";
 
 /** Tables for people: aligned, and never wider than the terminal. */
 
@@ -9,6 +9,8 @@ export interface Column<Row> {
   align?: "right";
   /** Least columns that it is cut to; without one it is never cut. */
   shrinkTo?: number;
+  /** It is left out before others are, the last of these first, where there is no room for all. */
+  spare?: true;
 }
 
 const GAP = "  ";
@@ -53,14 +55,15 @@ const shrink = (widths: number[], least: readonly number[], available: number): 
   }
 };
 
-/** How many of the columns a terminal has room for when all give way: the last ones go first. */
-const countWithRoom = (least: readonly number[], available: number): number => {
-  let used = -GAP.length;
-  const end = least.findIndex((width) => {
-    used += width + GAP.length;
-    return used > available;
-  });
-  return end < 0 ? least.length : Math.max(1, end);
+/** Which columns a terminal has room for when all give way, the first one always. */
+const withRoom = (all: readonly Pick<Column<unknown>, "spare">[], least: readonly number[], room: number): number[] => {
+  const kept = all.map((_, at) => at);
+  const needed = (): number => kept.reduce((sum, at) => sum + (least[at] ?? 0) + GAP.length, -GAP.length);
+  while (kept.length > 1 && needed() > room) {
+    const spare = kept.findLastIndex((at) => all[at]?.spare === true);
+    kept.splice(spare < 0 ? -1 : spare, 1);
+  }
+  return kept;
 };
 
 /** Lines of a table, headings first. @param width columns of text that there are */
@@ -70,14 +73,16 @@ export const layOut = <Row>(
   width: number,
   paintTitle: Paint,
 ): string[] => {
-  const cells = rows.map((row) => all.map((column) => oneLine(column.value(row))));
+  const allCells = rows.map((row) => all.map((column) => oneLine(column.value(row))));
   const natural = all.map((column, at) =>
-    Math.max(Bun.stringWidth(column.title), ...cells.map((line) => Bun.stringWidth(line[at] ?? ""))),
+    Math.max(Bun.stringWidth(column.title), ...allCells.map((cells) => Bun.stringWidth(cells[at] ?? ""))),
   );
-  const least = natural.map((own, at) => Math.min(own, all[at]?.shrinkTo ?? own));
-  const columns = all.slice(0, countWithRoom(least, width));
-  const widths = natural.slice(0, columns.length);
-  shrink(widths, least, width);
+  const leastOf = natural.map((own, at) => Math.min(own, all[at]?.shrinkTo ?? own));
+  const kept = withRoom(all, leastOf, width);
+  const pick = <T>(values: readonly T[]): T[] => kept.flatMap((at) => values.slice(at, at + 1));
+  const columns = pick(all);
+  const widths = pick(natural);
+  shrink(widths, pick(leastOf), width);
   const line = (texts: readonly string[], paint: (at: number) => Paint): string =>
     texts
       .map((text, at) => {
@@ -93,8 +98,12 @@ export const layOut = <Row>(
       columns.map((column) => column.title),
       () => paintTitle,
     ),
-    ...rows.map((row, index) =>
-      line((cells[index] ?? []).slice(0, columns.length), (at) => columns[at]?.paint?.(row) ?? plain),
-    ),
+    ...rows.map((row, index) => line(pick(allCells[index] ?? []), (at) => columns[at]?.paint?.(row) ?? plain)),
   ].map((text) => (Number.isFinite(width) ? text : text.trimEnd()));
 };
+
+export const printTable = <Row>(
+  { write, stdout }: Pick<Io, "write" | "stdout">,
+  columns: readonly Column<Row>[],
+  rows: readonly Row[],
+): void => write(`${layOut(columns, rows, stdout.width(), stdout.palette.dim).join("\n")}\n`);

@@ -50,14 +50,19 @@ export const targetSources = (io: Io): TargetSources => ({
   folder: lookInFolder,
 });
 
-const ofRecord = (record: DaemonRecord, key: string | undefined): Target => ({
-  url: record.url,
-  name: record.directory,
-  directory: record.directory,
-  ...(key === undefined
-    ? { key: record.key, keyFrom: "the record of the daemon on this machine" }
-    : { key, keyFrom: "--key" }),
-});
+type Key = readonly [key: string | null | undefined, from: string];
+
+/** The first key that there is, with where it came from. */
+const withKey = (target: Omit<Target, "key" | "keyFrom">, given: string | undefined, ...known: Key[]): Target => {
+  const found = [[given, "--key"] as const, ...known].find(([key]) => key !== undefined && key !== null);
+  const [key, keyFrom] = found ?? ["", "no key was given"];
+  return { ...target, key: key ?? "", keyFrom };
+};
+
+const keyOfEnvironment = (env: Io["env"]): Key => [env.SOLAR_HOST_API_KEY, "SOLAR_HOST_API_KEY"];
+
+const ofRecord = ({ url, directory, key }: DaemonRecord, given: string | undefined): Target =>
+  withKey({ url, name: directory, directory }, given, [key, "the record of the daemon on this machine"]);
 
 const listed = (daemons: readonly DaemonRecord[]): string[] =>
   daemons.map((daemon) => `${daemon.directory}  ${daemon.url}`);
@@ -84,11 +89,7 @@ const ofFolder = (found: FolderDaemon, io: TargetSources["io"], given: string | 
     );
   }
   const target = { url, name: owned(found), directory, unreadable };
-  if (given !== undefined) return { ...target, key: given, keyFrom: "--key" };
-  if (found.key !== null) return { ...target, key: found.key, keyFrom: "the daemon's .env" };
-  const fromEnv = io.env.SOLAR_HOST_API_KEY;
-  if (fromEnv !== undefined) return { ...target, key: fromEnv, keyFrom: "SOLAR_HOST_API_KEY" };
-  return { ...target, key: "", keyFrom: "no key was found" };
+  return withKey(target, given, [found.key, "the daemon's .env"], keyOfEnvironment(io.env));
 };
 
 const localDaemon = ({ io, daemons, folder }: TargetSources, key: string | undefined): Target => {
@@ -108,15 +109,8 @@ const localDaemon = ({ io, daemons, folder }: TargetSources, key: string | undef
       "go into the directory of one, or name it: --context <directory> or --url <address>",
     );
   }
-  const given = key ?? io.env.SOLAR_HOST_API_KEY;
-  if (given !== undefined) {
-    return {
-      url: DEFAULT_URL,
-      key: given,
-      name: DEFAULT_URL,
-      keyFrom: key === undefined ? "SOLAR_HOST_API_KEY" : "--key",
-    };
-  }
+  const fromEnv = keyOfEnvironment(io.env);
+  if ((key ?? fromEnv[0]) !== undefined) return withKey({ url: DEFAULT_URL, name: DEFAULT_URL }, key, fromEnv);
   throw new CtlError(exitCodes.unreachable, "no daemon of yours runs on this machine, and no other is named", [
     "start one: solar-host serve",
     "or name one: solar-host ctl context add gpu1 http://gpu1:8001 --key - --use",
@@ -147,28 +141,23 @@ const daemonOf = ({ io, daemons, folder }: TargetSources, path: string, key: str
 const withoutNames = (url: string): string => url.replace(/\/\/localhost(?=[:/]|$)/, "//127.0.0.1");
 const isSame = (a: string, b: string): boolean => withoutNames(a) === withoutNames(b);
 
+const ofContext = (sources: Pick<TargetSources, "contexts">, name: string, given: string | undefined): Target => {
+  const { url, key } = contextNamed(sources.contexts(), name);
+  return withKey({ url, name, context: name }, given, [key, `context '${name}'`]);
+};
+
 /** An address alone: its key is the one given, else the one known for that very address. */
 const ofUrl = (sources: TargetSources, text: string, options: TargetOptions): Target => {
   const url = parseUrl(text);
-  const name = url;
-  if (options.key !== undefined) return { url, name, key: options.key, keyFrom: "--key" };
-  const fromEnv = sources.io.env.SOLAR_HOST_API_KEY;
-  if (fromEnv !== undefined) return { url, name, key: fromEnv, keyFrom: "SOLAR_HOST_API_KEY" };
-  for (const [known, context] of Object.entries(sources.contexts().contexts)) {
-    if (isSame(context.url, url)) return { url, name, context: known, key: context.key, keyFrom: `context '${known}'` };
-  }
+  const target = { url, name: url };
+  const { key: given } = options;
+  const fromEnv = keyOfEnvironment(sources.io.env);
+  const direct = withKey(target, given, fromEnv);
+  if ((given ?? fromEnv[0]) !== undefined) return direct;
+  const context = Object.entries(sources.contexts().contexts).find(([, known]) => isSame(known.url, url));
+  if (context !== undefined) return { ...ofContext(sources, context[0], undefined), url, name: url };
   const record = sources.daemons().find((daemon) => isSame(daemon.url, url));
-  if (record !== undefined) {
-    const { key, keyFrom } = ofRecord(record, undefined);
-    return { url, name, key, keyFrom };
-  }
-  return { url, name, key: "", keyFrom: "no key was given" };
-};
-
-const ofContext = (sources: TargetSources, name: string, key: string | undefined): Target => {
-  const { url, key: own } = contextNamed(sources.contexts(), name);
-  const found = { url, name, context: name };
-  return { ...found, ...(key === undefined ? { key: own, keyFrom: `context '${name}'` } : { key, keyFrom: "--key" }) };
+  return record === undefined ? direct : { ...target, key: record.key, keyFrom: ofRecord(record, undefined).keyFrom };
 };
 
 const isPath = (name: string): boolean => name === "." || name === ".." || name.includes("/");
@@ -204,9 +193,7 @@ export const lookAgain = (target: Target, sources: TargetSources): Target => {
 
 /** Every host that is named, and the daemons on this machine that are not among them. */
 export const allTargets = (sources: TargetSources): Target[] => {
-  const named = Object.entries(sources.contexts().contexts).map(([name, { url, key }]): Target => {
-    return { url, key, name, context: name, keyFrom: `context '${name}'` };
-  });
+  const named = Object.keys(sources.contexts().contexts).map((name) => ofContext(sources, name, undefined));
   const daemons = sources.daemons().filter((daemon) => named.every((target) => !isSame(target.url, daemon.url)));
   const local = daemons.map((daemon) => ofRecord(daemon, undefined));
   if (local.length === 1 && local[0] !== undefined) local[0].name = LOCAL;

@@ -1,11 +1,9 @@
 import type { ListedInstance } from "../contract/instance-facts.ts";
 import type { RuntimeState } from "../contract/runtime-state.ts";
 import type { Memory } from "../contract/system.ts";
-import { reasonOf } from "./crashes.ts";
 import type { Palette } from "./io.ts";
 import { nameOf } from "./names.ts";
-import { paintPhase } from "./phase.ts";
-import { paintStatus } from "./status.ts";
+import { paintPhase, paintStatus, reasonOf } from "./status.ts";
 import { type Column, fit, layOut, oneLine } from "./table.ts";
 import { since } from "./time.ts";
 import { firstView, type Sort, type TopView } from "./top-view.ts";

@@ -1,3 +1,4 @@
+import { nearest } from "../command-line.ts";
 import type { Verb } from "./cli.ts";
 import { usageError } from "./errors.ts";
 
@@ -36,15 +37,19 @@ export const verbs: readonly VerbEntry[] = [
 
 const TAKES_VALUE = ["--context", "--url", "--key"];
 
-/** The verb among the words behind `ctl`; flags for the target may stand before it. */
-export const verbIn = (words: readonly string[]): VerbEntry | undefined => {
+/** The word that stands for a verb among those behind `ctl`; flags for the target may stand before it. */
+const verbWord = (words: readonly string[]): string | undefined => {
   for (let at = 0; at < words.length; at++) {
     const word = words[at] ?? "";
     if (TAKES_VALUE.includes(word)) at += 1;
-    else if (!word.startsWith("-") && word !== "help")
-      return verbs.find((verb) => verb.name === word || verb.alias === word);
+    else if (!word.startsWith("-") && word !== "help") return word;
   }
   return undefined;
+};
+
+export const verbIn = (words: readonly string[]): VerbEntry | undefined => {
+  const word = verbWord(words);
+  return verbs.find(({ name, alias }) => word === name || (word !== undefined && word === alias));
 };
 
 /** What other tools call these verbs. */
@@ -69,23 +74,12 @@ const SYNONYMS: Readonly<Record<string, string>> = {
   contexts: "context",
 };
 
-/** The word that stands for a verb and is none; null where there is no such word. */
-const strayVerb = (words: readonly string[]): string | null => {
-  for (let at = 0; at < words.length; at++) {
-    const word = words[at] ?? "";
-    if (TAKES_VALUE.includes(word)) at += 1;
-    else if (!word.startsWith("-") && word !== "help") return verbIn([word]) === undefined ? word : null;
-  }
-  return null;
-};
-
 /** @throws usage error that names the verb which is meant, where that is known */
 export const refuseStrayVerb = (words: readonly string[]): void => {
-  const word = strayVerb(words);
-  if (word === null) return;
-  const meant =
-    SYNONYMS[word] ??
-    verbs.find(({ name }) => word.length > 1 && (name.startsWith(word) || word.startsWith(name)))?.name;
+  const word = verbWord(words);
+  if (word === undefined || verbIn(words) !== undefined) return;
+  const names = verbs.map(({ name }) => name);
+  const meant = Object.hasOwn(SYNONYMS, word) ? SYNONYMS[word] : nearest(word, names);
   throw usageError(
     `there is no command '${word}'`,
     ...(meant === undefined ? [] : [`do you mean '${meant}'?`]),

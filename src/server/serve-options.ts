@@ -17,7 +17,7 @@ const option = (name: string, { schema, fallback, description }: (typeof setting
 };
 
 const KEY_IN_ARGV =
-  "error: --api-key: every user of this machine can read a command line. Write the key into a file and name that with --api-key-file, or set API_KEY.";
+  "--api-key: every user of this machine can read a command line. Write the key into a file and name that with --api-key-file, or set API_KEY.";
 
 const propertyOf = (name: string): string =>
   name.toLowerCase().replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase());

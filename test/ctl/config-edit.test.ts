@@ -1,7 +1,14 @@
 import { expect, test } from "bun:test";
 import { parseConfig } from "../../src/contract/config.ts";
-import { changesBetween, changeText } from "../../src/ctl/config-diff.ts";
-import { checked, KEPT_KEY, withoutKey, withValues } from "../../src/ctl/config-edit.ts";
+import {
+  changesBetween,
+  changeText,
+  checked,
+  clashesWith,
+  KEPT_KEY,
+  withoutKey,
+  withValues,
+} from "../../src/ctl/config-edit.ts";
 import { parseConfigText, type RawConfig } from "../../src/ctl/config-input.ts";
 import { configAsYaml } from "../../src/ctl/editor.ts";
 import { CtlError } from "../../src/ctl/errors.ts";
@@ -85,4 +92,12 @@ test("a config text is JSON or YAML, bare or as {config}", async () => {
   }
   expect(await told(() => parseConfigText("- a\n- b\n", "list.yaml"))).toContain("list.yaml holds no config");
   expect(await told(() => parseConfigText("alias: [a\n", "broken.yaml"))).toMatch(/broken\.yaml: .*line/);
+});
+
+test("a field that somebody else changed meanwhile is a clash, unless both gave it the same value", () => {
+  const after = { ...llama, temp: 0.5 };
+  const changes = changesBetween(llama, after);
+  expect(clashesWith(changes, { ...llama, alias: "other", added: true })).toEqual([]);
+  expect(clashesWith(changes, { ...llama, temp: 0.3 })).toEqual([{ name: "temp", before: 1, after: 0.3 }]);
+  expect(clashesWith(changes, after)).toEqual([]);
 });

@@ -16,3 +16,15 @@ test("and reaches a file as it is", () => {
   reportError(io, hostile);
   expect(io.err).toContain("\u001b[2J");
 });
+
+test.each([
+  ["Cannot save: ENOSPC: no space left on device, write", "Cannot save: the disk is full"],
+  ["Cannot read the log: EMFILE: too many open files, open '/a b/x.log'", "'/a b/x.log': too many files are open"],
+  ["EACCES: permission denied", "you may not do that"],
+  ["llama failed: ERROR: out of memory", "llama failed: ERROR: out of memory"],
+])("%s is said in our words", (message, words) => {
+  const io = fakeIo();
+  reportError(io, new Error(message));
+  expect(io.err).toContain(words);
+  expect(io.err).not.toMatch(/ENOSPC|EMFILE|EACCES/);
+});

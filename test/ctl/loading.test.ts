@@ -34,7 +34,6 @@ test.each(["ls", "stop", "start", "wait", "rm", "logs", "context"])(
     const loaded = loadedBy(under(`ctl/commands/${verb}.ts`));
     expect(loaded).toContain(under("contract/instance-facts.ts"));
     for (const heavy of [under("contract/fields.ts"), under("contract/index.ts"), "yaml", "chalk", "commander"]) {
-      if (verb === "wait" && heavy === "commander") continue;
       expect(loaded).not.toContain(heavy);
     }
   },

@@ -77,3 +77,17 @@ test.each([
 ])("terminal %p with %j has colours: %p", (terminal, env, colored) => {
   expect(wantsColor(terminal, env)).toBe(colored);
 });
+
+test("spare columns are left out before the others, the last of them first", () => {
+  const columns: Column<string>[] = ["A", "B", "C", "D"].map((title) => ({
+    title: title.repeat(6),
+    value: (row) => row,
+    ...(title === "B" || title === "C" ? { spare: true } : {}),
+  }));
+  const titles = (width: number): string[] =>
+    layOut(columns, ["x"], width, (text) => text)[0]
+      ?.trim()
+      .split(/ +/)
+      .map((title) => title.slice(0, 1)) ?? [];
+  expect([30, 29, 21, 13, 5].map((width) => titles(width).join(""))).toEqual(["ABCD", "ABD", "AD", "A", "A"]);
+});

@@ -28,7 +28,10 @@ const FILES = [":files"];
 
 describe("file names are left to the shell", () => {
   test.each([
-    ...["--config-file", "--log-dir", "--llama-server", "--python", "--api-key-file"].map((flag) => ["serve", flag]),
+    ...["--config-file", "--log-dir", "--llama-server", "--python", "--api-key-file", "--dir"].map((flag) => [
+      "serve",
+      flag,
+    ]),
     ["ctl", "create", "llamacpp", "--model"],
     ["ctl", "create", "llamacpp", "--chat-template-file"],
     ["ctl", "create", "huggingface_causal", "--model-id"],
@@ -70,6 +73,11 @@ describe("values of a few words are offered", () => {
     expect(await values("serve", "--keep-instances", "")).toEqual(["true", "false"]);
     expect(await values("serve", "--keep-instances", "--log-l")).toEqual(["--log-level"]);
     expect(await values("serve", "--port", "")).toEqual([]);
+  });
+
+  test("for -o of ls", async () => {
+    expect(await values("ctl", "ls", "-o", "")).toEqual(["wide", "json", "name"]);
+    expect(await values("ctl", "ls", "--output=n")).toEqual(["--output=name"]);
   });
 
   test("for edit --set: names of fields, then what the field takes", async () => {

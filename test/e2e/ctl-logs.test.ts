@@ -206,6 +206,19 @@ describe.concurrent("logs", () => {
     expect((await run("--tail", "2", "--json")).map((line) => JSON.parse(line))).toEqual(lines.slice(-2));
   });
 
+  test("prints all lines where they are so long that an answer of the API has few of them", async () => {
+    await using daemon = await TestDaemon.start();
+    const instance = await running(daemon);
+    const last = await write(instance, "lines=90&bytes=500000");
+    await until("the last line", async () =>
+      (await daemon.logs(instance.id, "?tail=1"))[0]?.line.startsWith(numbered(last)),
+    );
+    const [{ seq } = { seq: -1 }] = await daemon.logs(instance.id, "?tail=1");
+    expect((await daemon.logs(instance.id, "?after=-1&limit=10000")).length).toBeLessThan(seq + 1);
+    const done = await CtlProcess.run(["logs", "fake", "--tail", "all"], { cwd: daemon.dir });
+    expect(done.lines).toHaveLength(seq + 1);
+  });
+
   test("names each of several instances, in the order of time, and follows them all", async () => {
     await using daemon = await TestDaemon.start();
     const first = await running(daemon, { alias: "apple" });

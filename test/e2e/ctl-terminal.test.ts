@@ -41,6 +41,18 @@ describe("on a terminal", () => {
     await ctl.ok(["rm", id]);
   });
 
+  test("ls of 80 columns says why one failed, and leaves out its URL for that", async () => {
+    const { id } = await daemon.create({ model: "/no/such/model.gguf", alias: "without-a-model", api_key: "k" });
+    await ctl.run(["start", id]);
+    using terminal = await open("ls", {}, 80);
+    const screen = await terminal.shows("ended with 0");
+    const [titles = ""] = screen.split("\n");
+    expect(titles).toContain("REASON");
+    expect(titles).not.toContain("URL");
+    expect(screen).toMatch(/^without-.*failed.*no such file/m);
+    await ctl.ok(["rm", id]);
+  });
+
   test("rm asks, and anything but yes deletes nothing", async () => {
     const { id } = await daemon.create({ model: "/m", alias: "asked", api_key: "k" });
     for (const answer of ["", "n"]) {

@@ -53,6 +53,15 @@ describe("a file that", () => {
   });
 });
 
+test("a stdin that is a folder is told so", async () => {
+  for (const words of ["create -f -", "ls --key -"]) {
+    const command = ["sh", "-c", `solar-host ctl ${words} < /tmp`];
+    const child = Bun.spawn(command, { env: ctl.environment(), stderr: "pipe" });
+    expect(await child.exited).toBe(1);
+    expect(await new Response(child.stderr).text()).toContain("cannot read stdin: it is a folder");
+  }
+});
+
 describe("a text that is not UTF-8 is refused with its place, and never read with other characters in it", () => {
   const LATIN1 = new Uint8Array(Buffer.from("alias: a\nmodel: /modelle/gr\u00f6\u00dfe.gguf\n", "latin1"));
 
@@ -130,8 +139,49 @@ test.each([
   ["show", "get"],
   ["log", "logs"],
   ["stat", "state"],
+  ["lgos", "logs"],
+  ["constructor", null],
 ])("%s is no command, and %s is offered for it", async (word, meant) => {
   const { code, err } = await ctl.run([word]);
   expect(code).toBe(2);
-  expect(err).toContain(`do you mean '${meant}'?`);
+  if (meant === null) expect(err).not.toContain("do you mean");
+  else expect(err).toContain(`do you mean '${meant}'?`);
+});
+
+describe("a command line that is wrong is told with the verb, what was written, and what would be right:", () => {
+  const run = async (words: readonly string[]) => {
+    const child = Bun.spawn([ctl.binary, ...words], { cwd: "/", env: ctl.environment(), stderr: "pipe" });
+    return { code: await child.exited, err: await new Response(child.stderr).text() };
+  };
+
+  test.each([
+    ["ctl ls x", "'ls' takes no argument: 'x' is too much", "see: solar-host ctl ls --help"],
+    ["ctl context add a b c", "'context add' takes <name> <address> alone: 'c' is too much", "see:"],
+    ["ctl ls --jsn", "'ls' has no option '--jsn'", "do you mean '--json'?"],
+    ["ctl create llamacpp --api_ky=secret", "'create llamacpp' has no option '--api_ky'", "do you mean '--api-key'?"],
+    ["ctl ls --json=yes", "'--json' of 'ls' takes no value", "see:"],
+    ["ctl start --timeout", "'--timeout' of 'start' needs a value", "write: --timeout <time>"],
+    ["ctl wait x --for", "'--for' of 'wait' needs a value", "it takes running or stopped"],
+    ["ctl wait x --for it's", "'--for' of 'wait' takes running or stopped, and not 'it's'", "see:"],
+    ["ctl completion tcsh", "'completion' takes bash, zsh or fish, and not 'tcsh'", "see:"],
+    ["ctl context add", "'context add' needs <name>", "write: solar-host ctl context add <name> <address>"],
+    ["ctl context lst", "'context' has no command 'lst'", "do you mean 'ls'?"],
+    ["serv", "'solar-host' has no command 'serv'", "do you mean 'serve'?"],
+    ["serve x", "'serve' takes no argument: 'x' is too much", "see: solar-host serve --help"],
+    ["serve --prt 1", "'serve' has no option '--prt'", "do you mean '--port'?"],
+    ["serve --port", "'--port' of 'serve' needs a value", "write: --port <port>"],
+  ])("%s", async (line, message, hint) => {
+    const { code, err } = await run(line.split(" "));
+    expect(err.split("\n")[0]).toBe(`error: ${message}`);
+    expect(err).toContain(`  ${hint}`);
+    expect(err).not.toContain("secret");
+    expect(code).toBe(2);
+  });
+
+  test.each(["ctl ls --frob", "ctl context frob", "frob", "serve --frob"])("%s has nothing near it", async (line) => {
+    const { code, err } = await run(line.split(" "));
+    expect(err).toContain("frob'\n");
+    expect(err).not.toContain("do you mean");
+    expect(code).toBe(2);
+  });
 });

@@ -79,8 +79,28 @@ describe("what is printed", () => {
     expect(await client.json<Instance[]>(["ls"])).toEqual([]);
     const { code, out, err } = await client.run(["ls"]);
     expect(code).toBe(0);
-    expect(out).toBe("NAME  ID  STATUS  MODEL  PORT  UPTIME  BACKEND\n");
+    expect(out).toBe("NAME  ID  STATUS  MODEL  PORT  UPTIME  BACKEND  URL\n");
     expect(err).toContain("ctl create");
+  });
+
+  test("ls has the URL of what runs; -o wide has more, -o json is --json, -o name is a name a line", async () => {
+    const { id, port, config, pid } = await running();
+    const twin = await daemon.createFake({}, { alias: config.alias });
+    const url = `http://127.0.0.1:${port}`;
+    const row = async (...words: string[]): Promise<string> =>
+      (await ctl.ok(["ls", ...words])).split("\n").find((line) => line.includes(id.slice(0, 8))) ?? "";
+    expect(await row()).toContain(`  ${url}`);
+    const wide = await row("-o", "wide");
+    for (const shown of [id, url, `${pid}`, (config as { model: string }).model, "running"])
+      expect(wide).toContain(shown);
+    expect(await ctl.ok(["ls", "-o", "json"])).toBe(await ctl.ok(["ls", "--json"]));
+    const names = (await ctl.ok(["ls", "-o", "name"])).split("\n");
+    // Where two have the same alias, the name is what names one of them.
+    for (const each of [id, twin.id]) expect(names).toContain(each.slice(0, 8));
+    expect(await ctl.run(["ls", "-o", "name", "-q"])).toMatchObject({ code: 2, out: "" });
+    const wrong = await ctl.run(["ls", "-o", "yaml"]);
+    expect(wrong.err).toContain("'--output' of 'ls' takes wide, json or name, and not 'yaml'");
+    await ctl.ok(["rm", "--force", id, twin.id, "-q"]);
   });
 
   test("a key is shown by --json only, and without a terminal nothing is coloured", async () => {

@@ -16,7 +16,7 @@ import { CtlError, exitCodes, usageError } from "../errors.ts";
 import { writeJson } from "../io.ts";
 import { findLocalDaemons } from "../local-daemons.ts";
 import { askSecret } from "../prompt.ts";
-import { type Column, layOut } from "../table.ts";
+import { type Column, printTable } from "../table.ts";
 import type { Target } from "../target.ts";
 
 /** A person waits for it. */
@@ -143,7 +143,7 @@ const list = (cli: Cli, contexts: Contexts, { json, quiet }: OutputOptions): num
   else if (quiet) for (const { name } of named) io.write(`${name}\n`);
   else {
     if (named.length + local.length === 0) io.say("no host is named yet: solar-host ctl context add --help");
-    io.write(`${layOut(columns, [...named, ...local], io.stdout.width(), io.stdout.palette.dim).join("\n")}\n`);
+    printTable(io, columns, [...named, ...local]);
     if (local.length > 0 && contexts.current === null) io.say(`in use: the daemon on this machine`);
   }
   return 0;

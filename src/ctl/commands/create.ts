@@ -8,7 +8,7 @@ import { addConnection, addJson, addQuiet, type Cli, type OutputOptions } from "
 import { addFieldOptions, type ConfigField, configOf, describeFields, flagOf } from "../config-flags.ts";
 import { type RawConfig, readConfigFile } from "../config-input.ts";
 import { exitCodes, usageError } from "../errors.ts";
-import { writeJson } from "../io.ts";
+import { jsonError, writeJson } from "../io.ts";
 import { asWord, nameOf, refuseUsedAlias } from "../names.ts";
 import { addPatience, patienceOf, type StartOptions, startAll } from "../starting.ts";
 
@@ -55,8 +55,14 @@ const createAndStart = async (cli: Cli, api: Api, config: RawConfig, options: Cr
     if (options.json) writeJson(cli.io, answer.raw);
     return 0;
   }
-  const { code, started } = await startAll(cli, api, [instance], all, "start", options, patience);
-  if (options.json) writeJson(cli.io, started[0]?.raw ?? answer.raw);
+  const named = { api, instances: [instance], all, errors: [], single: true };
+  const { results, code } = await startAll(cli, named, "start", options, patience);
+  const [end] = results;
+  if (options.json && end !== undefined) {
+    // It is created all the same, which a program has to know too.
+    const document = "error" in end ? { ...(answer.raw as object), ...jsonError(end.error) } : end.answer.raw;
+    writeJson(cli.io, document);
+  }
   if (code === exitCodes.failure) {
     const name = asWord(nameOf(instance, all));
     cli.io.say(`it is created all the same. Mend it: solar-host ctl edit ${name} --restart`);

@@ -4,11 +4,9 @@ import { type ListedInstance, listedInstance } from "../../contract/instance-fac
 import type { Answer } from "../api.ts";
 import { instancePath } from "../calls.ts";
 import { addConnection, addJson, addNames, addQuiet, type Cli, type OutputOptions } from "../cli.ts";
-import { crashText } from "../crashes.ts";
-import { worst } from "../errors.ts";
 import { harmless } from "../harmless.ts";
-import { type Io, reportError, writeJson } from "../io.ts";
-import { paintStatus } from "../status.ts";
+import type { Io } from "../io.ts";
+import { crashText, paintStatus } from "../status.ts";
 import { since } from "../time.ts";
 
 const shown = (value: unknown): string => {
@@ -78,28 +76,14 @@ Examples:
     )
     .action(
       cli.action(async (names: string[], options: OutputOptions & { all?: true }) => {
-        const { io } = cli;
-        const { api, instances, code } = await cli.lookedAt(command, names, options.all === true);
-        const answers = await Promise.allSettled(
-          instances.map(({ id }) => api.request(instancePath(id), instanceSchema)),
-        );
-        const codes = answers.map((answer) => (answer.status === "rejected" ? reportError(io, answer.reason) : 0));
-        const found = answers.flatMap((answer) => (answer.status === "fulfilled" ? [answer.value] : []));
-        const several = options.all === true || names.length > 1;
-        if (options.json) {
-          if (several)
-            writeJson(
-              io,
-              found.map(({ raw }) => raw),
-            );
-          else for (const { raw } of found) writeJson(io, raw);
-        } else if (options.quiet) for (const { value } of found) io.write(`${value.id}\n`);
-        else
-          for (const [at, answer] of found.entries()) {
-            if (at > 0) io.write("\n");
-            print(io, answer);
+        const named = await cli.lookedAt(command, names, options.all === true);
+        const outcome = await cli.each(named, ({ id }) => named.api.request(instancePath(id), instanceSchema));
+        return cli.print(outcome, options, (found) => {
+          for (const [at, { answer }] of found.entries()) {
+            if (at > 0) cli.io.write("\n");
+            print(cli.io, answer);
           }
-        return worst([code, ...codes]);
+        });
       }),
     );
 };

@@ -1,12 +1,11 @@
 import type { Command } from "commander";
+import type { ListedInstance } from "../../contract/instance-facts.ts";
 import { health } from "../../contract/system.ts";
-import { listInstances } from "../calls.ts";
+import { getInstance, listInstances } from "../calls.ts";
 import { addConnection, addJson, type Cli } from "../cli.ts";
-import { crashText } from "../crashes.ts";
-import { CtlError, exitCodes, worst } from "../errors.ts";
-import { reportError, writeJson } from "../io.ts";
-import { chooseInstances, nameOf } from "../names.ts";
-import { notRunning } from "../status.ts";
+import { CtlError, exitCodes } from "../errors.ts";
+import { type Io, writeJson } from "../io.ts";
+import { crashText, notRunning } from "../status.ts";
 import { oneLine } from "../table.ts";
 import { since } from "../time.ts";
 
@@ -32,35 +31,26 @@ const ofDaemon = async (cli: Cli, command: Command, options: HealthOptions): Pro
   return 0;
 };
 
+/** A line for one that is as it should be. @throws CtlError: what is wrong with it */
+const healthLine = ({ stdout }: Io, instance: ListedInstance, name: string, isNamed: boolean): string => {
+  // One that was stopped is as it should be, unless it is asked for by its name.
+  if (!isNamed && instance.status === "stopped") return `${oneLine(name)}  ${stdout.palette.dim("stopped")}\n`;
+  if (instance.status !== "running") throw notRunning(instance, name);
+  const crash = crashText(instance, Date.now());
+  if (crash !== null) throw new CtlError(exitCodes.failure, `${name} runs again and is not stable yet: ${crash}`);
+  const age = since(instance.started_at, Date.now());
+  return `${oneLine(name)}  ${stdout.palette.green("healthy")}  port ${instance.port}  up ${age}\n`;
+};
+
 const ofInstances = async (cli: Cli, command: Command, names: string[], options: HealthOptions): Promise<number> => {
-  const { io } = cli;
-  const { value: all, raw } = await listInstances(await cli.connect(command));
-  const { instances, errors } = chooseInstances(names, options.all === true, all);
-  const codes = errors.map((error) => reportError(io, error));
-  for (const instance of instances) {
-    const name = nameOf(instance, all);
-    const crash = crashText(instance, Date.now());
-    // One that was stopped is as it should be, unless it is asked for by its name.
-    if (options.all && instance.status === "stopped") {
-      if (!options.json) io.write(`${oneLine(name)}  ${io.stdout.palette.dim("stopped")}\n`);
-    } else if (instance.status !== "running") codes.push(reportError(io, notRunning(instance, name)));
-    else if (crash !== null)
-      codes.push(
-        reportError(io, new CtlError(exitCodes.failure, `${name} runs again and is not stable yet: ${crash}`)),
-      );
-    else if (!options.json) {
-      io.write(
-        `${oneLine(name)}  ${io.stdout.palette.green("healthy")}  port ${instance.port}  up ${since(instance.started_at, Date.now())}\n`,
-      );
-    }
-  }
-  if (options.json) {
-    const rows = Array.isArray(raw) ? raw : [];
-    const chosen = instances.map((instance) => rows[all.indexOf(instance)]);
-    if (names.length === 1) for (const row of chosen) writeJson(io, row);
-    else writeJson(io, chosen);
-  }
-  return worst(codes);
+  const named = await cli.named(command, names, options.all === true);
+  const outcome = await cli.each(named, async ({ id }, name) => {
+    const { raw, value } = await getInstance(named.api, id);
+    return { raw, line: healthLine(cli.io, value, name, !options.all) };
+  });
+  return cli.print(outcome, options, (found) => {
+    for (const { answer } of found) cli.io.write(answer.line);
+  });
 };
 
 export const define = (command: Command, cli: Cli): void => {

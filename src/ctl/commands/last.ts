@@ -2,15 +2,12 @@ import type { Command } from "commander";
 import { type GenerationMetrics, generationMetrics } from "../../contract/runtime-state.ts";
 import { RefusedError } from "../api.ts";
 import { instancePath } from "../calls.ts";
-import { addConnection, addJson, addNames, type Cli } from "../cli.ts";
-import { CtlError, exitCodes, worst } from "../errors.ts";
-import { writeJson } from "../io.ts";
-import { nameOf } from "../names.ts";
-import { type Column, layOut } from "../table.ts";
+import { addConnection, addJson, addNames, type Cli, type OutputOptions } from "../cli.ts";
+import { CtlError, exitCodes } from "../errors.ts";
+import { type Column, printTable } from "../table.ts";
 import { parseDuration, parseMoment, since } from "../time.ts";
 
-interface LastOptions {
-  json?: true;
+interface LastOptions extends OutputOptions {
   all?: true;
   after?: string;
   within?: string;
@@ -52,38 +49,27 @@ Examples:
     )
     .action(
       cli.action(async (names: string[], options: LastOptions) => {
-        const { io } = cli;
         const { after, within } = options;
         const query = {
           after: after === undefined ? undefined : new Date(parseMoment(after, "--after", Date.now())).toISOString(),
           within_s: within === undefined ? undefined : Math.ceil(parseDuration(within, "--within") / 1000),
         };
-        const { api, instances, all, code } = await cli.lookedAt(command, names, options.all === true);
-        const rows: (Row & { raw: unknown; at: number })[] = [];
-        const end = await cli.each(instances, async (instance) => {
-          const name = nameOf(instance, all);
+        const named = await cli.lookedAt(command, names, options.all === true);
+        const outcome = await cli.each(named, async ({ id }, name) => {
           try {
-            const { value, raw } = await api.request(instancePath(instance.id, "/last-generation"), generationMetrics, {
-              query,
-            });
-            rows.push({ name, metrics: value, raw, at: instances.indexOf(instance) });
-            return exitCodes.ok;
+            return await named.api.request(instancePath(id, "/last-generation"), generationMetrics, { query });
           } catch (error) {
             if (!(error instanceof RefusedError) || error.status !== 404) throw error;
             throw new CtlError(exitCodes.notFound, `${name}: ${error.message}`);
           }
         });
-        rows.sort((a, b) => a.at - b.at);
-        if (options.json && (options.all || names.length > 1))
-          writeJson(
-            io,
-            rows.map(({ raw }) => raw),
-          );
-        else if (options.json) for (const { raw } of rows) writeJson(io, raw);
-        else if (rows.length > 0) {
-          io.write(`${layOut(columns(Date.now()), rows, io.stdout.width(), io.stdout.palette.dim).join("\n")}\n`);
-        }
-        return worst([code, end]);
+        return cli.print(outcome, options, (found) =>
+          printTable(
+            cli.io,
+            columns(Date.now()),
+            found.map(({ name, answer }) => ({ name, metrics: answer.value })),
+          ),
+        );
       }),
     );
 };

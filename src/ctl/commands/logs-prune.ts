@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import type { Api } from "../api.ts";
 import { addConnection, addJson, type Cli } from "../cli.ts";
-import { exitCodes } from "../errors.ts";
+import { CtlError, exitCodes } from "../errors.ts";
 import { writeJson } from "../io.ts";
 
 /** `logs prune`: the log files of instances that were deleted. */
@@ -31,8 +31,7 @@ const run = async (cli: Cli, command: Command, options: PruneOptions): Promise<n
     const { removed, freed_bytes } = (await prune(api, true)).value;
     const { confirm } = await import("../prompt.ts");
     if (removed.length > 0 && !(await confirm(io, `Remove ${amount(removed, freed_bytes)}?`))) {
-      io.say("nothing was removed");
-      return exitCodes.failure;
+      throw new CtlError(exitCodes.failure, "nothing was removed");
     }
   }
   const { value, raw } = await prune(api, options.dryRun === true);

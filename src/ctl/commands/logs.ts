@@ -1,12 +1,9 @@
 import type { Command } from "commander";
 import type { LogLine } from "../../contract/frames.ts";
-import type { ListedInstance } from "../../contract/instance-facts.ts";
-import type { Api } from "../api.ts";
 import { addConnection, addNames, type Cli } from "../cli.ts";
-import { CtlError, exitCodes, usageError, worst } from "../errors.ts";
-import { reportError } from "../io.ts";
-import { gapMessage, LogFollower } from "../log-follow.ts";
-import { type LogPiece, type LogStart, newestSeq, readLog } from "../log-pages.ts";
+import { CtlError, exitCodes, usageError } from "../errors.ts";
+import { LogFollower } from "../log-follow.ts";
+import { Backlog } from "../log-pages.ts";
 import { LogPrinter } from "../log-printer.ts";
 import { nameOf } from "../names.ts";
 import { patternOf } from "../pattern.ts";
@@ -34,46 +31,35 @@ const tailOf = ({ tail, since, grep }: LogsOptions): number | null => {
   return Number(tail);
 };
 
-const startOf = async (api: Api, id: string, tail: number | null, moment: number | null): Promise<LogStart> => {
-  if (tail === 0) return { after: await newestSeq(api, id), tail: null, since: null };
-  return { after: -1, tail, since: moment === null ? null : new Date(moment).toISOString() };
-};
-
-interface Backlog {
-  instance: ListedInstance;
-  pieces: AsyncGenerator<LogPiece>;
-  /** Where it was begun: a part of it that is counted from the end can be asked for only once. */
-  start: LogStart;
-  /** Seq up to which everything was printed. */
-  last: number;
+interface Log {
+  name: string;
+  id: string;
+  backlog: Backlog;
+  printed: number;
+  /** Why its lines could not be read to the end. */
+  problem: unknown;
 }
 
-/** A piece of each log at a time, line by line in the order of their times. */
+/** The lines of all logs in the order of their times, a page of each at a time. */
 const printMerged = async (
-  logs: Backlog[],
-  print: (log: Backlog, line: LogLine) => void,
-  tell: (log: Backlog, piece: LogPiece) => void,
-  failed: (log: Backlog, error: unknown) => void,
-): Promise<void> => {
-  const heads = new Map<Backlog, { lines: LogLine[]; at: number }>();
-  const refill = async (log: Backlog): Promise<void> => {
+  logs: readonly Log[],
+  print: (log: Log, line: LogLine) => void,
+  pace: () => Promise<void>,
+) => {
+  const heads = new Map<Log, { lines: LogLine[]; at: number }>();
+  const refill = async (log: Log): Promise<void> => {
     heads.delete(log);
-    for (;;) {
-      const { value, done } = await log.pieces.next().catch((error: unknown) => {
-        failed(log, error);
-        return { value: undefined, done: true as const };
-      });
-      if (done) return;
-      if ("lines" in value) {
-        heads.set(log, { lines: value.lines, at: 0 });
-        return;
-      }
-      tell(log, value);
+    await pace();
+    try {
+      const lines = await log.backlog.next();
+      if (lines.length > 0) heads.set(log, { lines, at: 0 });
+    } catch (error) {
+      log.problem = error;
     }
   };
   await Promise.all(logs.map(refill));
   while (heads.size > 0) {
-    let first: Backlog | null = null;
+    let first: Log | null = null;
     let earliest: LogLine | null = null;
     for (const [log, { lines, at }] of heads) {
       const line = lines[at];
@@ -88,88 +74,58 @@ const printMerged = async (
   }
 };
 
+/** Following goes on where the reading ended, as soon as a daemon that is away is there again. */
+const isLasting = ({ problem, backlog }: Log, follows: boolean): boolean => {
+  const isAway = problem instanceof CtlError && problem.exitCode === exitCodes.unreachable;
+  return problem !== null && !(follows && isAway && backlog.mayGoOn);
+};
+
 const run = async (cli: Cli, command: Command, names: string[], options: LogsOptions): Promise<number> => {
   const { io } = cli;
+  const { json = false, timestamps = false, follow = false } = options;
   const tail = tailOf(options);
   const grep = options.grep === undefined ? null : patternOf(options.grep, options.ignoreCase === true);
-  const look = { json: options.json === true, timestamps: options.timestamps === true, grep };
   const moment = options.since === undefined ? null : parseMoment(options.since, "--since", Date.now());
-  const { api, instances, all, code } = await cli.lookedAt(command, names, options.all === true);
-  const sources = instances.map((instance) => ({ id: instance.id, name: nameOf(instance, all) }));
+  const range = { tail, since: moment === null ? null : new Date(moment).toISOString() };
+  const named = await cli.lookedAt(command, names, options.all === true);
+  const { api, instances, all } = named;
   const followers: LogFollower[] = [];
-  const printer = new LogPrinter(io, look, sources, () => {
+  const sources = instances.map((instance) => ({ id: instance.id, name: nameOf(instance, all) }));
+  const printer = new LogPrinter(io, { json, timestamps, grep }, sources, () => {
     for (const follower of followers) follower.heed();
   });
-
-  // A reader that is slower than the daemon is waited for before the next page is fetched.
-  async function* atItsPace(pieces: AsyncGenerator<LogPiece>): AsyncGenerator<LogPiece> {
-    for await (const piece of pieces) {
-      yield piece;
-      printer.flush();
-      await io.stdout.drained();
-    }
-  }
-
-  const logs: Backlog[] = [];
-  const opened = await cli.each(instances, async (instance) => {
-    const start = await startOf(api, instance.id, tail, moment);
-    const log: Backlog = {
-      instance,
-      start,
-      last: start.after,
-      pieces: atItsPace(
-        readLog(api, instance.id, start, (seq) => {
-          log.last = seq;
-        }),
-      ),
-    };
-    logs.push(log);
-    return 0;
+  const logs = sources.map(({ id, name }): Log => {
+    const backlog = new Backlog(api, id, range, (from, to) => printer.tellGap(name, from, to));
+    return { id, name, backlog, printed: 0, problem: null };
   });
-  const nameIn = (log: Backlog): string => nameOf(log.instance, all);
-  let lines = 0;
-  const empty = new Set(logs);
-  let failures: number = exitCodes.ok;
-  const broken = new Set<Backlog>();
-  await printMerged(
-    logs,
-    (log, line) => {
-      empty.delete(log);
-      printer.print(log.instance.id, line);
-      if (++lines % 10_000 === 0) printer.flush();
-    },
-    (log, piece) => {
-      printer.flush();
-      if ("gap" in piece) io.say(gapMessage(nameIn(log), piece.gap));
-    },
-    (log, error) => {
-      // Following goes on where this ended, as soon as the daemon is there again.
-      const isAway = error instanceof CtlError && error.exitCode === exitCodes.unreachable;
-      const isChosen = log.start.tail !== null || log.start.since !== null;
-      if (options.follow && isAway && (!isChosen || log.last > log.start.after)) return;
-      broken.add(log);
-      failures = worst([failures, reportError(io, error)]);
-    },
-  );
-  printer.flush();
-  await io.stdout.drained();
-  // With a time, or from now on, there may well be lines before.
-  if (moment === null && tail !== 0) {
-    for (const log of empty) if (!broken.has(log)) io.say(`${nameIn(log)}: no lines yet`);
-  }
-  if (!options.follow) return worst([code, opened, failures]);
-
+  const print = (log: Log, line: LogLine): void => {
+    log.printed += 1;
+    printer.print(log.id, line);
+  };
+  // A reader that is slower than the daemon is waited for before the next page is fetched.
+  const pace = async (): Promise<void> => {
+    printer.flush();
+    await io.stdout.drained();
+  };
+  await printMerged(logs, print, pace);
+  await pace();
   cli.onInterrupt = () => printer.flush();
-  const end = await cli.each(
-    logs.filter((log) => !broken.has(log)),
-    (log) => {
-      const follower = new LogFollower(io, api, { id: log.instance.id, name: nameIn(log) }, printer, log.last);
+  const { code } = await cli.each(
+    named,
+    async ({ id }, name) => {
+      const log = logs.find((one) => one.id === id);
+      if (log === undefined || isLasting(log, follow)) throw log?.problem;
+      // With a time, or from now on, there may well be lines before.
+      if (log.printed === 0 && moment === null && tail !== 0) io.say(`${name}: no lines yet`);
+      if (!follow) return;
+      const follower = new LogFollower(io, api, { id, name }, printer, log.backlog.last);
       followers.push(follower);
-      return follower.run();
+      await follower.run();
     },
+    json,
   );
   printer.flush();
-  return worst([code, opened, failures, end]);
+  return code;
 };
 
 export const define = (command: Command, cli: Cli): void => {

@@ -2,7 +2,7 @@ import type { Command } from "commander";
 import { type Memory, memory } from "../../contract/system.ts";
 import { addConnection, addJson, type Cli } from "../cli.ts";
 import { writeJson } from "../io.ts";
-import { type Column, layOut } from "../table.ts";
+import { type Column, printTable } from "../table.ts";
 
 interface Row {
   name: string;
@@ -46,7 +46,7 @@ Examples:
         const { io } = cli;
         const { value, raw } = await (await cli.connect(command)).request("/memory", memory);
         if (options.json) writeJson(io, raw);
-        else io.write(`${layOut(columns, rowsOf(value), io.stdout.width(), io.stdout.palette.dim).join("\n")}\n`);
+        else printTable(io, columns, rowsOf(value));
         return 0;
       }),
     );

@@ -1,7 +1,5 @@
 import type { Command } from "commander";
-import { addConnection, addJson, addNames, addQuiet, type Cli, type OutputOptions } from "../cli.ts";
-import { worst } from "../errors.ts";
-import { writeAnswers } from "../io.ts";
+import { addConnection, addJson, addNames, addQuiet, type Cli } from "../cli.ts";
 import { addPatience, patienceOf, type StartOptions, startAll } from "../starting.ts";
 
 export const define = (command: Command, cli: Cli): void => {
@@ -16,14 +14,11 @@ Examples:
   $ solar-host ctl restart --all --timeout 10m`,
     )
     .action(
-      cli.action(async (names: string[], options: OutputOptions & StartOptions & { all?: true }) => {
+      cli.action(async (names: string[], options: StartOptions & { all?: true }) => {
         if (options.all) cli.refuseUnnamedDaemon(command);
         const patience = patienceOf(options);
-        const { signal } = patience.deadline;
-        const { api, instances, all, code } = await cli.named(command, names, options.all === true, signal);
-        const done = await startAll(cli, api, instances, all, "restart", options, patience);
-        writeAnswers(cli.io, options, names.length === 1, done.started);
-        return worst([code, done.code]);
+        const named = await cli.named(command, names, options.all === true, patience.deadline.signal);
+        return cli.print(await startAll(cli, named, "restart", options, patience), options);
       }),
     );
 };

@@ -1,10 +1,8 @@
 import type { Command } from "commander";
 import type { ListedInstance } from "../../contract/instance-facts.ts";
-import type { Api } from "../api.ts";
 import { deleteInstance, operate } from "../calls.ts";
 import { addConnection, addJson, addNames, addQuiet, type Cli, type OutputOptions } from "../cli.ts";
-import { CtlError, exitCodes, worst } from "../errors.ts";
-import { writeAnswers } from "../io.ts";
+import { CtlError, exitCodes } from "../errors.ts";
 import { asWord, nameOf } from "../names.ts";
 import { isAtRest } from "../status.ts";
 
@@ -21,16 +19,13 @@ const stillRuns = ({ status }: ListedInstance, name: string): CtlError =>
     `or both at once: solar-host ctl rm --force ${asWord(name)}`,
   ]);
 
-const mayDelete = async (cli: Cli, names: readonly string[], options: RmOptions): Promise<boolean> => {
-  if (options.yes || options.force || !cli.io.stdin.terminal || names.length === 0) return true;
+/** @throws CtlError where the user says no, who is asked on a terminal only */
+const confirmed = async ({ io }: Cli, names: readonly string[], options: RmOptions): Promise<void> => {
+  if (options.yes || options.force || !io.stdin.terminal || names.length === 0) return;
   const { confirm } = await import("../prompt.ts");
   const logs = options.logs ? "Their log files go too." : "Log files stay.";
-  return await confirm(cli.io, `Delete ${names.join(", ")}? ${logs}`);
-};
-
-const remove = async (api: Api, instance: ListedInstance, withLogs: boolean) => {
-  if (!isAtRest(instance.status)) await operate(api, instance.id, "stop");
-  return await deleteInstance(api, instance.id, withLogs);
+  if (await confirm(io, `Delete ${names.join(", ")}? ${logs}`)) return;
+  throw new CtlError(exitCodes.failure, "nothing was deleted");
 };
 
 export const define = (command: Command, cli: Cli): void => {
@@ -51,38 +46,24 @@ Examples:
     .action(
       cli.action(async (names: string[], options: RmOptions) => {
         if (options.all) cli.refuseUnnamedDaemon(command);
-        const { io } = cli;
-        const { api, instances, all, code } = await cli.named(command, names, options.all === true);
-        const doable = instances.filter(({ status }) => options.force || isAtRest(status));
-        const kept = await cli.each(
-          instances.filter((instance) => !doable.includes(instance)),
-          async (instance) => {
-            throw stillRuns(instance, nameOf(instance, all));
-          },
+        const named = await cli.named(command, names, options.all === true);
+        const { api, all } = named;
+        const isKept = ({ status }: ListedInstance): boolean => !options.force && !isAtRest(status);
+        const going = named.instances.filter((instance) => !isKept(instance));
+        await confirmed(
+          cli,
+          going.map((instance) => nameOf(instance, all)),
+          options,
         );
-        if (
-          !(await mayDelete(
-            cli,
-            doable.map((instance) => nameOf(instance, all)),
-            options,
-          ))
-        ) {
-          io.say("nothing was deleted");
-          return worst([code, kept, exitCodes.failure]);
-        }
-        const removed = new Map<string, { raw: unknown; instance: ListedInstance }>();
-        const end = await cli.each(doable, async (instance) => {
-          const { raw, value } = await remove(api, instance, options.logs === true);
-          removed.set(instance.id, { raw, instance: value.instance });
+        const outcome = await cli.each(named, async (instance, name) => {
+          if (isKept(instance)) throw stillRuns(instance, name);
+          if (!isAtRest(instance.status)) await operate(api, instance.id, "stop");
+          const answer = await deleteInstance(api, instance.id, options.logs === true);
           if (!options.quiet && !options.json)
-            io.say(
-              `${nameOf(instance, all)} is deleted${options.logs ? ", with its log files" : "; its log files stay"}`,
-            );
-          return exitCodes.ok;
+            cli.io.say(`${name} is deleted${options.logs ? ", with its log files" : "; its log files stay"}`);
+          return answer;
         });
-        const answers = doable.flatMap(({ id }) => removed.get(id) ?? []);
-        writeAnswers(io, options, names.length === 1, answers);
-        return worst([code, kept, end]);
+        return cli.print(outcome, options);
       }),
     );
 };

@@ -1,18 +1,12 @@
 import type { Command } from "commander";
-import type { ListedInstance } from "../../contract/instance-facts.ts";
 import { type RuntimeState, runtimeState, type SlotState } from "../../contract/runtime-state.ts";
-import type { Api } from "../api.ts";
 import { instancePath } from "../calls.ts";
-import { addConnection, addJson, addNames, type Cli, type Named } from "../cli.ts";
-import { worst } from "../errors.ts";
-import { type Palette, writeJson } from "../io.ts";
-import { nameOf } from "../names.ts";
-import { paintPhase } from "../phase.ts";
-import { notRunning } from "../status.ts";
-import { type Column, layOut, oneLine } from "../table.ts";
+import { addConnection, addJson, addNames, type Cli, type Named, type OutputOptions } from "../cli.ts";
+import type { Palette } from "../io.ts";
+import { notRunning, paintPhase } from "../status.ts";
+import { type Column, oneLine, printTable } from "../table.ts";
 
-interface StateOptions {
-  json?: true;
+interface StateOptions extends OutputOptions {
   all?: true;
   follow?: true;
 }
@@ -50,36 +44,18 @@ const rowsOf = (name: string, state: RuntimeState): Row[] =>
     ? [{ name, slot: state.slot_id, facts: state }]
     : state.slots.map((slot) => ({ name, slot: slot.slot_id, facts: slot }));
 
-const readState = (api: Api, id: string) => api.request(instancePath(id, "/state"), runtimeState);
-
-const once = async (
-  cli: Cli,
-  { api, instances, all, code }: Named,
-  single: boolean,
-  json: boolean,
-): Promise<number> => {
-  const { io } = cli;
-  const found = new Map<ListedInstance, { raw: unknown; value: RuntimeState }>();
-  const end = await cli.each(instances, async (instance) => {
-    if (instance.status !== "running") throw notRunning(instance, nameOf(instance, all));
-    found.set(instance, await readState(api, instance.id));
-    return 0;
+const once = async (cli: Cli, named: Named, options: OutputOptions): Promise<number> => {
+  const outcome = await cli.each(named, async (instance, name) => {
+    if (instance.status !== "running") throw notRunning(instance, name);
+    return await named.api.request(instancePath(instance.id, "/state"), runtimeState);
   });
-  const answers = instances.flatMap((instance) => {
-    const answer = found.get(instance);
-    return answer === undefined ? [] : [{ name: nameOf(instance, all), ...answer }];
-  });
-  if (json && !single)
-    writeJson(
-      io,
-      answers.map(({ raw }) => raw),
-    );
-  else if (json) for (const { raw } of answers) writeJson(io, raw);
-  else if (answers.length > 0) {
-    const rows = answers.flatMap(({ name, value }) => rowsOf(name, value));
-    io.write(`${layOut(columns(io.stdout.palette), rows, io.stdout.width(), io.stdout.palette.dim).join("\n")}\n`);
-  }
-  return worst([code, end]);
+  return cli.print(outcome, options, (found) =>
+    printTable(
+      cli.io,
+      columns(cli.io.stdout.palette),
+      found.flatMap(({ name, answer }) => rowsOf(name, answer.value)),
+    ),
+  );
 };
 
 const changeText = ({ phase, prefill_progress, generated_tokens, decode_tps }: SlotFacts): string =>
@@ -114,35 +90,37 @@ export const changeLines = (
 };
 
 /** Each change as it comes; states of the past are of no use, so that a break loses nothing that matters. */
-const follow = async (cli: Cli, { api, instances, all, code }: Named, json: boolean): Promise<number> => {
+const follow = async (cli: Cli, named: Named, json: boolean): Promise<number> => {
   const [{ LiveSocket, notUnderstood, parseFrame }, { stateFrame }] = await Promise.all([
     import("../live-socket.ts"),
     import("../../contract/frames.ts"),
   ]);
-  const end = await cli.each(instances, async (instance) => {
-    const name = nameOf(instance, all);
-    if (instance.status !== "running") throw notRunning(instance, name);
-    let said: SaidSlots | null = null;
-    const print = (state: RuntimeState): void => {
-      const { lines, said: now } = changeLines(name, said, state);
-      said = now;
-      if (lines.length > 0) cli.io.write(`${lines.join("\n")}\n`);
-    };
-    const socket = new LiveSocket(api, instance.id, name, {
-      path: () => instancePath(instance.id, "/state"),
-      frame: (text) => {
-        const frame = parseFrame(text);
-        const parsed = stateFrame.safeParse(frame);
-        if (!parsed.success) throw notUnderstood(name, text, parsed.error);
-        if (json) cli.io.write(`${JSON.stringify((frame as { data: unknown }).data)}\n`);
-        else print(parsed.data.data);
-      },
-      lost: () => cli.io.say(`${name}: the connection is lost; trying again`),
-      back: () => cli.io.say(`${name}: connected again`),
-    });
-    return await socket.run();
-  });
-  return worst([code, end]);
+  const { code } = await cli.each(
+    named,
+    async (instance, name) => {
+      if (instance.status !== "running") throw notRunning(instance, name);
+      let said: SaidSlots | null = null;
+      const print = (state: RuntimeState): void => {
+        const { lines, said: now } = changeLines(name, said, state);
+        said = now;
+        if (lines.length > 0) cli.io.write(`${lines.join("\n")}\n`);
+      };
+      const socket = new LiveSocket(named.api, instance.id, name, {
+        path: () => instancePath(instance.id, "/state"),
+        frame: (text) => {
+          const frame = parseFrame(text);
+          const parsed = stateFrame.safeParse(frame);
+          if (!parsed.success) throw notUnderstood(name, text, parsed.error);
+          if (json) cli.io.write(`${JSON.stringify((frame as { data: unknown }).data)}\n`);
+          else print(parsed.data.data);
+        },
+        say: cli.io.say,
+      });
+      return await socket.run();
+    },
+    json,
+  );
+  return code;
 };
 
 export const define = (command: Command, cli: Cli): void => {
@@ -162,7 +140,7 @@ Examples:
       cli.action(async (names: string[], options: StateOptions) => {
         const named = await cli.lookedAt(command, names, options.all === true);
         if (options.follow) return await follow(cli, named, options.json === true);
-        return await once(cli, named, !options.all && names.length < 2, options.json === true);
+        return await once(cli, named, options);
       }),
     );
 };

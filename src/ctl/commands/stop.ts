@@ -1,13 +1,10 @@
 import type { Command } from "commander";
-import type { ListedInstance } from "../../contract/instance-facts.ts";
 import { operate } from "../calls.ts";
 import { addConnection, addJson, addNames, addQuiet, type Cli, type OutputOptions } from "../cli.ts";
-import { deadlineIn, NEVER } from "../deadline.ts";
-import { CtlError, exitCodes, worst } from "../errors.ts";
-import { writeAnswers } from "../io.ts";
-import { asWord, nameOf } from "../names.ts";
+import { CtlError, exitCodes } from "../errors.ts";
+import { asWord } from "../names.ts";
 import { Progress } from "../progress.ts";
-import { parseDuration } from "../time.ts";
+import { deadlineOf } from "../waiting.ts";
 
 interface StopOptions extends OutputOptions {
   all?: true;
@@ -35,31 +32,25 @@ Examples:
     .action(
       cli.action(async (names: string[], options: StopOptions) => {
         if (options.all) cli.refuseUnnamedDaemon(command);
-        const { timeout } = options;
-        const { signal } = timeout === undefined ? NEVER : deadlineIn(parseDuration(timeout, "--timeout"));
-        const { api, instances, all, code } = await cli.named(command, names, options.all === true, signal);
-        const progress = new Progress(cli.io, options.quiet === true || options.json === true);
+        const { signal } = deadlineOf(options.timeout);
+        const named = await cli.named(command, names, options.all === true, signal);
+        const progress = new Progress(cli.io, options);
         cli.onInterrupt = () => {
           progress.leave();
           cli.io.say("interrupted; the daemon goes on stopping");
         };
-        const stopped = new Map<string, { raw: unknown; instance: ListedInstance }>();
-        const end = await cli.each(instances, async (instance) => {
-          const name = nameOf(instance, all);
+        const outcome = await cli.each(named, async (instance, name) => {
           if (cli.io.stderr.terminal) progress.show(name, { ...instance, status: "stopping" });
           try {
-            const { raw, value } = await operate(api, instance.id, "stop", undefined, signal);
-            stopped.set(instance.id, { raw, instance: value.instance });
+            const answer = await operate(named.api, instance.id, "stop", undefined, signal);
             progress.end(name, `${name} is stopped`);
-            return exitCodes.ok;
+            return answer;
           } catch (error) {
             progress.end(name, null);
             throw signal?.aborted === true ? tooLate(name) : error;
           }
         });
-        const answers = instances.flatMap(({ id }) => stopped.get(id) ?? []);
-        writeAnswers(cli.io, options, names.length === 1, answers);
-        return worst([code, end]);
+        return cli.print(outcome, options);
       }),
     );
 };

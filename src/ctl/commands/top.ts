@@ -45,13 +45,12 @@ const look = async (api: Api): Promise<Look> => {
       answer: instance.status === "running" ? await readState(api, instance) : null,
     })),
   );
-  const { name, url } = api.target;
   const time = Date.now();
   const rows = Array.isArray(listed.raw) ? listed.raw : [];
   return {
     snapshot: {
       time,
-      where: name === url ? url : `${name} (${url})`,
+      where: api.where,
       instances: listed.value,
       states: new Map(states.flatMap(({ id, answer }) => (answer === null ? [] : [[id, answer.value] as const]))),
       memory: used.value,

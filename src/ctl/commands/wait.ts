@@ -1,14 +1,9 @@
-import { type Command, Option } from "commander";
+import type { Command } from "commander";
 import type { ListedInstance } from "../../contract/instance-facts.ts";
-import { awaitInstance, failed, sayLost, withLastLines } from "../await-status.ts";
 import { addConnection, addJson, addNames, addQuiet, type Cli, type OutputOptions } from "../cli.ts";
-import { deadlineIn, NEVER } from "../deadline.ts";
-import { CtlError, exitCodes, worst } from "../errors.ts";
-import { writeJson } from "../io.ts";
-import { nameOf } from "../names.ts";
 import { Progress } from "../progress.ts";
 import { isAtRest } from "../status.ts";
-import { parseDuration } from "../time.ts";
+import { awaitInstance, deadlineOf, failed, withLastLines } from "../waiting.ts";
 
 interface WaitOptions extends OutputOptions {
   all?: true;
@@ -16,18 +11,16 @@ interface WaitOptions extends OutputOptions {
   timeout?: string;
 }
 
-/** One that failed has stopped, but will not run unless somebody starts it. */
-const isThere =
-  (name: string, wanted: WaitOptions["for"]) =>
-  (instance: ListedInstance): boolean => {
-    if (wanted === "stopped") return isAtRest(instance.status);
-    if (instance.status === "failed") throw failed(name, instance);
-    return instance.status === "running";
-  };
+/** One that failed has stopped, but will not run unless it is started again. */
+const isThere = (name: string, wanted: WaitOptions["for"], instance: ListedInstance): boolean => {
+  if (wanted === "stopped") return isAtRest(instance.status);
+  if (instance.status === "failed") throw failed(name, instance);
+  return instance.status === "running";
+};
 
 export const define = (command: Command, cli: Cli): void => {
   addNames(command).addOption(
-    new Option("--for <status>", "what to wait for").choices(["running", "stopped"]).default("running"),
+    command.createOption("--for <status>", "what to wait for").choices(["running", "stopped"]).default("running"),
   );
   addConnection(addQuiet(addJson(command, "the instances as they became, an array for several")))
     .option("--timeout <time>", "wait at most so long (30s, 5m); exit code 124 when it is over")
@@ -43,41 +36,22 @@ Examples:
     )
     .action(
       cli.action(async (names: string[], options: WaitOptions) => {
-        const { io } = cli;
-        const { timeout } = options;
-        const deadline = timeout === undefined ? NEVER : deadlineIn(parseDuration(timeout, "--timeout"));
-        const { api, instances, all, code } = await cli.named(command, names, options.all === true, deadline.signal);
-        const progress = new Progress(io, options.quiet === true || options.json === true);
+        const deadline = deadlineOf(options.timeout);
+        const named = await cli.named(command, names, options.all === true, deadline.signal);
+        const progress = new Progress(cli.io, options);
         cli.onInterrupt = () => progress.leave();
-        const onLost = sayLost((text) => progress.note(text));
-        const found = new Map<string, { raw: unknown; value: ListedInstance }>();
-        const end = await cli.each(instances, async (instance) => {
-          const { id } = instance;
-          const name = nameOf(instance, all);
+        const outcome = await cli.each(named, async ({ id }, name) => {
+          const done = (now: ListedInstance): boolean => isThere(name, options.for, now);
           try {
-            const answer = await awaitInstance(api, id, name, isThere(name, options.for), {
-              deadline,
-              onLost,
-              onChange: (now) => progress.show(name, now),
-            });
-            found.set(id, answer);
-            progress.end(name, io.stderr.terminal ? `${name} is ${answer.value.status}` : null);
-            return exitCodes.ok;
+            const answer = await awaitInstance(named.api, id, name, done, deadline, progress);
+            progress.end(name, cli.io.stderr.terminal ? `${name} is ${answer.value.status}` : null);
+            return answer;
           } catch (error) {
             progress.end(name, null);
-            const explain = error instanceof CtlError && error.exitCode === exitCodes.failure;
-            throw explain ? await withLastLines(api, id, name, error) : error;
+            throw await withLastLines(named.api, id, name, error);
           }
         });
-        const answers = instances.flatMap(({ id }) => found.get(id) ?? []);
-        if (options.quiet) for (const { value } of answers) io.write(`${value.id}\n`);
-        else if (options.json && names.length !== 1)
-          writeJson(
-            io,
-            answers.map(({ raw }) => raw),
-          );
-        else if (options.json) for (const { raw } of answers) writeJson(io, raw);
-        return worst([code, end]);
+        return cli.print(outcome, options);
       }),
     );
 };

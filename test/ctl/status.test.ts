@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { listedInstance } from "../../src/contract/instance-facts.ts";
-import { crashText, reasonOf } from "../../src/ctl/crashes.ts";
+import { crashText, reasonOf } from "../../src/ctl/status.ts";
 import { listed } from "./listed.ts";
 
 /** What is shown of an instance that runs again after a crash. */
