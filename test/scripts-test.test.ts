@@ -53,7 +53,7 @@ describe("patterns", () => {
   test("name checks, or parts of the paths of test files", () => {
     expect(names("types", "lint")).toEqual(["types", "lint"]);
     expect(names("e2e/docs")).toEqual(["bun"]);
-    expect(names("test_text")).toEqual(["pytest"]);
+    expect(names("test_sampling")).toEqual(["pytest"]);
     expect(names("no such thing")).toEqual([]);
   });
 });

@@ -6,6 +6,7 @@ import { describeApi } from "../../src/server/docs.ts";
 import { exampleInstance } from "../../src/server/examples.ts";
 import { anyone, keyLookup, may, type Principal, type Scope, scopes } from "../../src/server/principal.ts";
 import { createDoor, nameOf } from "../../src/server/who-asks.ts";
+import { EventStream } from "../../src/supervisor/events.ts";
 import type { Supervisor } from "../../src/supervisor/supervisor.ts";
 
 /** Who asks, and which routes its scopes open. With the owner's key over HTTP: access.test.ts. */
@@ -42,6 +43,7 @@ describe("a route", () => {
   const touched: string[] = [];
   const supervisor = new Proxy({} as Supervisor, {
     get: (_, name) => {
+      if (name === "events") return new EventStream();
       touched.push(String(name));
       const managed = { view: exampleInstance as Instance };
       return name === "list" ? () => [managed] : () => managed;
