@@ -4,7 +4,6 @@ import { type InstanceConfig, instance, instanceAnswer, instanceRequest } from "
 import type { Supervisor } from "../../supervisor/supervisor.ts";
 import { mergedConfig, parseBody, readConfigBody, replacedConfig } from "../body.ts";
 import { exampleAnswer, exampleConfigs, exampleInstance } from "../examples.ts";
-
 import { shownTo } from "../shown-instance.ts";
 import { errorAnswer, invalid, jsonAnswer, notFound, notSaved, shuttingDown, tooLarge } from "./answers.ts";
 import { decimal, idParam, yesNo } from "./query.ts";
