@@ -23,7 +23,7 @@ export class SizeCap {
     if (!this.canFree || held <= maxBytes + maxBytes / 4 || this.isTooSoon(segment.file, end)) return;
     let entry = index.beforeOffset(end - maxBytes);
     if (entry !== null && held < 2 * maxBytes) {
-      // Whoever is reading there gets some more room before the lines go.
+      // A reader that stands there gets some more room before the lines go.
       const slowest = this.files.slowestReader;
       if (slowest < entry.seq) entry = index.before(slowest);
     }
