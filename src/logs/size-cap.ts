@@ -1,4 +1,5 @@
 import { closeSync, openSync } from "node:fs";
+import { systemProblem } from "../common/system-error.ts";
 import type { LiveFile } from "./live-file.ts";
 import type { LogFiles } from "./log-files.ts";
 import type { LogRecords, LogSettings } from "./log-settings.ts";
@@ -40,7 +41,7 @@ export class SizeCap {
       else this.records.warn(`${segment.file} grows over its cap: the file system cannot free its head`);
       this.told = false;
     } catch (error) {
-      if (!this.told) this.records.warn(`cannot cap ${segment.file}: ${String(error)}`);
+      if (!this.told) this.records.warn(`cannot cap a log: ${systemProblem(error, segment.file)}`);
       this.told = true;
     }
     this.failed = null;

@@ -59,7 +59,13 @@ export class RecordFolder<T> {
   /** @throws where it cannot be removed */
   remove(id: string): void {
     this.checkPlace();
-    for (const path of [this.path(id), copyPath(this.path(id))]) rmSync(path, { force: true });
+    for (const path of [this.path(id), copyPath(this.path(id))]) {
+      try {
+        rmSync(path, { force: true });
+      } catch (error) {
+        throw inWords(error, path);
+      }
+    }
   }
 
   ids(): string[] {
