@@ -7,6 +7,7 @@ export const errorCode = (error: unknown): string | undefined =>
 /** Whether it says that a file is not there, and only that: any other error may pass. */
 export const isMissing = (error: unknown): boolean => errorCode(error) === "ENOENT";
 
+const isFolder = (path: string): string => `${path} is a folder and no file`;
 const noPermission = (path: string): string =>
   `this user has no permission for ${path}: change its owner or mode, or those of its folder`;
 const silent = (path: string): string => `the file system that holds ${path} does not answer: mount it again`;
@@ -25,7 +26,9 @@ const meanings: Readonly<Record<string, (path: string) => string>> = {
   EFBIG: (path) => `${path} would be larger than a file may be (ulimit -f)`,
   EIO: (path) => `the disk that holds ${path} fails: the kernel's log (dmesg) tells more`,
   ENOTDIR: (path) => `a part of the path ${path} is a file and no folder`,
-  EISDIR: (path) => `${path} is a folder and no file`,
+  EISDIR: isFolder,
+  // Of the runtime, where it is to remove a file.
+  ERR_FS_EISDIR: isFolder,
   EEXIST: (path) => `${path} is there already`,
   ENOTEMPTY: (path) => `the folder ${path} is not empty`,
   EBUSY: (path) => `${path} is in use by the system: a mount of its own cannot be replaced, mount its folder instead`,

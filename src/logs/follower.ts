@@ -110,7 +110,7 @@ export class FileFollower {
 
   /**
    * Reads what is there now, giving others their turn in between. What comes meanwhile is not waited for:
-   * somebody who writes faster than lines are read (what a dead server left behind, say) would never end it.
+   * a process that writes faster than lines are read (one that a dead server left behind, say) would never end it.
    */
   async drain(): Promise<void> {
     if (this.closed) return;

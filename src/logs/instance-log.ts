@@ -214,7 +214,7 @@ export class InstanceLog {
       if (first !== undefined) return { ...read, from: first.seq };
     } catch (error) {
       if (!isMissing(error)) throw new LogUnreadableError(error);
-      // The file was removed by somebody: its lines are gone, the next one's are not.
+      // The file was removed: its lines are gone, the next file's are not.
     }
     const next = Math.min(held.end ?? this.ring.firstSeq, this.ring.firstSeq);
     return this.read(Math.max(next, from + 1), limit, null);
@@ -277,7 +277,7 @@ export class InstanceLog {
     });
   }
 
-  /** Somebody truncated the file: what stands in it now are other lines than those before `seq`. */
+  /** The file was truncated: what stands in it now are other lines than those before `seq`. */
   private beginAnew(live: LiveFile, seq: number): void {
     const { file } = live.segment;
     this.records.warn(`${file} was truncated by another program: it no longer holds the lines before ${seq}`);

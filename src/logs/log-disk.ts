@@ -3,7 +3,7 @@ import { statfs } from "node:fs/promises";
 
 /**
  * Whether the disk under the logs is full. A model server goes on then, and what it writes is lost without an error
- * that reaches anybody: so the daemon says so, and leaves a note in each log where lines are missing.
+ * that reaches a person: so the daemon says so, and leaves a note in each log where lines are missing.
  */
 
 /** A file system that has less is full for a writer of lines. */

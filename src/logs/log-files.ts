@@ -8,7 +8,7 @@ import { firstSeqAt, indexPath, lastTimeOf, type SegmentRecord } from "./segment
 
 /** The files of one instance's log, oldest first: which are kept, and for whom. */
 
-/** Whoever reads the log at their own pace; its position keeps the caps from overtaking it early. */
+/** A reader of the log at its own pace; its position keeps the caps from overtaking it early. */
 export interface LogReaderPosition {
   readonly seq: number;
 }
@@ -16,7 +16,7 @@ export interface LogReaderPosition {
 export class LogFiles {
   private segments: readonly SegmentRecord[];
   private readonly readers = new Set<LogReaderPosition>();
-  /** A file that would be gone, if nobody had been reading it at the last start. */
+  /** A file that was due to go at the last start, and that a reader had not passed. */
   private keptForReaders: SegmentRecord | null = null;
 
   constructor(
@@ -77,7 +77,7 @@ export class LogFiles {
   }
 
   /**
-   * Takes in the file of a new start and lets the oldest go: one start later where somebody reads it yet.
+   * Takes in the file of a new start and lets the oldest go: one start later where a reader has not passed it.
    * @throws where that cannot be recorded; nothing is changed then
    */
   add(segment: SegmentRecord): void {

@@ -6,8 +6,8 @@ import { LineSplitter } from "./splitter.ts";
 import { type IndexEntry, TimeIndex } from "./time-index.ts";
 
 /**
- * One log file of an instance, by its absolute path. Line n of the file has seq `first_seq` + n. One that
- * somebody truncated has a new record: its lines are others then.
+ * One log file of an instance, by its absolute path. Line n of the file has seq `first_seq` + n. A file
+ * that was truncated has a new record: its lines are others then.
  */
 export interface SegmentRecord {
   file: string;

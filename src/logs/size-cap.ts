@@ -1,4 +1,5 @@
 import { closeSync, openSync } from "node:fs";
+import { systemProblem } from "../common/system-error.ts";
 import type { LiveFile } from "./live-file.ts";
 import type { LogFiles } from "./log-files.ts";
 import type { LogRecords, LogSettings } from "./log-settings.ts";
@@ -23,7 +24,7 @@ export class SizeCap {
     if (!this.canFree || held <= maxBytes + maxBytes / 4 || this.isTooSoon(segment.file, end)) return;
     let entry = index.beforeOffset(end - maxBytes);
     if (entry !== null && held < 2 * maxBytes) {
-      // Whoever is reading there gets some more room before the lines go.
+      // A reader that stands there gets some more room before the lines go.
       const slowest = this.files.slowestReader;
       if (slowest < entry.seq) entry = index.before(slowest);
     }
@@ -40,7 +41,7 @@ export class SizeCap {
       else this.records.warn(`${segment.file} grows over its cap: the file system cannot free its head`);
       this.told = false;
     } catch (error) {
-      if (!this.told) this.records.warn(`cannot cap ${segment.file}: ${String(error)}`);
+      if (!this.told) this.records.warn(`cannot cap a log: ${systemProblem(error, segment.file)}`);
       this.told = true;
     }
     this.failed = null;

@@ -5,7 +5,7 @@ import { isMissing } from "../common/system-error.ts";
 /**
  * The companion of a log file: how far it had been read, and when. So a line has the same timestamp
  * from memory and from the file, over restarts of the daemon too; line n is found without reading
- * the n lines before it; and a daemon that comes back knows which lines nobody had read.
+ * the n lines before it; and a daemon that comes back knows which lines were not read.
  *
  * Records of 24 bytes, in order: seq, offset, milliseconds since 1970; each a little-endian double.
  */

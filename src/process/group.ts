@@ -39,8 +39,8 @@ function leaderLives(pgid: number): boolean {
 }
 
 /**
- * Sends a signal to each member of the group; false where nobody is left. (Zombies that nobody has waited for
- * still count as somebody here: `groupAlive` tells whether anything runs.)
+ * Sends a signal to each member of the group; false where the group has no member. (A zombie counts as
+ * a member here until its parent has waited for it: `groupAlive` tells whether a process runs.)
  * Throws where members live that may not be signalled.
  */
 export function signalGroup(pgid: number, signal: NodeJS.Signals): boolean {

@@ -5,7 +5,7 @@ import { isLiving, readProcStat } from "./proc.ts";
 
 /**
  * What tells a process from every other one that ever bore its number. A recorded pid alone must never be
- * signalled: after a reboot, or once the numbers have gone round, it is someone else's.
+ * signalled: after a reboot, or once the numbers have gone round, it is another process's.
  */
 export interface ProcessIdentity {
   pid: number;

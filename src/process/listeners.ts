@@ -9,7 +9,7 @@ export interface PortHolders {
   /** One of the processes listens there. */
   ours: boolean;
   /**
-   * Someone else does. With `ours` beside it, both share the port (SO_REUSEPORT), and either may answer.
+   * Another process listens there. With `ours` beside it, both share the port (SO_REUSEPORT), and either may answer.
    * On macOS, a process of another user is not seen.
    */
   foreign: boolean;
@@ -19,7 +19,7 @@ export interface PortHolders {
 
 /**
  * Which sides answer a connection to `host`:`port`: `pids` or others. An answer on the port proves nothing by
- * itself, since a server of someone else may hold it, or share it.
+ * itself, since a server of another program may hold it, or share it.
  * `host` is what the server was told to bind to: an address, `localhost`, `0.0.0.0`, `::`.
  * It takes some 10 ms, since the kernel goes through its whole table of connections to print the listeners; they
  * pass on another thread.

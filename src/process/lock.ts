@@ -145,7 +145,7 @@ const locksFolders = (folder: string, flock: Flock): boolean => {
   try {
     own = mkdtempSync(join(folder, ".solar-host-lock-"));
   } catch {
-    // Nobody could serve a folder in which no file can be made.
+    // A folder in which no file can be made cannot be served.
     return true;
   }
   const fd = openSync(own, constants.O_RDONLY);
@@ -181,7 +181,7 @@ const hasOpen = (pid: string, path: string): boolean => {
   try {
     return readdirSync(`/proc/${pid}/fd`).some((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`) === path);
   } catch {
-    // It belongs to somebody else, or closed one meanwhile.
+    // The process is another user's, or closed a file meanwhile.
     return false;
   }
 };

@@ -30,7 +30,7 @@ export const portProblem = async (port: number): Promise<string | null> => {
 
 export class PortRegistry {
   private readonly reserved = new Map<number, string>();
-  /** Ports that configs name, by owner: whether or not they are in use now, nobody else is given one by chance. */
+  /** Ports that configs name, by owner: in use or not, no other instance is given one by chance. */
   private readonly named = new Map<string, number>();
 
   constructor(private readonly firstPort: number) {}

@@ -75,7 +75,7 @@ export function answering(listeners: readonly Listener[], host: string): Listene
     return [...new Set([...answering(listeners, "127.0.0.1"), ...answering(listeners, "::1")])];
   }
   if (isIPv4(wanted)) return answeringIPv4(listeners, wanted);
-  // A socket on `::` takes IPv4 as well, so whoever asks for it shares the port with IPv4 sockets.
+  // A socket on `::` takes IPv4 as well, so that it shares the port with IPv4 sockets.
   if (!isIPv6(wanted) || wanted === "::") return [...listeners];
   const exact = listeners.filter((listener) => listener.address === wanted);
   return exact.length > 0 ? exact : listeners.filter((listener) => listener.address === "::");

@@ -20,7 +20,7 @@ export interface AppOptions {
   readMemory: () => Promise<Memory>;
   /** How long start and restart wait for the model unless asked otherwise. */
   startWaitMs: number;
-  /** Told of an error that nobody foresaw. */
+  /** Told of an error that no route expects. */
   report: (error: Error) => void;
 }
 

@@ -28,7 +28,7 @@ const statusOf = (error: unknown): ContentfulStatusCode | null => {
   return null;
 };
 
-/** @param report told of an error that nobody foresaw */
+/** @param report told of an error that no route expects */
 export const answerError = (c: Context, error: Error, report: (error: Error) => void): Response => {
   if (error instanceof InvalidConfigError) return c.json({ detail: error.fields }, 422);
   const status = statusOf(error);

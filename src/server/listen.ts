@@ -64,7 +64,7 @@ export const listen = async (
       development: false,
       // Bun shares the port with any other program that wants it, unless told not to, where development is off.
       reusePort: false,
-      // The routes have a limit of their own, which says so; what nobody reads stays with the client.
+      // The routes have a limit of their own, and name it. A body that no route reads stays with the client.
       maxRequestBodySize: Number.MAX_SAFE_INTEGER,
       fetch(request, self) {
         const socket = requestedSocket(request);

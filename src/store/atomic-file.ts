@@ -37,7 +37,7 @@ const isLink = (path: string): boolean => lstatSync(path, { throwIfNoEntry: fals
 /**
  * Replaces a file and its backup: both written beside, made durable, put in place. Where this has come to its end, the
  * backup is a copy of the new text; where it fails, both are what they were.
- * They are never one and the same, so that whoever breaks the one in an editor never breaks the other.
+ * They are two files on the disk: an editor that breaks one does not break the other.
  * @param file the file, or a link to it
  * @param mode permissions of the new file
  * @throws in words where the disk is full, read-only or failing
@@ -132,7 +132,7 @@ const allOf = async (works: Promise<void>[]): Promise<void> => {
   }
 };
 
-/** Removes what daemons that were killed in the middle left beside the file. Nobody else may be writing it. */
+/** Removes what daemons that were killed in the middle left beside the file. No other process may be writing it. */
 export const removeRests = (file: string): void => {
   const path = targetOf(file);
   const isRest = (name: string): boolean =>

@@ -229,7 +229,7 @@ export class ConfigFile {
       return this.current;
     }
     this.next = this.current
-      // Whoever could not save takes back what was not saved before it is written all the same.
+      // The caller of the save that failed takes its change back first: else the next save would write it.
       .catch(() => new Promise<void>((resolve) => setImmediate(resolve)))
       .then(() => {
         this.next = null;

@@ -10,7 +10,7 @@ export class RecordFolder<T> {
    * @param suffix ends the name of each file, so that several kinds share a folder
    * @param durable whether a record survives a power cut, not only the daemon's death, and has a second copy beside it
    * @param isRecord whether what stands in a file is such a record
-   * @param warn is told of a record that somebody damaged
+   * @param warn is told of a record that is damaged
    */
   constructor(
     private readonly dir: string,
@@ -59,7 +59,13 @@ export class RecordFolder<T> {
   /** @throws where it cannot be removed */
   remove(id: string): void {
     this.checkPlace();
-    for (const path of [this.path(id), copyPath(this.path(id))]) rmSync(path, { force: true });
+    for (const path of [this.path(id), copyPath(this.path(id))]) {
+      try {
+        rmSync(path, { force: true });
+      } catch (error) {
+        throw inWords(error, path);
+      }
+    }
   }
 
   ids(): string[] {
@@ -94,7 +100,7 @@ const readBytes = (path: string): Buffer | null => {
   }
 };
 
-/** The id of a file's name; none where nobody here has written it. */
+/** The id of a file's name; none where the name is not of this program. */
 const decoded = (name: string): string[] => {
   try {
     return [decodeURIComponent(name)];

@@ -185,7 +185,7 @@ export const resolveSettings = (flags: Source, env: Source, envFile: Source): Se
   return { ...(values as SettingValues), API_KEY: resolve(sources.slice(1), "API_KEY")?.value ?? null };
 };
 
-/** The form of the daemon's log that is asked for, for whoever has to say that other settings are wrong. */
+/** The form of the daemon's log that is asked for, also where other settings are wrong. */
 export const askedLogFormat = (flags: Source, env: Source, envFile: Source): "human" | "json" => {
   const sources = [flags, env, envFile].map((values) => ({ name: "", values }));
   return resolve(sources, "LOG_FORMAT")?.value === "json" ? "json" : "human";

@@ -1,3 +1,4 @@
+import { systemProblem } from "../common/system-error.ts";
 import { type Gpu, type GpuProbe, probeExit } from "./gpu.ts";
 import { createRunner, type ProgramResult, type RunProgram } from "./program.ts";
 
@@ -20,7 +21,7 @@ export function createGpuProbe(options: Partial<GpuProbeOptions> = {}): () => Pr
       const result = await run(nvml);
       return result === "timeout" ? failed("NVML does not answer") : answerOf(result);
     } catch (error) {
-      return failed(`${nvml[0]}: ${error instanceof Error ? error.message : String(error)}`);
+      return failed(`NVML cannot be asked: ${systemProblem(error, nvml[0])}`);
     }
   };
 }

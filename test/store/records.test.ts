@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { readdirSync, renameSync, statSync, symlinkSync, unlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, renameSync, statSync, symlinkSync, unlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { RecordFolder } from "../../src/store/records.ts";
 import { removeFoldersAfterEach, temporaryFolder } from "../support/folder.ts";
@@ -71,6 +71,13 @@ describe("records", () => {
     records.remove("a");
     expect(readdirSync(dir)).toEqual([]);
     expect(warnings).toEqual([]);
+  });
+
+  test("that cannot be removed are told in words", () => {
+    const dir = temporaryFolder();
+    mkdirSync(join(dir, "a.json"));
+    const records = new RecordFolder(dir, ".json", true, isNumbered, ignore);
+    expect(() => records.remove("a")).toThrow(new Error(`'${dir}/a.json' is a folder and no file`));
   });
 
   test("that cannot be read now are not taken for none", () => {

@@ -92,7 +92,7 @@ export const addOperationRoutes = (app: App, supervisor: Supervisor, defaultWait
   app.openapi(operations.stop, async (c) => {
     const { id } = c.req.valid("param");
     const target = supervisor.get(id);
-    // Of one that is left running for the next daemon, nobody could say any more that it was stopped.
+    // An instance may be left running for the next daemon, which would not know that it was stopped.
     supervisor.refuseAtEnd();
     await target.lifecycle.stop(askerOf(c));
     return c.json(done(id, "stopped"), 200);
