@@ -1,11 +1,12 @@
 import { dirname, resolve } from "node:path";
 import type { Command } from "commander";
+import { systemProblem } from "../common/system-error.ts";
 import type { ListedInstance } from "../contract/instance-facts.ts";
 import { Api } from "./api.ts";
 import { listInstances } from "./calls.ts";
 import type { RawConfig } from "./config-input.ts";
 import { CtlError, exitCodes, usageError, worst } from "./errors.ts";
-import { fileProblem, textOf } from "./file-problem.ts";
+import { textOf } from "./foreign-text.ts";
 import { type Io, jsonError, reportError, writeJson, writeJsonError } from "./io.ts";
 import { checkNamed, chooseInstances, nameOf } from "./names.ts";
 import { chooseTarget, isHere, lookAgain, type TargetOptions, targetSources } from "./target.ts";
@@ -102,7 +103,7 @@ export class Cli {
     try {
       return await Bun.stdin.bytes();
     } catch (error) {
-      throw new CtlError(exitCodes.failure, `${asker}: cannot read stdin: ${fileProblem(error)}`);
+      throw new CtlError(exitCodes.failure, `${asker}: cannot read: ${systemProblem(error, "stdin")}`);
     }
   }
 

@@ -1,8 +1,9 @@
 import { readFileSync } from "node:fs";
 import { isRecord } from "../common/record.ts";
+import { systemProblem } from "../common/system-error.ts";
 import type { Cli } from "./cli.ts";
 import { CtlError, exitCodes, usageError } from "./errors.ts";
-import { fileProblem, textOf } from "./file-problem.ts";
+import { textOf } from "./foreign-text.ts";
 
 /** A config from a file or stdin: JSON or YAML, the bare config or `{config}` as the API takes it. */
 
@@ -58,7 +59,7 @@ export const readConfigFile = async (cli: Cli, path: string): Promise<RawConfig>
   try {
     bytes = readFileSync(path);
   } catch (error) {
-    throw new CtlError(exitCodes.failure, `-f: cannot read ${path}: ${fileProblem(error)}`);
+    throw new CtlError(exitCodes.failure, `-f: cannot read: ${systemProblem(error, path)}`);
   }
   return await parseConfigText(textOf(bytes, path), path);
 };

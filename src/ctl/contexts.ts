@@ -1,11 +1,11 @@
 import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { z } from "zod";
+import { isMissing, systemProblem } from "../common/system-error.ts";
 import { decodeUtf8, EncodingError } from "../common/utf8.ts";
 import { xdgFolder } from "../contract/daemon-record.ts";
 import { CtlError, exitCodes, usageError } from "./errors.ts";
 import { whileLocked } from "./file-lock.ts";
-import { fileProblem } from "./file-problem.ts";
 import type { Io } from "./io.ts";
 
 /** The hosts that the user has named: a file that nobody else may read, since it holds their keys. */
@@ -31,8 +31,8 @@ export const readContexts = (io: Pick<Io, "env" | "home">): Contexts => {
   try {
     bytes = readFileSync(path);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return { current: null, contexts: {} };
-    throw new CtlError(exitCodes.failure, `cannot read ${path}: ${fileProblem(error)}`);
+    if (isMissing(error)) return { current: null, contexts: {} };
+    throw new CtlError(exitCodes.failure, `cannot read the named hosts: ${systemProblem(error, path)}`);
   }
   try {
     return contextsFile.parse(JSON.parse(decodeUtf8(bytes)));
@@ -71,7 +71,7 @@ export const changeContexts = async (
     await whileLocked(path, () => writeContexts(path, change(readContexts(io))));
   } catch (error) {
     if (error instanceof CtlError) throw error;
-    throw new CtlError(exitCodes.failure, `cannot write ${path}: ${fileProblem(error)}`);
+    throw new CtlError(exitCodes.failure, `cannot write the named hosts: ${systemProblem(error, path)}`);
   }
 };
 

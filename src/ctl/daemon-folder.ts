@@ -2,6 +2,7 @@ import { readFileSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { parseDotenv } from "../common/dotenv.ts";
 import { urlOf } from "../common/endpoint.ts";
+import { errorCode } from "../common/system-error.ts";
 import { FOLDER_RECORD, type FolderRecord, folderRecord, STATE_FOLDER } from "../contract/folder-record.ts";
 import { isRunning } from "./local-daemons.ts";
 
@@ -21,8 +22,6 @@ export interface FolderDaemon {
   unreadable: string[];
 }
 
-const errnoOf = (error: unknown): string => (error as NodeJS.ErrnoException).code ?? "";
-
 const nameOfUser = (uid: number): string => {
   const done = Bun.spawnSync(["id", "-un", String(uid)], { stdin: "ignore", stderr: "ignore" });
   const name = done.stdout.toString().trim();
@@ -34,7 +33,7 @@ const readIfAllowed = (path: string, unreadable: string[]): string | null => {
   try {
     return readFileSync(path, "utf8");
   } catch (error) {
-    if (errnoOf(error) === "EACCES" || errnoOf(error) === "EPERM") unreadable.push(path);
+    if (errorCode(error) === "EACCES" || errorCode(error) === "EPERM") unreadable.push(path);
     return null;
   }
 };
@@ -68,7 +67,7 @@ export const lookInFolder = (directory: string): FolderDaemon | null => {
     if (!stat.isDirectory()) return null;
     uid = stat.uid;
   } catch (error) {
-    if (errnoOf(error) !== "EACCES") return null;
+    if (errorCode(error) !== "EACCES") return null;
     unreadable.push(directory);
     uid = statSync(directory, { throwIfNoEntry: false })?.uid;
   }

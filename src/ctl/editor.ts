@@ -1,12 +1,13 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { systemProblem } from "../common/system-error.ts";
 import { type BackendType, configFields } from "../contract/config.ts";
 import type { Cli } from "./cli.ts";
 import { checked, withoutKey } from "./config-edit.ts";
 import { parseConfigText, type RawConfig } from "./config-input.ts";
 import { CtlError, exitCodes, usageError } from "./errors.ts";
-import { fileProblem, textOf } from "./file-problem.ts";
+import { textOf } from "./foreign-text.ts";
 import { type Io, reportError } from "./io.ts";
 import { asWord } from "./names.ts";
 
@@ -70,7 +71,7 @@ const writeText = (text: string): string => {
     writeFileSync(path, text, { mode: 0o600 });
     return path;
   } catch (error) {
-    throw new CtlError(exitCodes.failure, `cannot write into ${tmpdir()}: ${fileProblem(error)}`);
+    throw new CtlError(exitCodes.failure, `cannot write the text for the editor: ${systemProblem(error, tmpdir())}`);
   }
 };
 
@@ -78,7 +79,7 @@ const readText = (path: string): Buffer => {
   try {
     return readFileSync(path);
   } catch (error) {
-    throw new CtlError(exitCodes.failure, `cannot read the edited text ${path}: ${fileProblem(error)}`);
+    throw new CtlError(exitCodes.failure, `cannot read the edited text: ${systemProblem(error, path)}`);
   }
 };
 

@@ -1,4 +1,5 @@
 import { closeSync, linkSync, openSync, readFileSync, renameSync, rmSync, statSync, writeSync } from "node:fs";
+import { errorCode } from "../common/system-error.ts";
 import { CtlError, exitCodes } from "./errors.ts";
 
 /** One change of a file at a time, among several clients: held for a few milliseconds, never while a person is asked. */
@@ -8,8 +9,6 @@ const RETRY_MS = 5;
 const ABANDONED_MS = 10_000;
 const PATIENCE_MS = 20_000;
 
-const errnoOf = (error: unknown): string => (error as NodeJS.ErrnoException).code ?? "";
-
 /** Whether this process holds it now. */
 const take = (lock: string): boolean => {
   try {
@@ -18,7 +17,7 @@ const take = (lock: string): boolean => {
     closeSync(fd);
     return true;
   } catch (error) {
-    if (errnoOf(error) === "EEXIST") return false;
+    if (errorCode(error) === "EEXIST") return false;
     throw error;
   }
 };
@@ -28,7 +27,7 @@ const isAlive = (pid: number): boolean => {
     process.kill(pid, 0);
     return true;
   } catch (error) {
-    return errnoOf(error) !== "ESRCH";
+    return errorCode(error) !== "ESRCH";
   }
 };
 
@@ -48,7 +47,7 @@ const removeAbandoned = (lock: string): void => {
     if (readFileSync(aside, "utf8") !== seen) linkSync(aside, lock);
     rmSync(aside, { force: true });
   } catch (error) {
-    if (errnoOf(error) !== "ENOENT") throw error;
+    if (errorCode(error) !== "ENOENT") throw error;
   }
 };
 

@@ -1,9 +1,9 @@
 import { writeSync } from "node:fs";
 import { isatty } from "node:tty";
 import { styleText } from "node:util";
+import { meaningOf } from "../common/system-error.ts";
 import { CtlError, exitCodes } from "./errors.ts";
-import { fileProblem, withoutErrno } from "./file-problem.ts";
-import { harmless } from "./harmless.ts";
+import { harmless, withoutErrno } from "./foreign-text.ts";
 import { Output } from "./output.ts";
 
 /** The one place that prints: data on stdout, messages on stderr, colours only where they belong. */
@@ -76,7 +76,7 @@ export const processIo = (home: string): Io => {
   const { env } = process;
   const out = new Output(1, (code) => {
     if (code === "EPIPE") process.exit(exitCodes.ok);
-    unlessClosed(() => writeSync(2, `error: cannot write: ${fileProblem({ code })}\n`));
+    unlessClosed(() => writeSync(2, `error: cannot write: ${meaningOf(code, "stdout") ?? code}\n`));
     process.exit(exitCodes.failure);
   });
   let err: NodeJS.WriteStream | null = null;

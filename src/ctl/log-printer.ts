@@ -1,5 +1,5 @@
 import type { LogLine } from "../contract/frames.ts";
-import { harmless } from "./harmless.ts";
+import { harmless } from "./foreign-text.ts";
 import type { Color, Io, Paint } from "./io.ts";
 
 /** How a line of a log looks, and how many of them get out in one write. */

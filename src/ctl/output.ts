@@ -1,4 +1,5 @@
 import { fstatSync, write, writeSync } from "node:fs";
+import { errorCode } from "../common/system-error.ts";
 
 /**
  * Data on its way to stdout. Bun's own stream says that nothing waits while a pipe still has to take what it was
@@ -6,8 +7,6 @@ import { fstatSync, write, writeSync } from "node:fs";
  */
 
 const RETRY_MS = 2;
-
-const codeOf = (error: unknown): string => (error as NodeJS.ErrnoException).code ?? "";
 
 /** A file, or a terminal, takes what it is given; a pipe, or a socket, when its reader has read. */
 const mayWait = (fd: number): boolean => {
@@ -57,9 +56,9 @@ export class Output {
         done += writeSync(this.fd, bytes, done);
       } catch (error) {
         // Whoever shares the terminal may have it made non-blocking.
-        if (codeOf(error) === "EAGAIN") Bun.sleepSync(RETRY_MS);
+        if (errorCode(error) === "EAGAIN") Bun.sleepSync(RETRY_MS);
         else {
-          this.failed(codeOf(error));
+          this.failed(errorCode(error) ?? "");
           return;
         }
       }
@@ -83,8 +82,8 @@ export class Output {
     return new Promise((resolve) => {
       write(this.fd, bytes, from, bytes.length - from, null, (error, written) => {
         if (error === null) resolve(written);
-        else if (codeOf(error) === "EAGAIN") setTimeout(() => resolve(0), RETRY_MS);
-        else this.failed(codeOf(error));
+        else if (errorCode(error) === "EAGAIN") setTimeout(() => resolve(0), RETRY_MS);
+        else this.failed(errorCode(error) ?? "");
       });
     });
   }

@@ -1,7 +1,7 @@
 import { createInterface } from "node:readline";
 import { Writable } from "node:stream";
 import { CtlError, exitCodes } from "./errors.ts";
-import { harmless } from "./harmless.ts";
+import { harmless } from "./foreign-text.ts";
 import type { Io } from "./io.ts";
 
 /** Questions to a person; asked on stderr, since stdout is for data. Callers ask on a terminal only. */

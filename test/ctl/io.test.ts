@@ -18,9 +18,15 @@ test("and reaches a file as it is", () => {
 });
 
 test.each([
-  ["Cannot save: ENOSPC: no space left on device, write", "Cannot save: the disk is full"],
-  ["Cannot read the log: EMFILE: too many open files, open '/a b/x.log'", "'/a b/x.log': too many files are open"],
-  ["EACCES: permission denied", "you may not do that"],
+  [
+    "Cannot save: ENOSPC: no space left on device, write",
+    "Cannot save: no space is left on the disk that holds the file: make room there",
+  ],
+  [
+    "Cannot read the log: EMFILE: too many open files, open '/a b/x.log'",
+    "Cannot read the log: too many files are open",
+  ],
+  ["EACCES: permission denied", "this user has no permission for the file"],
   ["llama failed: ERROR: out of memory", "llama failed: ERROR: out of memory"],
 ])("%s is said in our words", (message, words) => {
   const io = fakeIo();

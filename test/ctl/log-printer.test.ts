@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import type { LogLine } from "../../src/contract/index.ts";
-import { harmless } from "../../src/ctl/harmless.ts";
+import { harmless } from "../../src/ctl/foreign-text.ts";
 import { type LogLook, LogPrinter, type LogSource } from "../../src/ctl/log-printer.ts";
 import { fakeIo } from "./fake-io.ts";
 

@@ -23,12 +23,12 @@ const FOREIGN =
 
 describe("a file that", () => {
   test.each([
-    ["is not there", "it is not there", (_: string) => undefined],
-    ["is a folder", "it is a folder", (path: string) => void mkdirSync(path)],
-    ["is under a file", "no folder", (path: string) => writeFileSync(join(path, ".."), "")],
+    ["is not there", "' is not there", (_: string) => undefined],
+    ["is a folder", "' is a folder and no file", (path: string) => void mkdirSync(path)],
+    ["is under a file", "is a file and no folder", (path: string) => writeFileSync(join(path, ".."), "")],
   ])("%s is told so", async (_, words, make) => {
     const folder = temporaryFolder();
-    const path = words === "no folder" ? join(folder, "file", "x.yaml") : join(folder, "x.yaml");
+    const path = words === "is a file and no folder" ? join(folder, "file", "x.yaml") : join(folder, "x.yaml");
     make(path);
     const { code, err } = await ctl.run(["create", "-f", path]);
     expect(code).toBe(1);
@@ -58,7 +58,7 @@ test("a stdin that is a folder is told so", async () => {
     const command = ["sh", "-c", `solar-host ctl ${words} < /tmp`];
     const child = Bun.spawn(command, { env: ctl.environment(), stderr: "pipe" });
     expect(await child.exited).toBe(1);
-    expect(await new Response(child.stderr).text()).toContain("cannot read stdin: it is a folder");
+    expect(await new Response(child.stderr).text()).toContain("cannot read: 'stdin' is a folder and no file");
   }
 });
 

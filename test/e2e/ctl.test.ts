@@ -141,7 +141,9 @@ describe("what is printed", () => {
       stderr: "pipe",
     });
     expect(await child.exited).toBe(1);
-    expect(await new Response(child.stderr).text()).toContain("error: cannot write: the disk is full\n");
+    expect(await new Response(child.stderr).text()).toContain(
+      "error: cannot write: no space is left on the disk that holds stdout",
+    );
     await daemon.stop(id);
   });
 

@@ -4,7 +4,7 @@ import { type ListedInstance, listedInstance } from "../../contract/instance-fac
 import type { Answer } from "../api.ts";
 import { instancePath } from "../calls.ts";
 import { addConnection, addJson, addNames, addQuiet, type Cli, type OutputOptions } from "../cli.ts";
-import { harmless } from "../harmless.ts";
+import { harmless } from "../foreign-text.ts";
 import type { Io } from "../io.ts";
 import { crashText, paintStatus } from "../status.ts";
 import { since } from "../time.ts";

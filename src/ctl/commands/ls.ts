@@ -131,7 +131,7 @@ const list = async (cli: Cli, command: Command, options: LsOptions): Promise<num
   const { allContexts = false, output, quiet } = options;
   const { context, url, key, json } = command.optsWithGlobals();
   if ([json, quiet, output].filter((form) => form !== undefined).length > 1)
-    throw usageError("--json, -q and -o say the same in three ways: give one");
+    throw usageError("--json, -q and -o each say what is printed: give one of them");
   if (allContexts && [context, url, key].some((given) => given !== undefined))
     throw usageError("--all-contexts goes without --context, --url and --key");
   const asked = allContexts ? await askEverywhere(cli) : [await askOne(cli, command)];
