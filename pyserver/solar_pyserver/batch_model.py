@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .errors import one_line
-from .kv_pool import KvPool, LayerShape, plain_shapes
+from .kv_pool import KvPool, plain_shapes
 
 # Largest difference from the plain forward pass, relative to the largest logit: rounding only.
 TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-8}
@@ -59,12 +59,12 @@ class BatchModel:
         return logits.float()
 
 
-def prepare_batching(model: Any, max_rows: int, budget_for: Any, context: int) -> tuple[BatchModel | None, str]:
+def prepare_batching(model: Any, max_rows: int, context: int) -> tuple[BatchModel | None, str]:
     """The model in a pool, or None and the reason why its rows must be run one at a time.
 
     Decided by looking: the cache that a forward pass leaves must be of plain layers, and a small batch of unequal
-    rows must give the logits that the plain forward pass gives. `budget_for(shapes)` is the pool's size in tokens,
-    `context` the longest row's length.
+    rows must give the logits that the plain forward pass gives. `max_rows` may be decoded together, of `context` tokens
+    at most.
     """
     device = model.get_input_embeddings().weight.device
     with torch.inference_mode():
@@ -86,7 +86,7 @@ def prepare_batching(model: Any, max_rows: int, budget_for: Any, context: int) -
             return None, "its rotary positions depend on the longest row"
         reason = ""
         for mask in mask_kinds(str(getattr(model.config, "_attn_implementation", "eager"))):
-            pool = KvPool(shapes, max_rows, budget_for(shapes))
+            pool = KvPool(shapes, max_rows)
             batch = BatchModel(model, pool, mask, cache_name)
             try:
                 error_size, allowed = _difference(model, batch, device)
@@ -114,7 +114,7 @@ def cache_of(output: Any) -> Any:
 
 def try_pass(batch: BatchModel, rows: int = 8, length: int = 32) -> Callable[[], object]:
     """A decoding step over some rows, to be timed. The pool is to be released afterwards."""
-    batch.pool.reserve(rows, length + 1)
+    batch.pool.reserve(rows, length + 1, budget=rows * (length + 1))
 
     def run() -> object:
         with torch.inference_mode():
@@ -128,16 +128,12 @@ def mask_kinds(attention: str) -> list[str]:
     return ["4d", "2d"] if attention == "sdpa" else ["2d"]
 
 
-def bytes_per_token(shapes: Sequence[LayerShape]) -> int:
-    return sum(shape.bytes_per_token for shape in shapes)
-
-
 def _difference(model: Any, batch: BatchModel, device: torch.device) -> tuple[float, float]:
     """How far a batch of two unequal rows is from plain forward passes, and how far it may be."""
     size = model.get_input_embeddings().weight.shape[0]
     rows = [[(7 * at + 3) % size for at in range(length)] for length in (3, 9)]
     plain = [model(input_ids=torch.tensor([row], device=device)).logits[0, -1].float() for row in rows]
-    batch.pool.reserve(2, 16)
+    batch.pool.reserve(2, 16, budget=2 * 16)
     for at, row in enumerate(rows):
         batch.prefill(at, row[:2], 0)
         if len(row) > 3:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from .batch_model import BatchModel
@@ -14,6 +13,8 @@ from .errors import is_device_lost, is_out_of_memory
 from .generation import Row
 from .generation_worker import GenerationWorker
 from .sampling import choose, logprobs_of
+from .tokenizing import TextTokenizer
+from .worker import ServerHooks, free_unused_memory
 
 # A row is let in when so many of its coming tokens fit too, so that it is not thrown out again at once.
 HEADROOM = 256
@@ -27,8 +28,9 @@ def fits(rows: Sequence[int], wanted: int, budget: int) -> bool:
 class BatchedWorker(GenerationWorker):
     """The pool's first rows are decoded together; the one after them is being prefilled, a chunk at a time.
 
-    `budget` gives the tokens that the pool may hold, where it has memory for so many already. It is asked when the
-    pool is to grow.
+    `max_batch` rows run at once. `budget` gives the tokens that the pool may hold, as rows x longest, where it has
+    memory for so many already; it is asked when the pool is to grow. `prefill_chunk` is how many tokens of prompts are
+    read between two decoding steps.
     """
 
     def __init__(
@@ -37,10 +39,11 @@ class BatchedWorker(GenerationWorker):
         max_batch: int,
         budget: Callable[[int], int],
         prefill_chunk: int,
-        *args: Any,
-        **kwargs: Any,
+        tokenizer: TextTokenizer,
+        max_queue: int,
+        hooks: ServerHooks,
     ) -> None:
-        super().__init__(*args, **kwargs)
+        super().__init__(tokenizer, max_queue, hooks)
         self._batch = batch
         self._pool = batch.pool
         self._max_batch = max_batch
@@ -60,15 +63,14 @@ class BatchedWorker(GenerationWorker):
         self._decode()
         if not self._active() and self._pool.held:
             self._pool.release()
-            # Else torch would keep it, and another server on this device could not have it.
-            self._free_memory()
+            free_unused_memory()
         self._metrics.kv_cells = self._active() * self._longest()
 
     def _abandon(self) -> list[Row]:
         rows = list(self._rows())
         self._decoding, self._prefilling = [], None
         self._pool.release()
-        self._free_memory()
+        free_unused_memory()
         return rows
 
     def _longest(self) -> int:
@@ -89,7 +91,7 @@ class BatchedWorker(GenerationWorker):
     def _drop_cancelled(self) -> None:
         for row in [row for row in self._rows() if row.request.cancelled]:
             self._remove(row)
-            self._ended(row, "cancelled")
+            self._end_row(row, "cancelled")
 
     def _remove(self, row: Row) -> None:
         """Takes a row out of the pool; the last rows fill the place."""
@@ -173,8 +175,8 @@ class BatchedWorker(GenerationWorker):
             return True if result is None else result
         except Exception as error:
             self._remove(row)
-            self._free_memory()
-            self._failed(row, error)
+            free_unused_memory()
+            self._fail_row(row, error)
             return None
 
     def _decode(self) -> None:
@@ -214,9 +216,9 @@ class BatchedWorker(GenerationWorker):
             lost = list(self._decoding)
         for row in lost:
             self._remove(row)
-        self._free_memory()
+        free_unused_memory()
         for row in lost:
-            self._failed(row, error)
+            self._fail_row(row, error)
 
     def _accept(self, rows: list[Row], tokens: list[int | None], logits: Tensor) -> None:
         """Hands out the next token of each row; `logits` has a line for each."""
@@ -224,18 +226,14 @@ class BatchedWorker(GenerationWorker):
             if token is None:
                 self._pool.clear(self._decoding.index(row))
                 self._remove(row)
-                self._failed(row, RuntimeError("the logits are not finite numbers (try another dtype)"))
+                self._fail_row(row, RuntimeError("the logits are not finite numbers (try another dtype)"))
                 continue
             if self._attempt(row, partial(_accept, row, token, line)) is None:
                 continue
-            self._told(row)
+            self._tell_token(row)
             if row.finish_reason is not None:
                 self._remove(row)
-                self._ended(row, row.finish_reason)
-
-    def _free_memory(self) -> None:
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+                self._end_row(row, row.finish_reason)
 
 
 def _accept(row: Row, token: int, logits: Tensor) -> None:

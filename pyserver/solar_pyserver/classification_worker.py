@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
-import threading
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-import torch
-
-from .errors import is_device_lost, lost, model_failure, one_line, queue_full
-from .events import Budget, EventLog, Slots
-from .metrics import Metrics
+from .errors import ApiError, is_device_lost
+from .events import Budget
 from .packing import first_served, pack
+from .worker import ServerHooks, Worker, free_unused_memory
 
 Encoding = dict[str, list[int]]
 REPORTED_PER_SECOND = 20
@@ -24,7 +19,7 @@ class ClassifyRequest:
     """One HTTP request. Once `deliver` was called with None, `scores` has every class's score for each text."""
 
     texts: Sequence[Encoding]
-    deliver: Callable[[Exception | None], None]
+    deliver: Callable[[ApiError | None], None]
     cancelled: bool = False
     scores: list[list[float]] = field(default_factory=list)
     missing: int = 0
@@ -37,7 +32,7 @@ class ClassifyRequest:
 
 
 @dataclass(frozen=True, eq=False)
-class _Item:
+class _Text:
     request: ClassifyRequest
     index: int
     encoding: Encoding
@@ -47,8 +42,11 @@ class _Item:
         return len(self.encoding["input_ids"])
 
 
-class ClassificationWorker:
-    """One thread owns the model. `publish` gets what one batch finished, in one call from that thread."""
+class ClassificationWorker(Worker[ClassifyRequest]):
+    """Requests wait; the texts of those that were begun are packed into batches.
+
+    `score` gives texts x classes. `max_rows` texts, and `max_cells` tokens as rows x longest, share a pass.
+    """
 
     def __init__(
         self,
@@ -56,90 +54,38 @@ class ClassificationWorker:
         max_rows: int,
         max_cells: int,
         max_queue: int,
-        events: EventLog,
-        metrics: Metrics,
-        publish: Callable[[list[tuple[ClassifyRequest, Exception | None]]], None],
-        on_lost: Callable[[str], None],
+        hooks: ServerHooks,
     ) -> None:
+        super().__init__(max_queue, hooks)
         self._score = score
         self._max_rows = max_rows
         self._max_cells = max_cells
-        self._max_queue = max_queue
-        self._events = events
-        self._metrics = metrics
-        self._publish = publish
-        self._on_lost = on_lost
         self._reports = Budget(REPORTED_PER_SECOND)
-        self._slots = Slots()
-        self._tasks = itertools.count(1)
-        self._arrived: deque[ClassifyRequest] = deque()
-        self._items: list[_Item] = []
-        # Those that were begun and are not over; and those that are over, to be told.
+        self._texts: list[_Text] = []
+        # Those that were begun and are not over.
         self._open: dict[ClassifyRequest, None] = {}
-        self._outbox: list[tuple[ClassifyRequest, Exception | None]] = []
-        self._wake = threading.Condition()
-        self._stopping = False
-        self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self, timeout_s: float = 5.0) -> None:
-        with self._wake:
-            self._stopping = True
-            self._wake.notify()
-        self._thread.join(timeout_s)
 
     def submit(self, request: ClassifyRequest) -> None:
         """Raises the 429 where too many requests wait. Safe from any thread."""
         request.missing = len(request.texts)
         request.scores = [[] for _ in request.texts]
-        with self._wake:
-            if len(self._arrived) >= self._max_queue:
-                raise queue_full(self._max_queue)
-            self._arrived.append(request)
-            self._metrics.waiting = len(self._arrived)
-            self._wake.notify()
+        self._enqueue([request])
 
     def cancel(self, request: ClassifyRequest) -> None:
-        with self._wake:
-            request.cancelled = True
-            # Its place in the queue is free at once; one that was begun is ended by the thread.
-            if request in self._arrived:
-                self._arrived.remove(request)
-                self._metrics.waiting = len(self._arrived)
+        """Safe from any thread, and at any time."""
+        self._withdraw(request, lambda waiting: waiting is request)
 
-    def _run(self) -> None:
-        try:
-            with torch.inference_mode():
-                while self._has_work():
-                    try:
-                        self._step()
-                    except Exception as error:
-                        # Nobody knows how far the step came, so none of its requests can go on.
-                        for request in list(self._open):
-                            self._fail(request, error)
-                        self._items = []
-                    self._metrics.running = len(self._items)
-                    self._send()
-                # What was told to begin is told to end.
-                for request in list(self._open):
-                    self._end(request, "cancelled")
-        except BaseException as error:
-            self._on_lost(lost(error))
-            raise
+    def _active(self) -> int:
+        return len(self._texts)
 
-    def _has_work(self) -> bool:
-        """Waits for it; false where the thread is to end."""
-        with self._wake:
-            while not (self._stopping or self._arrived or self._items):
-                self._wake.wait()
-            return not self._stopping
+    def _step_failed(self, error: Exception) -> None:
+        for request in list(self._open):
+            self._fail_request(request, error)
+        self._texts = []
 
-    def _send(self) -> None:
-        if self._outbox:
-            outbox, self._outbox = self._outbox, []
-            self._publish(outbox)
+    def _cancel_all(self) -> None:
+        for request in list(self._open):
+            self._end(request, "cancelled")
 
     def _step(self) -> None:
         with self._wake:
@@ -152,55 +98,49 @@ class ClassificationWorker:
     def _admit(self) -> list[ClassifyRequest]:
         """Takes requests while the batch has room, so that the rest still counts as waiting."""
         taken = []
-        room = 8 * self._max_rows - len(self._items)
-        while self._arrived and room > 0:
-            taken.append(self._arrived.popleft())
+        room = 8 * self._max_rows - len(self._texts)
+        while self._waiting and room > 0:
+            taken.append(self._waiting.popleft())
             room -= len(taken[-1].texts)
-        self._metrics.waiting = len(self._arrived)
+        self._metrics.waiting = len(self._waiting)
         return taken
 
     def _begin(self, request: ClassifyRequest) -> None:
         request.task = next(self._tasks)
         tokens = request.tokens
         self._metrics.prompt_tokens += tokens
-        self._items.extend(_Item(request, at, text) for at, text in enumerate(request.texts))
+        self._texts.extend(_Text(request, at, text) for at, text in enumerate(request.texts))
         if self._reports.take():
-            request.slot = self._slots.take()
-            self._events.emit(
-                "request-start", task=request.task, slot=request.slot, kind="classify", prompt_tokens=tokens
-            )
+            request.slot = self._report_start(request.task, "classify", tokens)
 
     def _batch(self) -> None:
-        for request in {item.request: None for item in self._items if item.request.cancelled}:
+        for request in {item.request: None for item in self._texts if item.request.cancelled}:
             self._end(request, "cancelled")
-        self._items = [item for item in self._items if not item.request.cancelled]
-        if self._items:
-            groups = pack([item.length for item in self._items], self._max_cells, self._max_rows)
+        self._texts = [item for item in self._texts if not item.request.cancelled]
+        if self._texts:
+            groups = pack([item.length for item in self._texts], self._max_cells, self._max_rows)
             places = first_served(groups)
-            batch = [self._items[at] for at in places]
+            batch = [self._texts[at] for at in places]
             chosen = set(places)
-            self._items = [item for at, item in enumerate(self._items) if at not in chosen]
+            self._texts = [item for at, item in enumerate(self._texts) if at not in chosen]
             self._classify(batch)
 
-    def _classify(self, batch: Sequence[_Item]) -> None:
+    def _classify(self, batch: Sequence[_Text]) -> None:
         """A batch that fails is taken text by text, so that only the requests at fault fail."""
         self._metrics.batches += 1
         try:
             scores = self._score([item.encoding for item in batch])
         except Exception as error:
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
-            if is_device_lost(error):
-                self._on_lost(lost(error))
+            free_unused_memory()
             if len(batch) > 1 and not is_device_lost(error):
                 for item in batch:
                     self._classify([item])
                 return
             for request in {item.request: None for item in batch if not item.request.cancelled}:
-                self._fail(request, error)
+                self._fail_request(request, error)
             for request in {item.request: None for item in batch if item.request.cancelled}:
                 self._end(request, "cancelled")
-            self._items = [item for item in self._items if not item.request.cancelled]
+            self._texts = [item for item in self._texts if not item.request.cancelled]
             return
         for item, values in zip(batch, scores, strict=True):
             request = item.request
@@ -210,27 +150,14 @@ class ClassificationWorker:
                 # One whose client has left meanwhile is over all the same.
                 self._end(request, "cancelled" if request.cancelled else "stop")
                 if not request.cancelled:
-                    self._outbox.append((request, None))
+                    self._tell(request, None)
 
-    def _fail(self, request: ClassifyRequest, error: Exception) -> None:
-        self._events.error(f"task {request.task}: {one_line(error)}")
-        request.cancelled = True
+    def _fail_request(self, request: ClassifyRequest, error: Exception) -> None:
+        self._fail(request, request.task, error)
         self._end(request, "error")
-        self._outbox.append((request, model_failure(error)))
 
     def _end(self, request: ClassifyRequest, reason: str) -> None:
         self._open.pop(request, None)
-        if request.slot < 0:
-            return
-        self._events.emit(
-            "request-end",
-            task=request.task,
-            slot=request.slot,
-            prompt_tokens=request.tokens,
-            generated=0,
-            tps=0.0,
-            ms_per_token=0.0,
-            reason=reason,
-        )
-        self._slots.free(request.slot)
-        request.slot = -1
+        if request.slot >= 0:
+            self._report_end(request.task, request.slot, request.tokens, reason)
+            request.slot = -1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,7 +13,6 @@ from .events import Throttle
 from .sampling import RowSampler, SamplingParams, TokenLogprob
 from .stop_matcher import StopMatcher
 
-_TASKS = itertools.count(1)
 NO_TOKENS: Mapping[int, str] = MappingProxyType({})
 
 
@@ -36,14 +34,8 @@ class Finished:
     generated: int
 
 
-@dataclass(frozen=True)
-class Failed:
-    """The request is over with an error."""
-
-    error: ApiError
-
-
-Update = Piece | Finished | Failed
+# A request that has failed is over with the error.
+Update = Piece | Finished | ApiError
 
 
 @dataclass(eq=False)
@@ -67,7 +59,7 @@ class GenerationRequest:
 class Row:
     """One choice while it is decoded: its prompt, which all choices share, and its answer.
 
-    The first `cached` tokens have K/V stored. What costs time or memory is made in the worker's thread by `started`,
+    The first `cached` tokens have K/V stored. What costs time or memory is made in the worker's thread by `start`,
     so that a request for many rows costs the event loop nothing and those that wait hold nothing.
     """
 
@@ -103,9 +95,8 @@ class Row:
         self._starts: list[int] = []
         self._decoded = self._shown = 0
 
-    def started(self, slot: int) -> None:
-        self.task = next(_TASKS)
-        self.slot = slot
+    def start(self, task: int) -> None:
+        self.task = task
         self._began = time.monotonic()
         request = self.request
         self.sampler = RowSampler(request.sampling, self.prompt, self.index)

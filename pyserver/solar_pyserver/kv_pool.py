@@ -117,14 +117,15 @@ class PoolCache(DynamicCache):
 class KvPool:
     """Buffers for `rows` x `columns` tokens that grow as needed, and are given back when nothing runs."""
 
-    def __init__(self, shapes: Sequence[LayerShape], max_rows: int, budget: int) -> None:
+    def __init__(self, shapes: Sequence[LayerShape], max_rows: int) -> None:
         self.view = View()
         self.layers = [PoolLayer(shape, self.view) for shape in shapes]
         self.cache = PoolCache(self.layers)
         self.rows = 0
         self.columns = 0
         self._max_rows = max_rows
-        self._budget = budget
+        # All layers together, for one token of one row.
+        self.bytes_per_token = sum(shape.bytes_per_token for shape in shapes)
 
     @property
     def held(self) -> int:
@@ -134,7 +135,7 @@ class KvPool:
     def holds(self, rows: int, columns: int) -> bool:
         return rows <= self.rows and columns <= self.columns
 
-    def reserve(self, rows: int, columns: int, budget: int | None = None) -> None:
+    def reserve(self, rows: int, columns: int, budget: int) -> None:
         """Room for so many rows of so many tokens, which covers all that is stored.
 
         What is more than that is given up where `budget` tokens do not suffice for it. May run out of memory; what is
@@ -142,7 +143,6 @@ class KvPool:
         """
         if self.holds(rows, columns):
             return
-        budget = self._budget if budget is None else budget
         needed = -(-columns // COLUMN_BLOCK) * COLUMN_BLOCK
         wide = max(self.columns, needed)
         # Rows come by doubling, as far as the budget goes, so that a crowd does not copy everything each time.

@@ -17,11 +17,15 @@ from transformers.generation.stopping_criteria import StoppingCriteria
 from .generation import Row
 from .generation_worker import GenerationWorker
 from .sampling import choose, logprobs_of
+from .tokenizing import TextTokenizer
+from .worker import ServerHooks, free_unused_memory
 
 
 class SequentialWorker(GenerationWorker):
-    def __init__(self, model: Any, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    """One row runs at once."""
+
+    def __init__(self, model: Any, tokenizer: TextTokenizer, max_queue: int, hooks: ServerHooks) -> None:
+        super().__init__(tokenizer, max_queue, hooks)
         self._model = model
         self._device = model.get_input_embeddings().weight.device
         self._row: Row | None = None
@@ -45,11 +49,10 @@ class SequentialWorker(GenerationWorker):
         try:
             self._generate(row)
         except Exception as error:
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
-            self._failed(row, error)
+            free_unused_memory()
+            self._fail_row(row, error)
         else:
-            self._ended(row, row.finish_reason or "cancelled")
+            self._end_row(row, row.finish_reason or "cancelled")
         finally:
             self._row = None
 
@@ -74,7 +77,7 @@ class SequentialWorker(GenerationWorker):
         top = row.request.logprobs
         row.accept(token, None if top is None else logprobs_of(logits[0], token, top))
         self._metrics.batches += 1
-        self._told(row)
+        self._tell_token(row)
         self._send()
         return token
 

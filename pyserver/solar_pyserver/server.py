@@ -13,7 +13,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import uvicorn
@@ -138,10 +138,11 @@ class Process:
             loaded = load(self._settings, self._progress)
             # These bring torch with them, which must not delay the first answer.
             from . import service
+            from .worker import ServerHooks
 
-            around = service.Surroundings(self._events, self._metrics, self._to_loop, self._lost)
+            hooks = ServerHooks(self._events, self._metrics, self._to_loop, self._lost)
             build = service.build_causal if self._settings.task == "causal" else service.build_classification
-            built = build(self._settings, loaded, around)
+            built = build(self._settings, loaded, hooks)
             for notice in filter(None, (loaded.notice, service.untried_release())):
                 self._events.notice(notice)
         except StartupError as error:
@@ -193,7 +194,7 @@ class Process:
     def _lost(self, message: str) -> None:
         self._fail(ExitCode.UNEXPECTED, message)
 
-    def _to_loop(self, calls: list[Any]) -> None:
+    def _to_loop(self, calls: Sequence[Callable[[], object]]) -> None:
         def run() -> None:
             for call in calls:
                 call()

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 import transformers
 
-from .batch_model import bytes_per_token, prepare_batching, rotates_by_longest, try_pass
+from .batch_model import prepare_batching, rotates_by_longest, try_pass
 from .batched_worker import BatchedWorker
 from .batching_check import IN_BATCHES, check_batching
 from .classification_worker import ClassificationWorker
@@ -23,17 +23,15 @@ from .http.app import Handler
 from .http.classify import ClassifyRoutes
 from .http.generate import GenerationRoutes
 from .loading import Loaded
-from .metrics import Metrics
 from .scoring import Scorer
 from .side_by_side import SideBySide
 from .threads import tune_threads
 from .tokenizing import ClassifierTokenizer, TextTokenizer, embedded_tokens, require_known_tokens
 from .versions import untried, versions
+from .worker import ServerHooks
 
 MAX_CLASSIFY_ROWS = 64
 MAX_CLASSIFY_CELLS = 16384
-
-Call = Callable[[], None]
 
 
 @dataclass
@@ -43,62 +41,31 @@ class Service:
     facts: dict[str, object]
 
 
-@dataclass
-class Surroundings:
-    """What the server gives a service. `to_loop` runs calls on the event loop, in order."""
-
-    events: EventLog
-    metrics: Metrics
-    to_loop: Callable[[list[Call]], None]
-    on_lost: Callable[[str], None]
-
-
-def build_causal(settings: Settings, loaded: Loaded, around: Surroundings) -> Service:
+def build_causal(settings: Settings, loaded: Loaded, hooks: ServerHooks) -> Service:
+    """Raises what the model raises where it does not answer, and `StartupError` where its tokenizer does not fit."""
     model = loaded.model
     tokenizer = TextTokenizer(loaded.tokenizer, loaded.end_tokens)
     # Read now: the worker that takes one row at a time puts a config of its own in its place.
     wishes = told_defaults(getattr(model, "generation_config", None))
-    token_bytes = 0
-
-    def budget(held: int) -> int:
-        """Asked again whenever the cache is to grow, for the memory is not this process's alone."""
-        return choose_kv_budget(
-            settings.kv_budget_tokens,
-            loaded.context,
-            settings.max_batch,
-            free_bytes(loaded.placement),
-            token_bytes,
-            loaded.device,
-            held,
-        )
-
-    def budget_for(shapes: Any) -> int:
-        nonlocal token_bytes
-        token_bytes = bytes_per_token(shapes)
-        return budget(0)
-
     prove(model)
-    batch, reason = prepare_batching(model, settings.max_batch, budget_for, loaded.context)
-    if batch is not None and loaded.device == "cpu":
-        tune_threads(try_pass(batch, rows=min(8, settings.max_batch)))
-        batch.pool.release()
-    shared = (
-        tokenizer,
-        settings.max_queue,
-        around.events,
-        around.metrics,
-        lambda outbox: around.to_loop([_told(request, update) for request, update in outbox]),
-        around.on_lost,
-    )
-    worker: GenerationWorker
+    batch, reason = prepare_batching(model, settings.max_batch, loaded.context)
     batching = "in flight" if batch is not None else f"one at a time: {reason}"
-    tell_batching(batching, around.events)
+    tell_batching(batching, hooks.events)
+    budget_tokens = None
+    worker: GenerationWorker
     if batch is not None:
-        worker = BatchedWorker(batch, settings.max_batch, budget, settings.prefill_chunk, *shared)
+        if loaded.device == "cpu":
+            tune_threads(try_pass(batch, rows=min(8, settings.max_batch)))
+            batch.pool.release()
+        budget = partial(kv_budget, settings, loaded, batch.pool.bytes_per_token)
+        budget_tokens = budget(0)
+        worker = BatchedWorker(
+            batch, settings.max_batch, budget, settings.prefill_chunk, tokenizer, settings.max_queue, hooks
+        )
     else:
         from .sequential_worker import SequentialWorker
 
-        worker = SequentialWorker(model, *shared)
+        worker = SequentialWorker(model, tokenizer, settings.max_queue, hooks)
     vocabulary = embedded_tokens(model) or 2**31
     require_known_tokens(loaded.tokenizer, vocabulary, settings.model)
     defaults = sampling_defaults(wishes, vocabulary)
@@ -106,11 +73,27 @@ def build_causal(settings: Settings, loaded: Loaded, around: Surroundings) -> Se
     facts = {
         **common_facts(settings, loaded),
         "batching": batching,
-        "kv_budget_tokens": None if batch is None else budget(0),
+        "kv_budget_tokens": budget_tokens,
         "sampling_defaults": {name: value for name, value in wishes.items() if name == "repetition_penalty"},
         "chat_template": tokenizer.has_chat_template,
     }
     return Service(worker, {"/v1/chat/completions": routes.chat, "/v1/completions": routes.complete}, facts)
+
+
+def kv_budget(settings: Settings, loaded: Loaded, bytes_per_token: int, held: int) -> int:
+    """Tokens that the KV cache may hold, where it has memory for `held` tokens already.
+
+    Asked again whenever the cache is to grow, for the memory is not this process's alone.
+    """
+    return choose_kv_budget(
+        settings.kv_budget_tokens,
+        loaded.context,
+        settings.max_batch,
+        free_bytes(loaded.placement),
+        bytes_per_token,
+        loaded.device,
+        held,
+    )
 
 
 def prove(model: Any) -> None:
@@ -119,7 +102,7 @@ def prove(model: Any) -> None:
         model(input_ids=torch.tensor([[1, 2, 3]], device=model.get_input_embeddings().weight.device))
 
 
-def build_classification(settings: Settings, loaded: Loaded, around: Surroundings) -> Service:
+def build_classification(settings: Settings, loaded: Loaded, hooks: ServerHooks) -> Service:
     labels = class_labels(settings, loaded.config)
     activation = choose_activation(getattr(loaded.config, "problem_type", None), len(labels))
     tokenizer = loaded.tokenizer
@@ -131,7 +114,7 @@ def build_classification(settings: Settings, loaded: Loaded, around: Surrounding
         if rotates_by_longest(loaded.model, loaded.context)
         else check_batching(scorer, tokenizer, loaded.context)
     )
-    tell_batching(batching, around.events)
+    tell_batching(batching, hooks.events)
     max_rows = MAX_CLASSIFY_ROWS if batching == IN_BATCHES else 1
     threads = warm_up(loaded, scorer, max_rows)
     worker = ClassificationWorker(
@@ -139,10 +122,7 @@ def build_classification(settings: Settings, loaded: Loaded, around: Surrounding
         max_rows=max_rows,
         max_cells=MAX_CLASSIFY_CELLS,
         max_queue=settings.max_queue,
-        events=around.events,
-        metrics=around.metrics,
-        publish=lambda done: around.to_loop([_finished(request, error) for request, error in done]),
-        on_lost=around.on_lost,
+        hooks=hooks,
     )
     encoder = ClassifierTokenizer(tokenizer, loaded.context, embedded_tokens(loaded.model))
     routes = ClassifyRoutes(worker, encoder, settings.alias, labels, loaded.context)
@@ -197,11 +177,3 @@ def common_facts(settings: Settings, loaded: Loaded) -> dict[str, object]:
 
 def untried_release() -> str | None:
     return untried(transformers.__version__)
-
-
-def _told(request: Any, update: Any) -> Call:
-    return lambda: request.deliver(update)
-
-
-def _finished(request: Any, error: Exception | None) -> Call:
-    return lambda: request.deliver(error)

@@ -5,6 +5,7 @@ import re
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from io import BytesIO
 from typing import Any
@@ -18,10 +19,11 @@ from solar_pyserver.batch_model import prepare_batching
 from solar_pyserver.batched_worker import BatchedWorker, fits
 from solar_pyserver.errors import ApiError
 from solar_pyserver.events import EventLog, Throttle
-from solar_pyserver.generation import Failed, Finished, GenerationRequest, Piece, Update
-from solar_pyserver.generation_worker import Delivery, GenerationWorker
+from solar_pyserver.generation import Finished, GenerationRequest, Piece, Update
+from solar_pyserver.generation_worker import GenerationWorker
 from solar_pyserver.metrics import Metrics
 from solar_pyserver.sampling import SamplingParams
+from solar_pyserver.worker import ServerHooks
 
 GREEDY = SamplingParams(temperature=0)
 PROMPTS = [[0, 40 + at, *range(90, 90 + 3 * at), 7] for at in range(12)]
@@ -63,7 +65,7 @@ class Bench:
             "prefill_chunk": 64,
             **options,
         }
-        batch, reason = prepare_batching(self.model, options["max_batch"], lambda shapes: options["budget"], 512)
+        batch, reason = prepare_batching(self.model, options["max_batch"], 512)
         assert batch is not None, reason
         self.pool = batch.pool
         self.worker: GenerationWorker = BatchedWorker(
@@ -73,35 +75,38 @@ class Bench:
             options["prefill_chunk"],
             tokenizer,
             options["max_queue"],
-            EventLog(self.out),
-            self.metrics,
-            self.publish,
-            self.lost.append,
+            ServerHooks(EventLog(self.out), self.metrics, self.run, self.lost.append),
         )
         self.model.batches.clear()
         self.worker.start()
 
-    def publish(self, delivery: Delivery) -> None:
-        for request, update in delivery:
-            self.told[request].append(update)
+    @staticmethod
+    def run(calls: list[Any]) -> None:
+        for call in calls:
+            call()
 
     def ask(self, prompt: Sequence[int], tokens: int = 24, **wishes: Any) -> GenerationRequest:
         prompts = prompt if isinstance(prompt[0], list) else [prompt]
         wishes = {"sampling": GREEDY, "ignore_eos": True, **wishes}
-        request = GenerationRequest(
-            prompts=prompts, max_new_tokens=[tokens] * len(prompts), deliver=lambda update: None, **wishes
+        return self.submit(
+            GenerationRequest(
+                prompts=prompts, max_new_tokens=[tokens] * len(prompts), deliver=lambda update: None, **wishes
+            )
         )
+
+    def submit(self, request: GenerationRequest) -> GenerationRequest:
+        request.deliver = self.told[request].append
         self.worker.submit(request)
         return request
 
     def over(self, request: GenerationRequest) -> bool:
         told = list(self.told[request])
         ends = sum(isinstance(update, Finished) for update in told)
-        return ends == len(request.prompts) * request.n or any(isinstance(update, Failed) for update in told)
+        return ends == len(request.prompts) * request.n or any(isinstance(update, ApiError) for update in told)
 
     def text(self, request: GenerationRequest, index: int = 0) -> str:
         wait_for(lambda: self.over(request), "the end of a request")
-        failed = [update.error for update in self.told[request] if isinstance(update, Failed)]
+        failed = [update for update in self.told[request] if isinstance(update, ApiError)]
         if failed:
             raise failed[0]
         return "".join(u.text for u in self.told[request] if isinstance(u, Piece) and u.index == index)
@@ -397,10 +402,10 @@ def test_a_step_that_fails_anywhere_fails_its_rows_and_the_worker_lives_on(
 def test_a_worker_whose_thread_ends_says_so(bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch) -> None:
     one = bench()
 
-    def publish(delivery: Delivery) -> None:
-        raise ValueError("nobody listens")
+    def run(calls: list[Any]) -> None:
+        raise ValueError("the loop is gone")
 
-    monkeypatch.setattr(one.worker, "_publish", publish)
+    monkeypatch.setattr(one.worker, "_hooks", replace(one.worker._hooks, to_loop=run))
     one.ask(PROMPTS[0])
     wait_for(lambda: one.lost, "the report")
     assert "the worker failed" in one.lost[0]

@@ -26,22 +26,19 @@ from solar_pyserver.metrics import Metrics
 from solar_pyserver.sampling import SamplingParams
 from solar_pyserver.sequential_worker import SequentialWorker
 from solar_pyserver.tokenizing import TextTokenizer
-
-
-def budget(shapes: Any) -> int:
-    return 4096
+from solar_pyserver.worker import ServerHooks
 
 
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 def test_a_plain_cache_is_batched_with_either_attention(llama_folder: Path, attention: str) -> None:
     model = AutoModelForCausalLM.from_pretrained(llama_folder, attn_implementation=attention).eval()
-    batch, reason = prepare_batching(model, 4, budget, 512)
+    batch, reason = prepare_batching(model, 4, 512)
     assert batch is not None, reason
 
 
 def test_a_batch_in_bfloat16_is_within_rounding(llama_folder: Path) -> None:
     model = AutoModelForCausalLM.from_pretrained(llama_folder, dtype=torch.bfloat16).eval()
-    batch, reason = prepare_batching(model, 4, budget, 512)
+    batch, reason = prepare_batching(model, 4, 512)
     assert batch is not None, reason
 
 
@@ -66,13 +63,13 @@ def test_other_families_are_batched_only_where_the_logits_agree(family: str) -> 
     torch.manual_seed(0)
     config = getattr(transformers, f"{family}Config")(vocab_size=100, initializer_range=0.3, **size)
     model = getattr(transformers, f"{family}ForCausalLM" if family != "GPT2" else "GPT2LMHeadModel")(config).eval()
-    batch, reason = prepare_batching(model, 4, budget, 512)
+    batch, reason = prepare_batching(model, 4, 512)
     if batch is None:
         assert reason
         return
     rows = [[1, 2, 3], [4, 5, 6, 7, 8, 9, 10], [11, 12]]
     with torch.inference_mode():
-        batch.pool.reserve(3, 16)
+        batch.pool.reserve(3, 16, budget=3 * 16)
         for at, row in enumerate(rows):
             batch.prefill(at, row[:-1], 0)
         logits = batch.decode([row[-1] for row in rows], [len(row) - 1 for row in rows])
@@ -91,7 +88,7 @@ def test_llama_like_families_are_batched() -> None:
         num_key_value_heads=1,
         intermediate_size=64,
     )
-    batch, reason = prepare_batching(Qwen2ForCausalLM(config).eval(), 4, budget, 512)
+    batch, reason = prepare_batching(Qwen2ForCausalLM(config).eval(), 4, 512)
     assert batch is not None, reason
 
 
@@ -124,17 +121,17 @@ def test_positions_that_depend_on_the_longest_row_are_batched_only_below_that_le
     )
     model = LlamaForCausalLM(config).eval()
     before = model(torch.tensor([[1, 2, 3]])).logits
-    batch, reason = prepare_batching(model, 4, budget, 256)
+    batch, reason = prepare_batching(model, 4, 256)
     assert batch is None
     assert "longest row" in reason
     assert torch.equal(model(torch.tensor([[1, 2, 3]])).logits, before)
-    batch, reason = prepare_batching(model, 4, budget, 64)
+    batch, reason = prepare_batching(model, 4, 64)
     assert batch is not None, reason
 
 
 def test_a_sliding_window_is_not_batched_and_the_reason_names_its_layers(mistral_folder: Path) -> None:
     model = AutoModelForCausalLM.from_pretrained(mistral_folder).eval()
-    batch, reason = prepare_batching(model, 4, budget, 512)
+    batch, reason = prepare_batching(model, 4, 512)
     assert batch is None
     assert "DynamicSlidingWindowLayer" in reason
 
@@ -151,7 +148,7 @@ def test_a_model_whose_batch_gives_other_logits_is_not_batched(llama: Any) -> No
                 inputs["attention_mask"] = None
             return llama(**inputs)
 
-    batch, reason = prepare_batching(Wrong(), 4, budget, 512)
+    batch, reason = prepare_batching(Wrong(), 4, 512)
     assert batch is None
     assert "other logits" in reason
 
@@ -184,7 +181,7 @@ class Named:
 
 @pytest.mark.parametrize("name", ["cache", "past_key_values"])
 def test_the_cache_goes_by_the_name_that_the_models_forward_has_for_it(llama: Any, name: str) -> None:
-    batch, reason = prepare_batching(Named(llama, name), 4, budget, 512)
+    batch, reason = prepare_batching(Named(llama, name), 4, 512)
     assert batch is not None, reason
 
 
@@ -196,7 +193,7 @@ def test_a_model_that_takes_its_cache_by_no_name_we_know_is_not_batched_and_the_
             for one in inspect.signature(model.forward).parameters.values()
         ]
     )
-    batch, reason = prepare_batching(model, 4, budget, 512)
+    batch, reason = prepare_batching(model, 4, 512)
     assert batch is None
     assert reason == "it takes no cache: neither cache nor past_key_values"
 
@@ -204,7 +201,7 @@ def test_a_model_that_takes_its_cache_by_no_name_we_know_is_not_batched_and_the_
 def test_passes_over_the_pool_warn_of_nothing(llama: Any) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        batch, reason = prepare_batching(llama, 4, budget, 512)
+        batch, reason = prepare_batching(llama, 4, 512)
     assert batch is not None, reason
 
 
@@ -223,20 +220,33 @@ def test_masks_are_tried_in_the_order_of_their_cost() -> None:
     assert mask_kinds("flash_attention_2") == ["2d"]
 
 
+def run_all(calls: list[Any]) -> None:
+    for call in calls:
+        call()
+
+
 @pytest.fixture
 def sequential(mistral_folder: Path) -> Any:
     model = AutoModelForCausalLM.from_pretrained(mistral_folder).eval()
     tokenizer = TextTokenizer(AutoTokenizer.from_pretrained(mistral_folder), {1})
     told: list[tuple[GenerationRequest, Update]] = []
-    worker = SequentialWorker(model, tokenizer, 8, EventLog(BytesIO()), Metrics(), told.extend, lambda message: None)
+    hooks = ServerHooks(EventLog(BytesIO()), Metrics(), run_all, lambda message: None)
+    worker = SequentialWorker(model, tokenizer, 8, hooks)
     worker.start()
     yield worker, told, model, tokenizer
     worker.stop()
 
 
-def ask(worker: SequentialWorker, prompt: list[int], tokens: int, **wishes: Any) -> GenerationRequest:
+def ask(
+    told: list[tuple[GenerationRequest, Update]],
+    worker: SequentialWorker,
+    prompt: list[int],
+    tokens: int,
+    **wishes: Any,
+) -> GenerationRequest:
     wishes = {"sampling": SamplingParams(temperature=0), "ignore_eos": True, **wishes}
     request = GenerationRequest(prompts=[prompt], max_new_tokens=[tokens], deliver=lambda update: None, **wishes)
+    request.deliver = lambda update: told.append((request, update))
     worker.submit(request)
     return request
 
@@ -249,7 +259,7 @@ def text_of(told: list[tuple[GenerationRequest, Update]], request: GenerationReq
 def test_one_row_at_a_time_gives_what_generate_gives(sequential: Any) -> None:
     worker, told, model, tokenizer = sequential
     prompt = [0, 50, 60, 70]
-    requests = [ask(worker, prompt, 60, stream=True), ask(worker, prompt, 60)]
+    requests = [ask(told, worker, prompt, 60, stream=True), ask(told, worker, prompt, 60)]
     output = model.generate(
         torch.tensor([prompt]), max_new_tokens=60, do_sample=False, eos_token_id=None, pad_token_id=2
     )
@@ -259,11 +269,11 @@ def test_one_row_at_a_time_gives_what_generate_gives(sequential: Any) -> None:
 
 def test_one_row_at_a_time_ends_at_stop_strings_and_obeys_penalties(sequential: Any) -> None:
     worker, told, _, _ = sequential
-    plain = text_of(told, ask(worker, [0, 50], 30))
+    plain = text_of(told, ask(told, worker, [0, 50], 30))
     stop = plain[5:8]
-    assert text_of(told, ask(worker, [0, 50], 30, stop=(stop,))) == plain[: plain.index(stop)]
+    assert text_of(told, ask(told, worker, [0, 50], 30, stop=(stop,))) == plain[: plain.index(stop)]
     penalised = SamplingParams(temperature=0, frequency_penalty=2.0)
-    assert text_of(told, ask(worker, [0, 50], 30, sampling=penalised)) != plain
+    assert text_of(told, ask(told, worker, [0, 50], 30, sampling=penalised)) != plain
 
 
 @pytest.mark.parametrize("tokens", [1, 3])
@@ -274,7 +284,7 @@ def test_one_row_at_a_time_is_told_at_its_first_token_however_short_it_is(
     out = BytesIO()
     monkeypatch.setattr(worker, "_events", EventLog(out))
     monkeypatch.setattr(generation, "Throttle", partial(Throttle, clock=lambda: 0.0))
-    text_of(told, ask(worker, [0, 50], tokens))
+    text_of(told, ask(told, worker, [0, 50], tokens))
     wait_for(lambda: b"request-end" in out.getvalue(), "the end")
     names = [line.split()[1] for line in out.getvalue().decode().splitlines()]
     assert names == ["request-start", "generating", "request-end"]
@@ -293,13 +303,13 @@ def test_a_cancelled_row_ends_and_the_next_one_starts(sequential: Any) -> None:
         return int(take_token(row, logits))
 
     worker.take_token = gated
-    leaving = ask(worker, [0, 50], 200, stream=True)
+    leaving = ask(told, worker, [0, 50], 200, stream=True)
     wait_for(lambda: any(who is leaving for who, _ in list(told)), "the first piece")
     gate.clear()
     worker.cancel(leaving)
     before = len(passes)
     gate.set()
-    following = ask(worker, [0, 51], 3)
+    following = ask(told, worker, [0, 51], 3)
     text_of(told, following)
     assert passes.count(following) == 3
     assert passes.count(leaving) - before <= 2

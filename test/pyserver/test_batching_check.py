@@ -20,7 +20,8 @@ from solar_pyserver.events import EventLog
 from solar_pyserver.loading import load
 from solar_pyserver.metrics import Metrics
 from solar_pyserver.scoring import Scorer
-from solar_pyserver.service import Surroundings, build_classification
+from solar_pyserver.service import build_classification
+from solar_pyserver.worker import ServerHooks
 from tiny_models import LINES, byte_tokenizer, word_tokenizer
 
 WORDS = " ".join(LINES).replace(".", "").replace(",", "").split()
@@ -145,7 +146,7 @@ def test_a_trial_that_fails_means_asked_singly_and_is_said(tmp_path: Path) -> No
     loaded = replace(load(settings, lambda stage, progress: None), context=200)
     out = BytesIO()
     service = build_classification(
-        settings, loaded, Surroundings(EventLog(out), Metrics(), lambda calls: None, lambda message: None)
+        settings, loaded, ServerHooks(EventLog(out), Metrics(), lambda calls: None, lambda message: None)
     )
     told = str(service.facts["batching"])
     assert told.startswith("one at a time: the trial of a batch failed: ")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from solar_pyserver.errors import ApiError
 from solar_pyserver.events import EventLog
 from solar_pyserver.metrics import Metrics
 from solar_pyserver.scoring import Scorer
+from solar_pyserver.worker import ServerHooks
 from tiny_models import LINES, make_bert
 
 WORDS = " ".join(LINES).split()
@@ -46,16 +48,18 @@ class Bench:
         options = {"max_rows": 64, "max_cells": 16384, "max_queue": 512, **options}
         self.worker = ClassificationWorker(
             gated,
-            events=EventLog(self.out),
-            metrics=Metrics(),
-            publish=self.told.update,
-            on_lost=self.lost.append,
+            hooks=ServerHooks(EventLog(self.out), Metrics(), self.run, self.lost.append),
             **options,
         )
         self.worker.start()
 
+    @staticmethod
+    def run(calls: list[Any]) -> None:
+        for call in calls:
+            call()
+
     def ask(self, encodings: Sequence[Encoding]) -> ClassifyRequest:
-        request = ClassifyRequest(encodings, lambda error: None)
+        request = ClassifyRequest(encodings, lambda error: self.told.update({request: error}))
         self.worker.submit(request)
         return request
 
@@ -120,7 +124,7 @@ def test_what_waits_while_the_model_works_is_the_next_batch(bench: Callable[...,
     encodings = encode(tokenizer, ["good bad good"] * 31)
     one.gate.clear()
     first = one.ask(encodings[:1])
-    wait_for(lambda: not one.worker._arrived, "the first to be taken")
+    wait_for(lambda: not one.worker._waiting, "the first to be taken")
     rest = [one.ask([encoding]) for encoding in encodings[1:]]
     one.gate.set()
     for request in (first, *rest):
@@ -207,7 +211,7 @@ def test_a_cancelled_request_is_not_run(bench: Callable[..., Bench], parts: Any)
     [encoding] = encode(tokenizer, ["good bad fine"])
     one.gate.clear()
     first = one.ask([encoding])
-    wait_for(lambda: not one.worker._arrived, "the first to be taken")
+    wait_for(lambda: not one.worker._waiting, "the first to be taken")
     leaving = one.ask([encoding] * 5)
     one.worker.cancel(leaving)
     last = one.ask([encoding])
@@ -224,7 +228,7 @@ def test_a_cancelled_request_frees_its_place_in_the_queue(bench: Callable[..., B
     [encoding] = encode(tokenizer, ["good bad fine"])
     one.gate.clear()
     first = one.ask([encoding])
-    wait_for(lambda: not one.worker._arrived, "the first to be taken")
+    wait_for(lambda: not one.worker._waiting, "the first to be taken")
     leaving = one.ask([encoding])
     with pytest.raises(ApiError):
         one.ask([encoding])
@@ -272,10 +276,10 @@ def test_a_worker_whose_thread_ends_says_so(
     model, tokenizer = parts
     one = bench(Scorer(model, tokenizer, "softmax"))
 
-    def publish(done: Any) -> None:
-        raise ValueError("nobody listens")
+    def run(calls: list[Any]) -> None:
+        raise ValueError("the loop is gone")
 
-    monkeypatch.setattr(one.worker, "_publish", publish)
+    monkeypatch.setattr(one.worker, "_hooks", replace(one.worker._hooks, to_loop=run))
     one.ask(encode(tokenizer, ["good"]))
     wait_for(lambda: one.lost, "the report")
     assert "the worker failed" in one.lost[0]

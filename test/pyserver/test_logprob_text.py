@@ -56,7 +56,7 @@ def run(
         continues_prompt=continues, logprobs=2,
     )  # fmt: skip
     row = Row(request, 0, tokenizer.decode, tokenizer.end_tokens, tokenizer.special_tokens)
-    row.started(0)
+    row.start(1)
     text, logprobs = "", []
     for token in tokens:
         row.accept(token, TokenLogprob(token, -1.0, ((token, -1.0), *((rival, -2.0) for rival in rivals))))

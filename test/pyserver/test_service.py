@@ -12,7 +12,8 @@ from solar_pyserver.configuration import parse
 from solar_pyserver.events import EventLog
 from solar_pyserver.loading import load
 from solar_pyserver.metrics import Metrics
-from solar_pyserver.service import Surroundings, build_causal, build_classification
+from solar_pyserver.service import build_causal, build_classification
+from solar_pyserver.worker import ServerHooks
 
 
 @pytest.mark.parametrize("threads", ["1", ""])
@@ -30,4 +31,4 @@ def test_a_model_that_fails_at_each_pass_ends_the_start(
     loaded.model.forward = fail
     build: Callable[..., Any] = build_causal if task == "causal" else build_classification
     with pytest.raises(RuntimeError, match="broken kernel"):
-        build(settings, loaded, Surroundings(EventLog(), Metrics(), lambda calls: None, lambda message: None))
+        build(settings, loaded, ServerHooks(EventLog(), Metrics(), lambda calls: None, lambda message: None))

@@ -8,7 +8,7 @@ from typing import Any, overload
 
 import pytest
 import torch
-from test_inflight import GREEDY, PROMPTS, Bench, bench
+from test_batched_worker import GREEDY, PROMPTS, Bench, bench
 
 from solar_pyserver.decisions import choose_kv_budget
 from solar_pyserver.generation import GenerationRequest
@@ -42,9 +42,9 @@ LONG = [0, *range(60, 360)]
 
 
 def many(one: Bench, prompt: Watched, n: int) -> GenerationRequest:
-    request = GenerationRequest([prompt], GREEDY, [4], lambda update: None, n=n, ignore_eos=True, continues_prompt=True)
-    one.worker.submit(request)
-    return request
+    return one.submit(
+        GenerationRequest([prompt], GREEDY, [4], lambda update: None, n=n, ignore_eos=True, continues_prompt=True)
+    )
 
 
 def test_rows_are_built_away_from_the_thread_that_submits_and_read_their_prompt_once(
@@ -131,15 +131,15 @@ SHAPE = LayerShape(heads=1, key_size=1, value_size=1, dtype=torch.float32, devic
 
 
 def test_a_pool_gives_up_rows_that_have_left_before_it_grows_over_its_budget() -> None:
-    pool = KvPool([SHAPE, SHAPE], max_rows=64, budget=4096)
-    pool.reserve(32, 64)
+    pool = KvPool([SHAPE, SHAPE], max_rows=64)
+    pool.reserve(32, 64, budget=4096)
     for layer in pool.layers:
         layer.keys[0, 0, :64, 0] = torch.arange(64.0)
-    pool.reserve(1, 2048)
+    pool.reserve(1, 2048, budget=4096)
     assert pool.held <= 4096
     assert pool.layers[1].keys[0, 0, :64, 0].tolist() == list(range(64))
     # And columns, where rows come.
-    pool.reserve(40, 64)
+    pool.reserve(40, 64, budget=4096)
     assert pool.held <= 4096
     assert pool.layers[1].keys[0, 0, :64, 0].tolist() == list(range(64))
     assert {layer.keys.shape[0] for layer in pool.layers} == {pool.rows}

@@ -103,7 +103,7 @@ def test_a_row_ends_at_a_special_token_that_is_no_end_token(stop: str) -> None:
     tokenizer = TextTokenizer(raw, {1})
     request = GenerationRequest([[0]], SamplingParams(), [50], lambda update: None, stop=(stop,))
     row = Row(request, 0, tokenizer.decode, tokenizer.end_tokens, tokenizer.special_tokens)
-    row.started(0)
+    row.start(1)
     for token in raw("good day<|im_end|>!", add_special_tokens=False)["input_ids"]:
         if row.finish_reason is None:
             row.accept(token, None)
@@ -119,7 +119,7 @@ def test_a_stop_string_that_an_end_token_completes_is_not_shown_in_part() -> Non
     tokenizer = TextTokenizer(raw, {1})
     request = GenerationRequest([[0]], SamplingParams(), [50], lambda update: None, stop=("day</s>",))
     row = Row(request, 0, tokenizer.decode, tokenizer.end_tokens, tokenizer.special_tokens)
-    row.started(0)
+    row.start(1)
     for token in raw("good day</s>", add_special_tokens=False)["input_ids"]:
         row.accept(token, None)
     assert getattr(row.updates()[0], "text", None) == "good "

@@ -67,7 +67,7 @@ class ClassifyRoutes:
     async def _score(self, encodings: Sequence[Encoding]) -> tuple[list[list[float]], int]:
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-        def deliver(error: Exception | None) -> None:
+        def deliver(error: ApiError | None) -> None:
             if not done.done():
                 if error is None:
                     done.set_result(None)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from ..errors import ApiError, context_exceeded
-from ..generation import Failed, Finished, GenerationRequest, Piece, Update
+from ..generation import Finished, GenerationRequest, Piece, Update
 from ..generation_worker import GenerationWorker
 from ..parsing import parse_body
 from ..responses import NO_LOGPROBS, GenerationResponse, usage
@@ -153,8 +153,8 @@ class GenerationRoutes:
         left, generated = len(choices), 0
         while left:
             update = await updates.get()
-            if isinstance(update, Failed):
-                raise update.error
+            if isinstance(update, ApiError):
+                raise update
             choice = choices[update.index]
             if isinstance(update, Piece):
                 choice.text.append(update.text)
@@ -190,18 +190,18 @@ class GenerationRoutes:
         count = len(request.prompts) * request.n
         # The status waits for the first news, so that a prompt that fails is an error and not a broken stream.
         news = await _news(updates)
-        if isinstance(news[0], Failed):
-            raise news[0].error
+        if isinstance(news[0], ApiError):
+            raise news[0]
         await start_stream(send)
         if response.chat:
             await send_part(send, b"".join(response.opening(at) for at in range(count)))
         left, generated = count, 0
         asked = request.logprobs is not None
         while True:
-            told = [update for update in news if not isinstance(update, Failed)]
+            told = [update for update in news if not isinstance(update, ApiError)]
             await send_part(send, await off_loop(asked, partial(_chunks, response, told, asked)))
-            if failed := next((update for update in news if isinstance(update, Failed)), None):
-                await send_error_event(send, failed.error)
+            if failed := next((update for update in news if isinstance(update, ApiError)), None):
+                await send_error_event(send, failed)
                 return
             ends = [update for update in told if isinstance(update, Finished)]
             generated += sum(end.generated for end in ends)
