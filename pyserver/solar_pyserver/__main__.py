@@ -27,6 +27,7 @@ def require_modules(names: Sequence[str] = REQUIRED) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    """The exit code. `argv` is the command line without the program."""
     try:
         settings = parse(sys.argv[1:] if argv is None else argv)
         # Code that a model brings, and processes that it starts, need not know the key.
@@ -50,6 +51,7 @@ def leave(code: int) -> None:
 
 
 def script() -> None:
+    """Runs the server and ends the process."""
     leave(main())
 
 

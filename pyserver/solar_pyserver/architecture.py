@@ -1,4 +1,4 @@
-"""Whether a checkpoint can be meant for a task, judged by the `architectures` of its config.json.
+"""The check that a checkpoint is meant for the task, by the `architectures` of its config.json.
 
 Heads of different kinds often have the same names and sizes, so that the weights alone do not tell them apart.
 """

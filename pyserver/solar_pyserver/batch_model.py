@@ -1,4 +1,4 @@
-"""Forward passes over the pool, and the proof that this model may be run that way."""
+"""Forward passes over the K/V pool, and the check at the start that the model allows them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from .errors import one_line
 from .kv_pool import KvPool, plain_shapes
 
-# Largest difference from the plain forward pass, relative to the largest logit: rounding only.
+# Largest difference from the plain forward pass that counts as rounding, relative to the largest logit.
 TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-8}
 HALF_TOLERANCE = 0.05
 
@@ -21,7 +21,7 @@ CACHE_NAMES = ("cache", "past_key_values")
 
 
 class BatchModel:
-    """Runs a causal model with its K/V in a pool. Rows are numbered as the pool numbers them."""
+    """A causal model whose K/V lie in a pool. The row numbers are the pool's."""
 
     def __init__(self, model: Any, pool: KvPool, mask: str, cache_name: str) -> None:
         self._model = model
@@ -33,14 +33,14 @@ class BatchModel:
             self._extra["logits_to_keep"] = 1
 
     def prefill(self, row: int, tokens: Sequence[int], start: int) -> Tensor:
-        """Adds `tokens` to a row that holds `start` tokens. Returns the logits after the last, float32."""
+        """Adds `tokens` to a row that holds `start` tokens. Returns the logits after the last: vocabulary, float32."""
         end = start + len(tokens)
         self.pool.aim_prefill(row, start, end)
         positions = torch.arange(start, end, device=self._device)[None]
         return self._forward(torch.tensor([list(tokens)], device=self._device), positions, None)[0]
 
     def decode(self, tokens: Sequence[int], lengths: Sequence[int]) -> Tensor:
-        """One more token for each row; row i holds `lengths[i]` so far. Returns rows x vocabulary, float32."""
+        """Adds one token to each row; row i holds `lengths[i]` tokens before. Returns rows x vocabulary, float32."""
         longest = max(lengths)
         positions = torch.tensor(lengths, device=self._device)
         mask = None
@@ -62,8 +62,8 @@ class BatchModel:
 def prepare_batching(model: Any, max_rows: int, context: int) -> tuple[BatchModel | None, str]:
     """The model in a pool, or None and the reason why its rows must be run one at a time.
 
-    Decided by looking: the cache that a forward pass leaves must be of plain layers, and a small batch of unequal
-    rows must give the logits that the plain forward pass gives. `max_rows` may be decoded together, of `context` tokens
+    Two things are tried. The cache that a forward pass leaves must be of plain layers. A small batch of unequal rows
+    must give the logits that the plain forward pass gives. `max_rows` may be decoded together, of `context` tokens
     at most.
     """
     device = model.get_input_embeddings().weight.device
@@ -107,13 +107,13 @@ def cache_argument(model: Any) -> str | None:
 
 
 def cache_of(output: Any) -> Any:
-    """The cache that a forward pass left, under whichever name. The newer one first: asking for the old one warns."""
+    """The cache that a forward pass left, under either name. Asking for the older name warns, so it comes last."""
     found = (getattr(output, name, None) for name in CACHE_NAMES)
     return next((cache for cache in found if cache is not None), None)
 
 
 def try_pass(batch: BatchModel, rows: int = 8, length: int = 32) -> Callable[[], object]:
-    """A decoding step over some rows, to be timed. The pool is to be released afterwards."""
+    """A decoding step over `rows` rows of `length` tokens, to be timed. The caller releases the pool afterwards."""
     batch.pool.reserve(rows, length + 1, budget=rows * (length + 1))
 
     def run() -> object:
@@ -124,12 +124,12 @@ def try_pass(batch: BatchModel, rows: int = 8, length: int = 32) -> Callable[[],
 
 
 def mask_kinds(attention: str) -> list[str]:
-    """Ways to hide cells, best first: sdpa takes a ready mask and saves its making; flash wants one flag a cell."""
+    """Forms of the mask that hides cells, best first. sdpa takes a ready 4d mask; flash attention wants 2d."""
     return ["4d", "2d"] if attention == "sdpa" else ["2d"]
 
 
 def _difference(model: Any, batch: BatchModel, device: torch.device) -> tuple[float, float]:
-    """How far a batch of two unequal rows is from plain forward passes, and how far it may be."""
+    """The largest difference of logits between a batch of two rows and plain passes, and the largest allowed."""
     size = model.get_input_embeddings().weight.shape[0]
     rows = [[(7 * at + 3) % size for at in range(length)] for length in (3, 9)]
     plain = [model(input_ids=torch.tensor([row], device=device)).logits[0, -1].float() for row in rows]
@@ -145,7 +145,7 @@ def _difference(model: Any, batch: BatchModel, device: torch.device) -> tuple[fl
 
 
 def rotates_by_longest(model: Any, context: int) -> bool:
-    """Whether a row's rotary positions are others beside one of `context` tokens, as with longrope and dynamic NTK.
+    """Whether a row's rotary positions change beside a row of `context` tokens, as with longrope and dynamic NTK.
 
     Only the rotary modules are run: a pass as long as the model was trained for would take minutes.
     """
@@ -176,11 +176,11 @@ def _turns(rotary: Any, layer_type: str | None, context: int) -> bool:
     try:
         alone = angles([0, 1, 2])
         beside = angles([0, 1, 2, max(3, context - 1)])
-        # The last one leaves the module as it was.
+        # The last call leaves the module as it was.
         again = angles([0, 1, 2])
         return not torch.equal(alone, beside) or not torch.equal(alone, again)
     except Exception:
-        # One that takes its positions in another form is judged by what it says of itself.
+        # A module that takes its positions in another form is judged by its rope_type.
         said = str(getattr(rotary, "rope_type", ""))
         return "dynamic" in said or "longrope" in said
 

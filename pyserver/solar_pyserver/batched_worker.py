@@ -1,4 +1,4 @@
-"""The worker whose rows join and leave the batch in flight."""
+"""Generation with rows that join and leave the batch while it runs."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from .sampling import choose, logprobs_of
 from .tokenizing import TextTokenizer
 from .worker import ServerHooks, free_unused_memory
 
-# A row is let in when so many of its coming tokens fit too, so that it is not thrown out again at once.
+# A row is admitted when this many of its coming tokens fit too. Else it would have to leave again at once.
 HEADROOM = 256
 
 
 def fits(rows: Sequence[int], wanted: int, budget: int) -> bool:
-    """Whether one more row of `wanted` tokens fits beside rows of these lengths: the cache is rows x longest."""
+    """Whether a row of `wanted` tokens fits beside rows of these lengths (tokens). The cache is rows x longest."""
     return not rows or (len(rows) + 1) * max(wanted, *rows) <= budget
 
 
@@ -77,7 +77,7 @@ class BatchedWorker(GenerationWorker):
         return max((row.length for row in self._rows()), default=0)
 
     def _allowed(self, rows: int, columns: int) -> int:
-        """Tokens that the pool may hold for so many rows. What was granted once is not taken from those who run."""
+        """Tokens that the pool may hold for this many rows. Rows that run keep what was granted to them."""
         return self._granted if self._pool.holds(rows, columns) else self._budget(self._pool.held)
 
     def _reserve(self, rows: int, columns: int, budget: int) -> None:
@@ -94,7 +94,7 @@ class BatchedWorker(GenerationWorker):
             self._end_row(row, "cancelled")
 
     def _remove(self, row: Row) -> None:
-        """Takes a row out of the pool; the last rows fill the place."""
+        """Takes a row out of the pool. The last rows fill its place."""
         if row is self._prefilling:
             self._prefilling = None
             return
@@ -108,7 +108,7 @@ class BatchedWorker(GenerationWorker):
             self._pool.move(hole + 1, hole, self._prefilling.cached)
 
     def _prefill(self) -> None:
-        """Spends one chunk of tokens on prompts, so that those who are decoding wait no longer than that."""
+        """Reads one chunk of prompt tokens: the rows that decode wait for no more than that."""
         left = self._chunk
         while left > 0:
             row = self._prefilling or self._admit()
@@ -139,7 +139,7 @@ class BatchedWorker(GenerationWorker):
         self._copy_prompt(row)
 
     def _copy_prompt(self, row: Row) -> None:
-        """Another choice of the same request has the same prompt: all but its last token is there already."""
+        """Copies the K/V of a row with the same prompt, all but the last token, whose logits are needed."""
         for place, other in enumerate(self._decoding):
             if other.prompt is row.prompt or (other.request is row.request and other.prompt == row.prompt):
                 shared = row.prompt_tokens - 1
@@ -148,7 +148,7 @@ class BatchedWorker(GenerationWorker):
                 return
 
     def _prefill_chunk(self, row: Row, limit: int) -> int:
-        """Returns the tokens spent. A row whose prompt is through gets its first token and joins."""
+        """Reads `limit` tokens at most and gives their number. At the end of its prompt a row gets its first token."""
         if self._prefilling is not row:
             return 1
         chunk = row.tokens(row.cached, row.cached + limit)
@@ -169,7 +169,7 @@ class BatchedWorker(GenerationWorker):
         return len(chunk)
 
     def _attempt(self, row: Row, action: Callable[[], Any]) -> Any:
-        """The result, or True for none; None where it failed, which is the end of that row alone."""
+        """The result, or True for a result of None. None where it failed: that ends this row alone."""
         try:
             result = action()
             return True if result is None else result
@@ -184,7 +184,7 @@ class BatchedWorker(GenerationWorker):
             budget = self._keep_to_budget()
             try:
                 self._reserve(self._active(), self._longest(), budget)
-                # Each has an answer by now: its first token came with its prompt.
+                # Each row has one token at least: the first came at the end of its prompt.
                 logits = self._batch.decode(
                     [row.answer[-1] for row in self._decoding], [row.cached for row in self._decoding]
                 )
@@ -199,7 +199,7 @@ class BatchedWorker(GenerationWorker):
             return
 
     def _keep_to_budget(self) -> int:
-        """Gives the budget. The youngest row makes room, and is prefilled again later with what it has said so far."""
+        """The budget in tokens. Where it is exceeded the youngest row leaves, to be prefilled again with its answer."""
         while True:
             budget = self._allowed(self._active(), self._longest())
             if self._active() == 1 or self._active() * self._longest() <= budget:
@@ -209,7 +209,7 @@ class BatchedWorker(GenerationWorker):
             self._put_back(row)
 
     def _decode_failed(self, error: Exception) -> None:
-        """Out of memory costs the longest row its answer and the others go on; any other fault is everyone's."""
+        """Out of memory ends the longest row, and the others go on. Any other error ends all rows."""
         if is_out_of_memory(error) and not is_device_lost(error):
             lost = [max(self._decoding, key=lambda row: row.cached)]
         else:
@@ -221,7 +221,7 @@ class BatchedWorker(GenerationWorker):
             self._fail_row(row, error)
 
     def _accept(self, rows: list[Row], tokens: list[int | None], logits: Tensor) -> None:
-        """Hands out the next token of each row; `logits` has a line for each."""
+        """Gives each row its next token. `logits` is rows x vocabulary."""
         for row, token, line in zip(rows, tokens, logits, strict=True):
             if token is None:
                 self._pool.clear(self._decoding.index(row))

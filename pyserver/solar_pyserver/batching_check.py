@@ -1,4 +1,4 @@
-"""Whether a text's scores are its own, whatever texts are beside it in a batch. Found by trying, at the start.
+"""The check at the start whether texts may share a batch: a text's scores must not depend on the texts beside it.
 
 Padding can be seen by models that mix all positions without a mask (FNet, Nystromformer, ConvBERT, Funnel), by
 absolute positions where it stands on the left, and by a head that looks for the last token that is not padding.
@@ -27,7 +27,10 @@ WORDS = "the sun is warm and good but a bad day was sad so we learn words again 
 
 
 def check_batching(scorer: Scorer, tokenizer: Any, context: int) -> str:
-    """`in batches`, or why texts must be asked singly. Leaves the scorer padding in the way that hides it best."""
+    """`in batches`, or `one at a time: ` and the reason. Sets the side of the scorer's padding.
+
+    `context` is the longest text in tokens.
+    """
     if scorer.padding is None:
         return "one at a time: its tokenizer has no padding token"
     if scorer.sparse:
@@ -36,7 +39,7 @@ def check_batching(scorer: Scorer, tokenizer: Any, context: int) -> str:
         with torch.inference_mode():
             reason = _try_sides(scorer, tokenizer, context)
     except Exception as error:
-        # The pass that warms the model up decides whether it answers at all.
+        # Whether the model answers at all is found by the pass that warms it up.
         reason = f"the trial of a batch failed: {one_line(error)}"
     if not reason:
         return IN_BATCHES
@@ -45,7 +48,7 @@ def check_batching(scorer: Scorer, tokenizer: Any, context: int) -> str:
 
 
 def _try_sides(scorer: Scorer, tokenizer: Any, context: int) -> str:
-    """In what way padding changes scores on either side; empty where one side hides it, which the scorer then has."""
+    """How padding changes the scores, whichever side it is on. Empty where one side does not: the scorer keeps it."""
     lengths = [
         tuple(min(length, context) for length in SHORT),
         (min(SHORT[0], context), long_length(scorer.model, context)),
@@ -63,7 +66,7 @@ def _try_sides(scorer: Scorer, tokenizer: Any, context: int) -> str:
 
 
 def long_length(model: Any, context: int) -> int:
-    """Tokens of a long text that is affordable: alone, and beside a short one that is padded to its length."""
+    """Tokens of the long text to try: it runs alone, and beside a short text that is padded to its length."""
     parameters = sum(parameter.numel() for parameter in model.parameters())
     work = WORK.get(next(model.parameters()).device.type, ACCELERATOR_WORK)
     affordable = int(work / (2 * 3 * max(1, parameters)))
@@ -71,7 +74,7 @@ def long_length(model: Any, context: int) -> int:
 
 
 def _difference(scorer: Scorer, groups: Sequence[Sequence[Encoding]], alone: Sequence[Sequence[Any]]) -> str:
-    """In what way the scores of a batch differ from those alone; empty where they do not."""
+    """How the scores of a batch differ from those of its texts alone. Empty where they do not."""
     for group, expected in zip(groups, alone, strict=True):
         try:
             together = scorer.logits(group)

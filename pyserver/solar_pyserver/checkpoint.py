@@ -1,4 +1,4 @@
-"""Whether a checkpoint holds the weights that the model needs. What it lacks would be random numbers."""
+"""The check that a checkpoint holds all weights that the model needs. Weights that it lacks would be random numbers."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def require_weights(model: Any, report: Mapping[str, Any], name: str, task: str)
     )
     if not problem:
         return
-    # The names that are there instead say why others are missing.
+    # Names that are there instead tell why others are missing.
     hint = "" if quantized else quantization_problem(report["unexpected_keys"])
     if hint and hint != problem:
         problem = f"{problem}; {hint}"
@@ -43,7 +43,7 @@ def require_weights(model: Any, report: Mapping[str, Any], name: str, task: str)
 
 
 def made_anew_wrongly(model: Any, missing: Iterable[str], quantized: bool) -> list[str]:
-    """Missing names without those that the code computes: counts of positions, masks, rotary frequencies.
+    """The missing names, less those of buffers that the code computes: positions, masks, rotary frequencies.
 
     Weights that are tied to others are not reported as missing. A quantization method fills in its own scales.
     """
@@ -61,7 +61,7 @@ def made_anew_wrongly(model: Any, missing: Iterable[str], quantized: bool) -> li
 
 
 def missing_problem(missing: Sequence[str], body: str, task: str) -> str:
-    """A head that is missing means that another kind of model was meant, a part of the body a damaged one."""
+    """A missing head means a checkpoint of another kind, a missing part of the body a damaged one. Empty for none."""
     if not missing:
         return ""
     listed = _listed(missing)
@@ -72,7 +72,7 @@ def missing_problem(missing: Sequence[str], body: str, task: str) -> str:
 
 
 def size_problem(mismatched: Iterable[tuple[str, Sequence[int], Sequence[int]]]) -> str:
-    """Each is a name, the size in the checkpoint and the size that config.json asks for."""
+    """Which sizes differ; empty for none. Each entry is a name, the checkpoint's size and that of config.json."""
     found = sorted((name, list(there), list(asked)) for name, there, asked in mismatched)
     if not found:
         return ""
@@ -81,7 +81,7 @@ def size_problem(mismatched: Iterable[tuple[str, Sequence[int], Sequence[int]]])
 
 
 def quantization_problem(unexpected: Iterable[str]) -> str:
-    """Quantized weights that are read as if they were plain ones give nonsense, without an error."""
+    """Which name belongs to a quantization; empty for none. Read as plain weights it gives nonsense, and no error."""
     for name in sorted(unexpected):
         for pattern, method in QUANTIZED_NAMES:
             if re.search(pattern, name):

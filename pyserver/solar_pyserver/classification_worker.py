@@ -1,4 +1,4 @@
-"""The classification worker: what waits when the model is free forms the batch; no timer."""
+"""Classification in batches. What waits when the model is free forms the next batch; there is no timer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ REPORTED_PER_SECOND = 20
 
 @dataclass(eq=False)
 class ClassifyRequest:
-    """One HTTP request. Once `deliver` was called with None, `scores` has every class's score for each text."""
+    """One HTTP request. Once `deliver` was called with None, `scores` is texts x classes."""
 
     texts: Sequence[Encoding]
     deliver: Callable[[ApiError | None], None]
@@ -28,6 +28,7 @@ class ClassifyRequest:
 
     @property
     def tokens(self) -> int:
+        """The tokens of all texts, without padding."""
         return sum(len(text["input_ids"]) for text in self.texts)
 
 
@@ -62,7 +63,7 @@ class ClassificationWorker(Worker[ClassifyRequest]):
         self._max_cells = max_cells
         self._reports = Budget(REPORTED_PER_SECOND)
         self._texts: list[_Text] = []
-        # Those that were begun and are not over.
+        # Requests that were begun and are not over.
         self._open: dict[ClassifyRequest, None] = {}
 
     def submit(self, request: ClassifyRequest) -> None:
@@ -96,7 +97,7 @@ class ClassificationWorker(Worker[ClassifyRequest]):
         self._batch()
 
     def _admit(self) -> list[ClassifyRequest]:
-        """Takes requests while the batch has room, so that the rest still counts as waiting."""
+        """Takes requests for eight batches at most: the rest still counts as waiting."""
         taken = []
         room = 8 * self._max_rows - len(self._texts)
         while self._waiting and room > 0:
@@ -126,7 +127,7 @@ class ClassificationWorker(Worker[ClassifyRequest]):
             self._classify(batch)
 
     def _classify(self, batch: Sequence[_Text]) -> None:
-        """A batch that fails is taken text by text, so that only the requests at fault fail."""
+        """Scores a batch. One that fails is scored text by text, so that only the requests at fault fail."""
         self._metrics.batches += 1
         try:
             scores = self._score([item.encoding for item in batch])
@@ -147,7 +148,7 @@ class ClassificationWorker(Worker[ClassifyRequest]):
             request.scores[item.index] = values
             request.missing -= 1
             if request.missing == 0:
-                # One whose client has left meanwhile is over all the same.
+                # A request whose client has left meanwhile is over too.
                 self._end(request, "cancelled" if request.cancelled else "stop")
                 if not request.cancelled:
                     self._tell(request, None)

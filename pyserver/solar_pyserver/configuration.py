@@ -57,6 +57,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def build_parser() -> argparse.ArgumentParser:
+    """The parser of the command line. Its errors are `StartupError`."""
     codes = "\n".join(f"  {code.value}  {meaning}" for code, meaning in EXIT_MEANINGS.items())
     parser = _Parser(
         prog="python -m solar_pyserver",
@@ -171,6 +172,7 @@ def parse_labels(text: str | None) -> tuple[str, ...] | None:
 
 
 def read_key(path: str | None, environ: Mapping[str, str]) -> str | None:
+    """The API key, from the file if one is given. Raises `StartupError` where it cannot be read or is no text."""
     if path is None:
         key = environ.get(KEY_VARIABLE) or None
         # Bytes that are no text come as halves of surrogate pairs, which no request can spell.

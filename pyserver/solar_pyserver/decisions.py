@@ -1,4 +1,4 @@
-"""Which device, dtype, attention and cache size to use: decisions only, no hardware is touched here."""
+"""Which device, dtype, attention, context and cache size to use. Only decisions: no hardware is touched here."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from .errors import ExitCode, StartupError
 
-# Share of the memory left after loading that the KV cache may take; the rest is for the passes themselves.
+# The KV cache's share of the memory that is free after loading. The rest is for the forward passes.
 ACCELERATOR_SHARE = 0.6
 HOST_SHARE = 0.25
 GPU_FILL = 0.85
@@ -15,7 +15,7 @@ GPU_FILL = 0.85
 
 @dataclass(frozen=True)
 class Hardware:
-    """What was found. `half` are the half-precision types that the CPU computes in natively."""
+    """What the machine has. `cpu_half` are the half-precision types that the CPU has instructions for."""
 
     cuda: bool = False
     cuda_capability: tuple[int, int] = (0, 0)
@@ -30,7 +30,7 @@ class Hardware:
 
 
 def choose_device(wanted: str, hardware: Hardware) -> str:
-    """`auto` is CUDA, then MPS, then CPU. One that is asked for and absent is an error."""
+    """`auto` is CUDA, then MPS, then CPU. Raises `StartupError` for a device that is asked for and absent."""
     if wanted == "auto":
         return "cuda" if hardware.cuda else "mps" if hardware.mps else "cpu"
     if wanted == "cuda" and not hardware.cuda:
@@ -78,7 +78,7 @@ def choose_placement(device: str, checkpoint_bytes: int | None, hardware: Hardwa
 
 
 def choose_context(max_length: int, own_limits: Sequence[object]) -> int:
-    """The smaller of the setting and the model's own limits; absurd ones (1e30 is "none") do not count."""
+    """The smallest of the setting and the model's own limits, in tokens. A limit of 1e30 means none."""
     limits = [limit for limit in own_limits if isinstance(limit, int) and 0 < limit < 10**9]
     return min([max_length, *limits])
 
@@ -108,7 +108,7 @@ def choose_kv_budget(
 
 
 def choose_labels(asked: Sequence[str] | None, own: Sequence[str]) -> tuple[str, ...]:
-    """The names given, else the model's. A count that does not fit is an error at start."""
+    """The names given, else the model's. Raises `StartupError` where their number is not the model's."""
     if asked is None:
         return tuple(own)
     if len(asked) != len(own):
@@ -117,7 +117,7 @@ def choose_labels(asked: Sequence[str] | None, own: Sequence[str]) -> tuple[str,
 
 
 def choose_activation(problem_type: str | None, classes: int) -> str:
-    """How logits become scores, as transformers' own pipeline does it."""
+    """`softmax`, `sigmoid` or `none`: how logits become scores, as in transformers' own pipeline."""
     if problem_type == "regression":
         return "none"
     if problem_type == "multi_label_classification" or classes == 1:

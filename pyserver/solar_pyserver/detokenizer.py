@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 REPLACEMENT = "\ufffd"
-# A character of UTF-8 lacks three bytes at most, and a byte-fallback decoder shows each as one replacement.
+# An incomplete character of UTF-8 has three bytes at most. A byte-fallback decoder shows each as one replacement.
 _MAX_PENDING_BYTES = 3
-# After so many tokens without a whole character the bytes are not text: they are let go as they are.
+# After this many tokens without a whole character the bytes are no text. They are let through.
 _MAX_PENDING_TOKENS = 16
 
 
 class Detokenizer:
-    """Decodes a row's tokens as they come; what it has given, joined, equals the text of all of them.
+    """Decodes a row's tokens as they come. The pieces, joined, are the text of all tokens.
 
     Only a short window is decoded again for each token: the last piece, for the decoder's treatment of spaces,
     and the tokens after it. `context` are the last tokens of the prompt where the text continues it.
@@ -27,10 +27,11 @@ class Detokenizer:
 
     @property
     def before(self) -> tuple[tuple[int, ...], int]:
-        """The tokens that the next one is decoded behind, and how much of their text has been given."""
+        """The tokens that the next one is decoded after, and how many characters of their text have been given."""
         return tuple(self._window), len(self._known) + self._given
 
     def push(self, token: int) -> str:
+        """The text that a token has made certain; empty while a character is incomplete."""
         self._window.append(token)
         fresh = self._fresh()
         pending = len(self._window) - self._read
@@ -42,13 +43,13 @@ class Detokenizer:
         return piece
 
     def flush(self) -> str:
-        """The end of the text: an incomplete character comes out as the replacement character."""
+        """The end of the text. An incomplete character comes as the replacement character."""
         piece = self._fresh()[self._given :]
         self._advance()
         return piece
 
     def _fresh(self) -> str:
-        """The text behind the last piece. A byte-fallback decoder breaks a whole run of bytes for one that is cut."""
+        """The text after the last piece. A byte-fallback decoder breaks a whole run of bytes for one cut character."""
         text = self._decode(self._window)
         head = text[: len(self._known)]
         if REPLACEMENT in head and head != self._known:

@@ -7,7 +7,7 @@ from typing import Any
 
 
 def end_tokens(model: Any, tokenizer: Any, config_file: Mapping[str, Any]) -> frozenset[int]:
-    """Those of generation_config.json, else of config.json; the tokenizer's own besides.
+    """Token ids of generation_config.json, else of config.json, and the tokenizer's own.
 
     A fine-tuned model often has its new end token in its tokenizer only. The defaults of the config's class count
     only where nothing is said: they are the ids of the first model of its family. `config_file` is config.json.
@@ -20,7 +20,7 @@ def end_tokens(model: Any, tokenizer: Any, config_file: Mapping[str, Any]) -> fr
 
 
 def _generation_file(model: Any) -> list[int]:
-    """Empty where there is no file: transformers then makes a generation config out of the model's config."""
+    """The ids of generation_config.json. Without that file transformers makes up a config, which does not count."""
     config = getattr(model, "generation_config", None)
     if config is None or getattr(config, "_from_model_config", False):
         return []

@@ -6,7 +6,7 @@ import enum
 
 
 class ExitCode(enum.IntEnum):
-    """What the process's exit code says. `--help` prints this list."""
+    """The meaning of the process's exit codes. `--help` prints this list."""
 
     OK = 0
     UNEXPECTED = 1
@@ -31,7 +31,7 @@ EXIT_MEANINGS = {
 
 
 class StartupError(Exception):
-    """A start that cannot go on: `code` is the exit code, the text is the one line shown."""
+    """A start that cannot go on. `code` is the exit code, and the text is the one line shown."""
 
     def __init__(self, code: ExitCode, message: str) -> None:
         super().__init__(message)
@@ -59,6 +59,7 @@ class ApiError(Exception):
         self.headers = headers or {}
 
     def body(self) -> dict[str, object]:
+        """The error as OpenAI's object."""
         return {
             "error": {
                 "message": str(self),
@@ -70,6 +71,7 @@ class ApiError(Exception):
 
 
 def queue_full(limit: int) -> ApiError:
+    """The 429. `limit` is how many may wait."""
     return ApiError(
         429,
         f"{limit} requests are waiting already; try again later",
@@ -80,12 +82,14 @@ def queue_full(limit: int) -> ApiError:
 
 
 def stopping(reason: str | None) -> ApiError:
+    """The 503 of a server that ends; `reason` is why, where it is not its own wish."""
     return ApiError(
         503, reason or "The server is stopping", type="server_error", code="stopping", headers={"Retry-After": "5"}
     )
 
 
 def context_exceeded(length: int, context: int, param: str) -> ApiError:
+    """The 400 for a prompt of `length` tokens. Clients look for `maximum context length is N tokens`."""
     return ApiError(
         400,
         f"This model's maximum context length is {context} tokens, but {param} has {length} tokens",
@@ -95,7 +99,7 @@ def context_exceeded(length: int, context: int, param: str) -> ApiError:
 
 
 def model_failure(error: BaseException) -> ApiError:
-    """The error of one request whose forward pass failed. Out of memory is told apart, for it is worth a retry."""
+    """The error of a request whose forward pass failed: 503 for out of memory, which a retry may mend, else 500."""
     if is_out_of_memory(error):
         return ApiError(
             503,
@@ -108,7 +112,7 @@ def model_failure(error: BaseException) -> ApiError:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """CUDA has its own class (since torch 2.5 `torch.OutOfMemoryError`); MPS and the CPU allocator only a text."""
+    """CUDA has a class of its own (`torch.OutOfMemoryError`). MPS and the CPU allocator only have a text."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
     text = str(error).lower()
@@ -118,16 +122,17 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def is_device_lost(error: BaseException) -> bool:
-    """A CUDA context does not come back from such an error: only a new process helps."""
+    """Whether the CUDA context is lost. Only a new process gets another one."""
     return not is_out_of_memory(error) and (type(error).__name__ == "AcceleratorError" or "CUDA error" in str(error))
 
 
 def lost(error: BaseException) -> str:
-    """Why the process has to end."""
+    """Why the process has to end, in words."""
     what = "the accelerator" if is_device_lost(error) else "the worker"
     return f"{what} failed and needs a new process: {one_line(error)}"
 
 
 def one_line(error: BaseException, limit: int = 300) -> str:
+    """The error's text on one line of `limit` characters at most."""
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= limit else text[: limit - 1] + "…"

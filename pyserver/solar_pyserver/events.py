@@ -16,20 +16,22 @@ PROGRESS_INTERVAL_S = 0.25
 
 
 class EventLog:
-    """Writes events; safe from any thread. A reader that went away never stops the server."""
+    """Writes events, from any thread. A reader that has gone away does not stop the server."""
 
     def __init__(self, stream: BinaryIO | None = None) -> None:
         self._stream = stream if stream is not None else sys.stdout.buffer
         self._lock = threading.Lock()
 
     def emit(self, event: str, **fields: object) -> None:
+        """Writes one event. Values are made free of blanks."""
         self._write(" ".join([f"solar: {event}", *(f"{key}={_value(value)}" for key, value in fields.items())]))
 
     def error(self, message: str) -> None:
+        """Something has failed. The message runs to the end of the line."""
         self._write(f"solar: error message={' '.join(message.split())}")
 
     def notice(self, message: str) -> None:
-        """What works, but not as it could."""
+        """Something that works, but not as well as it could."""
         self._write(f"solar: notice message={' '.join(message.split())}")
 
     def _write(self, line: str) -> None:
@@ -42,7 +44,7 @@ class EventLog:
 
 
 class Throttle:
-    """Says when a request may report progress again: four times a second at most."""
+    """When a request may report progress again. `interval_s` is in seconds."""
 
     def __init__(self, interval_s: float = PROGRESS_INTERVAL_S, clock: Callable[[], float] = time.monotonic) -> None:
         self._interval = interval_s
@@ -54,6 +56,7 @@ class Throttle:
         self._next = self._clock() + self._interval
 
     def ready(self) -> bool:
+        """Whether to report now. If so, the next interval begins."""
         if self._clock() < self._next:
             return False
         self.restart()
@@ -61,7 +64,7 @@ class Throttle:
 
 
 class Budget:
-    """At most `per_second` requests are reported in each second; a start that is told has its end told too."""
+    """Limits the reports to `per_second` requests. A request whose start is reported has its end reported too."""
 
     def __init__(self, per_second: int) -> None:
         self._per_second = per_second
@@ -69,6 +72,7 @@ class Budget:
         self._used = 0
 
     def take(self) -> bool:
+        """Whether this request is to be reported."""
         second = int(time.monotonic())
         if second != self._second:
             self._second, self._used = second, 0
@@ -77,12 +81,13 @@ class Budget:
 
 
 class Slots:
-    """Small numbers for what runs at the same time; a number is used again once free."""
+    """Small numbers for tasks that run at the same time. A number is used again once it is free."""
 
     def __init__(self) -> None:
         self._used: set[int] = set()
 
     def take(self) -> int:
+        """The smallest number that is free."""
         slot = 0
         while slot in self._used:
             slot += 1

@@ -1,4 +1,4 @@
-"""What a generation is: the request, its rows, and what the worker tells about them."""
+"""A generation: the request, its rows, and the updates that a worker delivers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NO_TOKENS: Mapping[int, str] = MappingProxyType({})
 
 @dataclass(frozen=True)
 class Piece:
-    """New text of one choice, with the log-probabilities of the tokens behind it."""
+    """New text of one choice, with the log-probabilities of its tokens."""
 
     index: int
     text: str
@@ -27,20 +27,24 @@ class Piece:
 
 @dataclass(frozen=True)
 class Finished:
-    """One choice is complete. `reason` is `stop` or `length`; `generated` counts the end token too."""
+    """One choice is complete. `reason` is `stop` or `length`; `generated` counts all its tokens, the end token too."""
 
     index: int
     reason: str
     generated: int
 
 
-# A request that has failed is over with the error.
+# An error ends the whole request.
 Update = Piece | Finished | ApiError
 
 
 @dataclass(eq=False)
 class GenerationRequest:
-    """One HTTP request: every prompt gives `n` choices. `cancelled` may be set from any thread."""
+    """One HTTP request. `prompts` are token ids, and each gives `n` choices of `max_new_tokens` at most.
+
+    `logprobs` is how many candidates are told for each token, None for no log-probabilities. `deliver` is called on the
+    event loop. `cancelled` may be set from any thread.
+    """
 
     prompts: Sequence[Sequence[int]]
     sampling: SamplingParams
@@ -59,8 +63,8 @@ class GenerationRequest:
 class Row:
     """One choice while it is decoded: its prompt, which all choices share, and its answer.
 
-    The first `cached` tokens have K/V stored. What costs time or memory is made in the worker's thread by `start`,
-    so that a request for many rows costs the event loop nothing and those that wait hold nothing.
+    The first `cached` tokens have K/V stored. What costs time or memory is made by `start` in the worker's thread:
+    a request for many rows costs the event loop nothing, and rows that wait hold nothing.
     """
 
     def __init__(
@@ -91,11 +95,12 @@ class Row:
         self._special_tokens = special_tokens
         self._text: list[str] = []
         self._logprobs: list[TokenLogprob] = []
-        # How much of the answer is decoded, behind which of its characters the logprobs begin, and how much is shown.
+        # In characters of the answer: where each token of the logprobs begins, what is decoded, and what is shown.
         self._starts: list[int] = []
         self._decoded = self._shown = 0
 
     def start(self, task: int) -> None:
+        """Makes what the row needs to run, in the worker's thread. `task` is its number in the reports."""
         self.task = task
         self._began = time.monotonic()
         request = self.request
@@ -106,23 +111,26 @@ class Row:
 
     @property
     def length(self) -> int:
+        """Tokens of prompt and answer."""
         return self.prompt_tokens + len(self.answer)
 
     @property
     def generated(self) -> int:
+        """Tokens of the answer."""
         return len(self.answer)
 
     def tokens(self, start: int, end: int) -> list[int]:
-        """Of prompt and answer, as one list would give them."""
+        """The token ids from `start` to `end` of prompt and answer together."""
         after = self.prompt_tokens
         return [*self.prompt[start:end], *self.answer[max(0, start - after) : max(0, end - after)]]
 
     @property
     def remaining(self) -> int:
+        """Tokens that the answer may still have."""
         return self._limit - self.generated
 
     def accept(self, token: int, logprob: TokenLogprob | None) -> None:
-        """Takes the next token; sets `finish_reason` where it was the last."""
+        """Takes the next token. Sets `finish_reason` where it is the last."""
         if self.generated == 0:
             self._first_token = time.monotonic()
         self.answer.append(token)
@@ -158,7 +166,7 @@ class Row:
             self._shown += len(text)
 
     def _of_token(self, text: str) -> str:
-        """Notes what the last token has added to the answer."""
+        """Notes what text the last token has added to the answer."""
         self._decoded += len(text)
         if text and self._logprobs:
             last = self._logprobs[-1]
@@ -166,7 +174,7 @@ class Row:
         return text
 
     def _cut_logprobs(self) -> None:
-        """What belongs to the stop string is not shown; of a token that begins before it, the part before it is."""
+        """Takes away what belongs to the stop string. Of a token that begins before it, the part before it stays."""
         kept = [
             replace(logprob, text=(logprob.text or "")[: self._shown - start])
             for start, logprob in zip(self._starts, self._logprobs, strict=True)
@@ -175,12 +183,12 @@ class Row:
         self._logprobs, self._starts = kept, self._starts[: len(kept)]
 
     def _told_in_full(self) -> int:
-        """How many of the tokens whose text is shown to its end."""
+        """The number of tokens whose whole text is shown."""
         ends = zip(self._starts, self._logprobs, strict=True)
         return sum(start < self._shown and start + len(item.text or "") <= self._shown for start, item in ends)
 
     def updates(self) -> list[Update]:
-        """What to tell now: pieces as they come for a stream, everything at the end otherwise."""
+        """The updates to deliver now: pieces as they come for a stream, everything at the end otherwise."""
         told: list[Update] = []
         done = self.finish_reason is not None
         if (done or self.request.stream) and (self._text or (done and self._logprobs)):
@@ -193,7 +201,7 @@ class Row:
         return told
 
     def speed(self) -> float:
-        """Tokens a second of decoding. The first token belongs to the prompt's time, where there are more."""
+        """Tokens a second of decoding. Where there are more, the first token belongs to the prompt's time."""
         now = time.monotonic()
         if self.generated > 1:
             return (self.generated - 1) / max(now - self._first_token, 1e-6)

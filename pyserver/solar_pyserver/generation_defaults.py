@@ -1,4 +1,4 @@
-"""How a checkpoint wants its tokens chosen where a request does not say: its generation_config."""
+"""Defaults of sampling that a checkpoint's generation_config gives, for what a request does not say."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from .sampling import SamplingParams
 
 
 def told_defaults(generation_config: Any) -> dict[str, Any]:
-    """What differs from the class's own defaults, which say nothing of this checkpoint."""
+    """The settings that differ from the defaults of the class: those say nothing about this checkpoint."""
     if generation_config is None:
         return {}
     told = generation_config.to_diff_dict()
@@ -21,6 +21,6 @@ def told_defaults(generation_config: Any) -> dict[str, Any]:
 
 
 def sampling_defaults(told: dict[str, Any], vocabulary: int) -> SamplingParams:
-    """Ids outside the vocabulary, as of a config made for another tokenizer, suppress nothing."""
+    """The settings as parameters. Suppressed ids outside the vocabulary are left out: they are of another tokenizer."""
     suppressed = tuple(token for token in told.get("suppressed", ()) if 0 <= token < vocabulary)
     return SamplingParams(**{**told, "suppressed": suppressed})

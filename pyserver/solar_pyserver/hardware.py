@@ -1,4 +1,4 @@
-"""Looks at the machine: devices, their abilities and their free memory."""
+"""What the machine has: devices, their abilities and their free memory."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from .host_memory import host_free_bytes
 
 
 def find_hardware() -> Hardware:
+    """Asks torch and the installed packages. The first question to a GPU takes it some hundred megabytes."""
     cuda = torch.cuda.is_available()
     mps = torch.backends.mps.is_available()
     return Hardware(
@@ -29,7 +30,7 @@ def find_hardware() -> Hardware:
 
 
 def free_bytes(placement: str) -> int | None:
-    """Memory that is free where the model is, now; None where it cannot be told.
+    """Bytes that are free now where the model is; None where that is unknown.
 
     What torch's allocator keeps without using it is free to this process.
     """

@@ -10,7 +10,7 @@ UNLIMITED = 2**60
 
 
 def host_free_bytes(root: Path = Path("/")) -> int | None:
-    """None where /proc tells nothing, as on macOS."""
+    """Bytes. None where there is no /proc, as on macOS."""
     available = _available(root / "proc/meminfo")
     if available is None:
         return None
@@ -18,14 +18,14 @@ def host_free_bytes(root: Path = Path("/")) -> int | None:
 
 
 def _available(meminfo: Path) -> int | None:
-    """MemAvailable, for MemFree leaves out the caches, which are most of the memory of a machine at work."""
+    """MemAvailable in bytes. MemFree leaves out the caches, which are most of the memory of a busy machine."""
     fields = dict(line.split(":", 1) for line in _text(meminfo).splitlines() if ":" in line)
     value = fields.get("MemAvailable", fields.get("MemFree"))
     return None if value is None else int(value.split()[0]) * 1024
 
 
 def _rooms(root: Path) -> Iterator[int]:
-    """What each limit on the way up leaves. A container may see its own cgroup as the top of all."""
+    """Bytes that each cgroup leaves, from this process's up to the root. A container may see its own as the root."""
     for line in _text(root / "proc/self/cgroup").splitlines():
         _, controllers, path = [*line.split(":", 2), "", ""][:3]
         if not path:

@@ -9,4 +9,5 @@ _LINE_ENDS = {0x85: "\\u0085", 0x2028: "\\u2028", 0x2029: "\\u2029"}
 
 
 def json_line(value: object) -> str:
+    """JSON without any character that ends a line."""
     return json.dumps(value, ensure_ascii=False).translate(_LINE_ENDS)

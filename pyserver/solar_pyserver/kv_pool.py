@@ -30,11 +30,12 @@ class LayerShape:
 
     @property
     def bytes_per_token(self) -> int:
+        """Bytes for one token of one row."""
         return self.heads * (self.key_size + self.value_size) * self.dtype.itemsize
 
 
 def plain_shapes(cache: object) -> list[LayerShape] | None:
-    """The shapes of a cache that a forward pass has filled; None where a layer is anything but a plain DynamicLayer."""
+    """The shapes of a cache that a forward pass has filled. None where a layer is not a plain DynamicLayer."""
     layers = getattr(cache, "layers", None)
     if not isinstance(cache, DynamicCache) or not layers or any(type(layer) is not DynamicLayer for layer in layers):
         return None
@@ -63,6 +64,8 @@ class View:
 
 
 class PoolLayer(DynamicLayer):
+    """One layer's keys and values: rows x heads x columns x size. The `view` says which part a pass uses."""
+
     keys: Tensor
     values: Tensor
 
@@ -76,9 +79,9 @@ class PoolLayer(DynamicLayer):
         self.resize(0, 0)
 
     def resize(self, rows: int, columns: int) -> None:
-        """Keeps what fits. New cells are zero: a masked cell still counts as 0 x its content, which NaN would spoil."""
+        """Keeps what fits. New cells are zero: a masked cell counts as 0 x its content, and 0 x NaN is NaN."""
         shape = self.shape
-        # Both are made before either is kept, so that running out of memory between them changes nothing.
+        # Both are made before either is kept: running out of memory between them changes nothing.
         keys = torch.zeros(rows, shape.heads, columns, shape.key_size, dtype=shape.dtype, device=shape.device)
         values = torch.zeros(rows, shape.heads, columns, shape.value_size, dtype=shape.dtype, device=shape.device)
         if rows and self.keys.shape[0]:
@@ -87,13 +90,14 @@ class PoolLayer(DynamicLayer):
         self.keys, self.values = keys, values
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
+        """Stores the states of a pass and gives all that it may read: both are rows x heads x tokens x size."""
         view = self.view
         rows = slice(view.first, view.first + view.rows)
         if view.positions is None or view.row_index is None:
             self.keys[rows, :, view.start : view.end] = key_states
             self.values[rows, :, view.start : view.end] = value_states
         else:
-            # A model spread over several devices has its layers' buffers there too; else this moves nothing.
+            # The buffers of a model spread over several devices are spread too. Else this moves nothing.
             row, column = view.row_index.to(self.device), view.positions.to(self.device)
             self.keys[row, :, column] = key_states[:, :, 0]
             self.values[row, :, column] = value_states[:, :, 0]
@@ -103,19 +107,19 @@ class PoolLayer(DynamicLayer):
         return self.view.start
 
     def get_mask_sizes(self, query: Any) -> tuple[int, int]:
-        """transformers 5 passes the number of queries, 4.57 their positions; the end is known in any case."""
+        """transformers 5 passes the number of queries, 4.57 their positions. The view has the end in either case."""
         return self.view.end, 0
 
 
 class PoolCache(DynamicCache):
-    """What the model is given as its cache."""
+    """The cache that the model is given."""
 
     def __init__(self, layers: list[PoolLayer]) -> None:
         Cache.__init__(self, layers=layers)
 
 
 class KvPool:
-    """Buffers for `rows` x `columns` tokens that grow as needed, and are given back when nothing runs."""
+    """Buffers for `rows` x `columns` tokens. They grow as needed and are freed when nothing runs."""
 
     def __init__(self, shapes: Sequence[LayerShape], max_rows: int) -> None:
         self.view = View()
@@ -133,19 +137,20 @@ class KvPool:
         return self.rows * self.columns
 
     def holds(self, rows: int, columns: int) -> bool:
+        """Whether there is memory for this many rows of this many tokens."""
         return rows <= self.rows and columns <= self.columns
 
     def reserve(self, rows: int, columns: int, budget: int) -> None:
-        """Room for so many rows of so many tokens, which covers all that is stored.
+        """Makes room for `rows` of `columns` tokens, which covers all that is stored.
 
-        What is more than that is given up where `budget` tokens do not suffice for it. May run out of memory; what is
-        stored is then still whole.
+        Rows and columns beyond that are given up where `budget` tokens do not suffice for them. Raises torch's error
+        where memory runs out; what is stored is then still whole.
         """
         if self.holds(rows, columns):
             return
         needed = -(-columns // COLUMN_BLOCK) * COLUMN_BLOCK
         wide = max(self.columns, needed)
-        # Rows come by doubling, as far as the budget goes, so that a crowd does not copy everything each time.
+        # The number of rows doubles as far as the budget goes: not each new row copies everything.
         high = self.rows if rows <= self.rows else max(rows, min(2 * self.rows, self._max_rows))
         if high * wide > budget:
             wide = needed
@@ -157,24 +162,26 @@ class KvPool:
         self.rows, self.columns = high, wide
 
     def release(self) -> None:
+        """Frees the memory. Nothing is stored any more."""
         if self.rows:
             for layer in self.layers:
                 layer.resize(0, 0)
             self.rows = self.columns = 0
 
     def move(self, source: int, target: int, length: int) -> None:
-        """Row `source` takes the place of row `target`."""
+        """Copies the first `length` tokens of row `source` to row `target`."""
         for layer in self.layers:
             layer.keys[target, :, :length] = layer.keys[source, :, :length]
             layer.values[target, :, :length] = layer.values[source, :, :length]
 
     def clear(self, row: int) -> None:
-        """Wipes numbers that are not finite, which no mask would hide from other rows."""
+        """Sets a row to zero. Numbers that are not finite would reach other rows through any mask."""
         for layer in self.layers:
             layer.keys[row] = 0
             layer.values[row] = 0
 
     def aim_prefill(self, row: int, start: int, end: int) -> None:
+        """The next pass writes the columns from `start` to `end` of one row."""
         view = self.view
         view.first, view.rows, view.start, view.end = row, 1, start, end
         view.positions = view.row_index = None

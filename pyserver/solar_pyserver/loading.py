@@ -1,11 +1,10 @@
-"""Gets a model and its tokenizer into memory, once, and says what is really in use."""
+"""Loads a model and its tokenizer, and tells what is really in use."""
 
 from __future__ import annotations
 
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sized
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,17 +15,16 @@ from .configuration import Settings
 from .decisions import Hardware, attention_order, choose_context, choose_device, choose_dtype, choose_placement
 from .end_tokens import end_tokens
 from .errors import ExitCode, StartupError, is_out_of_memory, one_line
+from .loading_progress import Progress, report_weights
 from .tokenizer_files import load_tokenizer
 
-Progress = Callable[[str, float], None]
-
-# transformers names a model's own limit differently from family to family.
+# The names that families of models have for their own limit.
 LENGTH_FIELDS = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "seq_length")
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model that is ready to run, and the facts about it."""
+    """A model that is ready to run, and the facts about it. `context` is in tokens."""
 
     model: Any
     tokenizer: Any
@@ -38,12 +36,12 @@ class Loaded:
     model_type: str
     context: int
     end_tokens: frozenset[int]
-    # What the log should say of it; mostly nothing.
+    # What the log should say about it; mostly nothing.
     notice: str = ""
 
 
 def load(settings: Settings, progress: Progress) -> Loaded:
-    """Raises `StartupError` with MISSING_MODULE, MODEL, NO_MODEL or USAGE; never loads the weights twice."""
+    """Raises `StartupError` with MISSING_MODULE, MODEL, NO_MODEL or USAGE. The weights are read once."""
     progress("import", 0.0)
     check_folder(settings.model)
     try:
@@ -58,7 +56,7 @@ def load(settings: Settings, progress: Progress) -> Loaded:
 
 
 def check_folder(model: str) -> None:
-    """A path that holds no model, said before anything is imported. An id of the hub is left to transformers."""
+    """Raises `StartupError` for a path without a model, before anything is imported. A hub id passes."""
     if os.path.isdir(model):
         if not os.path.isfile(os.path.join(model, "config.json")):
             raise StartupError(ExitCode.NO_MODEL, f"cannot load model {model}: the folder has no config.json")
@@ -76,14 +74,14 @@ def _load(settings: Settings, progress: Progress) -> Loaded:
     from .hardware import find_hardware
 
     transformers_logging.set_verbosity_error()
-    _report_weights(transformers_logging, progress)
+    report_weights(transformers_logging, progress)
 
     progress("config", 0.1)
     trust = settings.trust_remote_code
     hardware = find_hardware()
     device = choose_device(settings.device, hardware)
     config = AutoConfig.from_pretrained(settings.model, trust_remote_code=trust)
-    # What the file itself says, without the defaults of the config's class.
+    # The file itself, without the defaults of the config's class.
     config_file, _ = PretrainedConfig.get_config_dict(settings.model)
     notice = require_kind(
         config, settings.task, settings.model, _known_classes(settings.task), _is_for_embeddings(settings.model)
@@ -127,7 +125,7 @@ def _load(settings: Settings, progress: Progress) -> Loaded:
 
 
 def _known_classes(task: str) -> Classes:
-    """The classes that transformers loads for a task by itself, by the type of the model."""
+    """The classes that transformers loads for a task, by model type."""
     from transformers.models.auto import modeling_auto
 
     kind = "CAUSAL_LM" if task == "causal" else "SEQUENCE_CLASSIFICATION"
@@ -136,7 +134,7 @@ def _known_classes(task: str) -> Classes:
 
 
 def _is_for_embeddings(model: str) -> bool:
-    """Whether sentence-transformers has written it."""
+    """Whether the model has a file of sentence-transformers."""
     from transformers.utils import cached_file
 
     try:
@@ -146,7 +144,7 @@ def _is_for_embeddings(model: str) -> bool:
 
 
 def embedded_positions(model: Any) -> list[int]:
-    """Tokens for which tables of positions have room, where the first positions of a table stand for padding.
+    """Tokens that fit each table of positions whose first positions stand for padding.
 
     RoBERTa and its kin count from padding_idx + 1, so that 514 positions are enough for 512 tokens. A table is any
     module that has a weight and a padding_idx: I-BERT's is no `nn.Embedding`.
@@ -166,11 +164,11 @@ def embedded_positions(model: Any) -> list[int]:
 def _from_pretrained(
     settings: Settings, config: Any, dtype: Any, placement: str, attentions: list[str], hardware: Hardware
 ) -> Any:
-    """Tries each attention; one that the model lacks is refused before any weight is read."""
+    """Tries each attention. transformers refuses one that the model lacks before it reads any weight."""
     from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
     family = AutoModelForCausalLM if settings.task == "causal" else AutoModelForSequenceClassification
-    # Straight onto the device, where accelerate is there to do it; else by way of the host's memory.
+    # With accelerate straight onto the device, else by way of the host's memory.
     place = {"device_map": "auto" if placement == "auto" else {"": placement}} if hardware.accelerate else {}
     for last, attention in ((at == len(attentions) - 1, name) for at, name in enumerate(attentions)):
         try:
@@ -181,7 +179,7 @@ def _from_pretrained(
                 attn_implementation=attention,
                 trust_remote_code=settings.trust_remote_code,
                 output_loading_info=True,
-                # They are refused below, with both sizes; transformers' error has neither.
+                # They are refused below, with both sizes, which transformers' error lacks.
                 ignore_mismatched_sizes=True,
                 **place,
             )
@@ -203,7 +201,7 @@ def _about_attention(error: Exception, attention: str) -> bool:
 
 
 def missing_module(error: ImportError) -> StartupError:
-    """Names the module and the command that installs it. transformers' own checks name it in the text only."""
+    """The error that names the module and the command that installs it. transformers names it in a text only."""
     name = error.name if isinstance(error, ModuleNotFoundError) else None
     if name is None and (match := re.search(r"requires the (\w+) library", str(error))):
         name = match[1]
@@ -217,52 +215,14 @@ def missing_module(error: ImportError) -> StartupError:
 
 
 def _checkpoint_dtype(config: Any) -> str | None:
-    """transformers 5 calls it dtype, 4.57 torch_dtype as well."""
+    """The dtype that the config says. transformers 4.57 calls it torch_dtype as well."""
     value = getattr(config, "dtype", None) or getattr(config.get_text_config(), "dtype", None)
     return None if value is None else str(value).removeprefix("torch.")
 
 
 def _checkpoint_bytes(model: str) -> int | None:
-    """The size of the weights of a local folder. An id of the hub is not asked for its size."""
+    """The bytes of the weights in a local folder. None for a hub id."""
     if not os.path.isdir(model):
         return None
     files = [path for kind in ("*.safetensors", "*.bin") for path in Path(model).glob(kind)]
     return sum(path.stat().st_size for path in files) or None
-
-
-def _report_weights(transformers_logging: Any, progress: Progress) -> None:
-    """transformers 5 lets its progress bars be replaced; 4.57 does not, and stays silent."""
-    transformers_logging.disable_progress_bar()
-    set_hook = getattr(transformers_logging, "set_tqdm_hook", None)
-    if set_hook is not None:
-        set_hook(lambda factory, args, kwargs: _Bar(progress, *args, **kwargs))
-
-
-class _Bar:
-    """Stands in for tqdm, and tells how much of the weights is loaded."""
-
-    def __init__(self, progress: Progress, iterable: Iterable[Any] = (), **kwargs: Any) -> None:
-        self._progress = progress
-        self._iterable = iterable
-        self._total = kwargs.get("total") or (len(iterable) if isinstance(iterable, Sized) else 0)
-        self._done = 0
-        self._weights = "weights" in str(kwargs.get("desc", "")).lower()
-
-    def __iter__(self) -> Iterator[Any]:
-        for item in self._iterable:
-            yield item
-            self.update()
-
-    def update(self, count: int = 1) -> None:
-        self._done += count
-        if self._weights and self._total:
-            self._progress("weights", 0.3 + 0.6 * min(1.0, self._done / self._total))
-
-    def __enter__(self) -> _Bar:
-        return self
-
-    def __exit__(self, *ignored: object) -> None:
-        return None
-
-    def __getattr__(self, name: str) -> Callable[..., None]:
-        return lambda *args, **kwargs: None

@@ -7,7 +7,7 @@ from collections import Counter
 
 
 class Metrics:
-    """Each plain number has one writer, the worker's thread; the counted requests come from the event loop."""
+    """The worker's thread writes the plain numbers. The event loop counts the requests."""
 
     def __init__(self) -> None:
         self.ready = False
@@ -23,11 +23,13 @@ class Metrics:
         self._lock = threading.Lock()
 
     def request(self, path: str, status: int, seconds: float) -> None:
+        """Counts an answered request."""
         with self._lock:
             self._requests[path, status] += 1
             self._seconds[path] += seconds  # type: ignore[assignment]
 
     def render(self) -> str:
+        """All numbers in Prometheus' text format."""
         lines: list[str] = []
 
         def add(name: str, kind: str, text: str, samples: list[tuple[str, float]]) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-# A pass costs about as much as so many cells by itself, so that much padding is cheaper than another pass.
+# A pass by itself costs about as much as this many cells: less padding than that is cheaper than another pass.
 FREE_PADDING = 64
 PADDING_SHARE = 0.15
 
 
 def pack(lengths: Sequence[int], max_cells: int, max_rows: int) -> list[list[int]]:
-    """Groups of positions in `lengths`, shortest texts first. Padding stays within its cap in every group."""
+    """Groups of positions in `lengths` (tokens), shortest texts first. Padding stays within its cap in each group."""
     groups: list[list[int]] = []
     group: list[int] = []
     tokens = 0
@@ -30,5 +30,5 @@ def pack(lengths: Sequence[int], max_cells: int, max_rows: int) -> list[list[int
 
 
 def first_served(groups: Sequence[Sequence[int]]) -> Sequence[int]:
-    """The group with the text that has waited longest (position 0), so that no text waits for ever."""
+    """The group with the text that has waited longest (position 0): no text waits for ever."""
     return next(group for group in groups if 0 in group)

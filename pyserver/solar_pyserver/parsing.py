@@ -1,4 +1,4 @@
-"""A body's bytes to a schema's object, or to an error that names the field at fault."""
+"""From the bytes of a body to an object of a schema, or to an error that names the field at fault."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ Body = TypeVar("Body", bound=BaseModel)
 
 
 def parse_body(kind: type[Body], raw: bytes, invalid: Literal[400, 422] = 400) -> Body:
-    """Raises an `ApiError` that names the field at fault."""
+    """Raises an `ApiError` that names the field at fault. `invalid` is its status for a field that does not fit."""
     try:
         data = json.loads(raw)
     except (ValueError, RecursionError) as error:
         raise ApiError(400, f"The body is not JSON: {error}") from error
     if not isinstance(data, dict):
         raise ApiError(400, "The body must be a JSON object")
-    # What is unknown and null asks for nothing.
+    # An unknown field that is null asks for nothing.
     data = {name: value for name, value in data.items() if value is not None or name in kind.model_fields}
     try:
         body = kind.model_validate(data)
@@ -35,8 +35,8 @@ def parse_body(kind: type[Body], raw: bytes, invalid: Literal[400, 422] = 400) -
 
 
 def _refusal(error: ValidationError, data: dict[str, Any], status: int) -> ApiError:
-    """One message for the first fault, without the value itself: it may be a whole prompt."""
-    # Of a union, the variant that got furthest is the one that was meant.
+    """One message for one fault. The value is left out: it may be a whole prompt."""
+    # Of a union, the variant that was read furthest is taken for the one that was meant.
     fault = max(error.errors(include_input=False, include_url=False), key=lambda fault: len(fault["loc"]))
     top = str(fault["loc"][0])
     if fault["type"] == "extra_forbidden":
@@ -55,7 +55,7 @@ def _refusal(error: ValidationError, data: dict[str, Any], status: int) -> ApiEr
 
 
 def _path(data: Any, location: tuple[int | str, ...]) -> str:
-    """The field's path in the body. pydantic's location has the names of union members in it, which are no fields."""
+    """The field's path in the body. pydantic's location also has names of union members, which are no fields."""
     path = ""
     for part in location:
         if isinstance(part, int) and isinstance(data, list) and part < len(data):

@@ -18,6 +18,7 @@ NO_LOGPROBS = "null"
 
 
 def usage(prompt_tokens: int, completion_tokens: int) -> Object:
+    """OpenAI's usage object, in tokens."""
     return {
         "prompt_tokens": prompt_tokens,
         "completion_tokens": completion_tokens,
@@ -27,7 +28,7 @@ def usage(prompt_tokens: int, completion_tokens: int) -> Object:
 
 @dataclass
 class GenerationResponse:
-    """One answer's identity, and its objects in the shape of chat or of completions."""
+    """The answer to one request for generation, in the shape of chat or of completions. All parts are JSON text."""
 
     chat: bool
     model: str
@@ -47,7 +48,7 @@ class GenerationResponse:
         return "chat.completion.chunk" if chunk else "chat.completion"
 
     def full(self, choices: Iterable[str], tokens: Object) -> bytes:
-        """The whole answer. Each choice is the JSON that `choice` gives."""
+        """The whole answer. `choices` are what `choice` gives, `tokens` what `usage` gives."""
         head = {"id": self.id, "object": self._object(chunk=False), "created": self.created, "model": self.model}
         body = f'{json_line(head)[:-1]}, "choices": {_listed(choices)}, "usage": {json_line(tokens)}}}'
         return body.encode("utf-8", "replace")
@@ -60,18 +61,22 @@ class GenerationResponse:
         return _with_logprobs({"index": index, **content, "finish_reason": reason}, logprobs)
 
     def opening(self, index: int) -> bytes:
+        """The first chunk of a choice of chat: its role."""
         body = {"index": index, "delta": {"role": "assistant", "content": ""}, "finish_reason": None}
         return self._chunk(_with_logprobs(body, NO_LOGPROBS))
 
     def piece(self, index: int, text: str, logprobs: str) -> bytes:
+        """A chunk with new text. `logprobs` is what `logprobs` gives."""
         body: Object = {"delta": {"content": text}} if self.chat else {"text": text}
         return self._chunk(_with_logprobs({"index": index, **body, "finish_reason": None}, logprobs))
 
     def ending(self, index: int, reason: str) -> bytes:
+        """The last chunk of a choice. `reason` is `stop` or `length`."""
         body: Object = {"delta": {}} if self.chat else {"text": ""}
         return self._chunk(_with_logprobs({"index": index, **body, "finish_reason": reason}, NO_LOGPROBS))
 
     def usage_chunk(self, tokens: Object) -> bytes:
+        """The chunk without choices that ends a stream. `tokens` is what `usage` gives."""
         return self._chunk("", f', "usage": {json_line(tokens)}')
 
     def _chunk(self, choice: str, tail: str = "") -> bytes:
@@ -119,7 +124,7 @@ class GenerationResponse:
         return "{" + ", ".join(f'"{name}": {values}' for name, values in columns.items()) + "}"
 
     def _top(self, item: TokenLogprob) -> dict[str, float]:
-        """By the text that each token would add. Two with the same text are told apart by their ids."""
+        """Log-probabilities by the text that each token would add. Tokens with the same text are told apart by id."""
         chosen = self._text(item)
         keys: dict[str, float] = {}
         for token, logprob in item.top:
@@ -135,7 +140,7 @@ class GenerationResponse:
         return self.tokenizer.token_text(item.token) if item.text is None else item.text
 
     def _bytes(self, item: TokenLogprob) -> list[int]:
-        """Special tokens are no part of the answer."""
+        """The token's bytes. Special tokens are no part of the answer and have none."""
         special = item.token in self.tokenizer.special_tokens
         return [] if special else self.tokenizer.token_bytes(item.token, self._text(item))
 

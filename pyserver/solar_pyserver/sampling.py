@@ -1,4 +1,4 @@
-"""The choice of the next token: penalties, filters and each row's own random numbers."""
+"""The choice of the next token: penalties, filters and random numbers of each row's own."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-# Filters look at so many of the likeliest tokens first; a whole sort of a large vocabulary is the exception.
+# Filters look at this many of the likeliest tokens first. They seldom need the whole vocabulary sorted.
 CANDIDATES = 1024
 
 
 @dataclass(frozen=True)
 class SamplingParams:
-    """One request's wishes. `top_k` 0 is off; `temperature` 0 is greedy; tokens in `suppressed` are never chosen."""
+    """How one request wants its tokens chosen.
+
+    `top_k` 0 is off, `temperature` 0 is greedy, and token ids in `suppressed` are never chosen.
+    """
 
     temperature: float = 1.0
     top_p: float = 1.0
@@ -30,14 +33,17 @@ class SamplingParams:
 
     @property
     def greedy(self) -> bool:
+        """Whether the likeliest token is always chosen."""
         return self.temperature < 1e-5 or self.top_k == 1
 
     @property
     def filtered(self) -> bool:
+        """Whether unlikely tokens are left out."""
         return self.top_p < 1.0 or self.top_k > 0 or self.min_p > 0.0
 
     @property
     def penalised(self) -> bool:
+        """Whether logits are changed before the choice."""
         return (
             self.repetition_penalty != 1.0
             or self.presence_penalty != 0.0
@@ -51,8 +57,8 @@ class RowSampler:
 
     def __init__(self, params: SamplingParams, prompt: Sequence[int], index: int = 0) -> None:
         self.params = params
-        # Choices of one request differ, and the same seed gives the same choices again. Not the sum of the two:
-        # Random takes the absolute value of a number, so that -1 and 1 would be the same.
+        # Choices of one request differ, and the same seed gives the same choices again. Seed and index make a text:
+        # of numbers Random takes the absolute value, and -1 and 1 would be the same.
         self._random = random.Random(None if params.seed is None else f"{params.seed}:{index}")
         self._drawn: float | None = None
         self._prompt = prompt
@@ -60,19 +66,23 @@ class RowSampler:
         self._counts: Tensor | None = None
 
     def uniform(self) -> float:
-        """The same number until a token was chosen by it: a choice that ran out of memory is made again."""
+        """A number in [0, 1), the same until a token is recorded: a choice that ran out of memory is made again."""
         if self._drawn is None:
             self._drawn = self._random.random()
         return self._drawn
 
     def record(self, token: int) -> None:
+        """The token was chosen: it counts for penalties, and the next draw is a new one."""
         self._drawn = None
         if self._counts is not None and self._seen is not None:
             self._counts[token] += 1
             self._seen[token] = True
 
     def penalise(self, logits: Tensor) -> Tensor:
-        """Repetition counts the prompt too, as in transformers; the others the answer alone, as OpenAI's."""
+        """`logits` of one row with penalties. Repetition counts the prompt too, as in transformers.
+
+        Presence and frequency count the answer alone, as OpenAI's.
+        """
         if self._seen is None or self._counts is None:
             self._counts = torch.zeros_like(logits)
             self._seen = torch.zeros_like(logits, dtype=torch.bool)
@@ -92,7 +102,7 @@ def choose(logits: Tensor, samplers: Sequence[RowSampler]) -> list[int | None]:
     """One token for each row of `logits` (rows x vocabulary, float32); None where the logits are not numbers."""
     own = None
     if any(sampler.params.penalised for sampler in samplers):
-        # Whether the model's numbers are finite is asked before anything is done to them.
+        # Kept to see whether the model's own numbers are finite.
         own = logits.amax(dim=-1)
         logits = torch.stack(
             [
@@ -172,11 +182,11 @@ def filter_sorted(probabilities: Tensor, params: Sequence[SamplingParams]) -> Te
 
 
 def _invert(probabilities: Tensor, draw: Tensor) -> Tensor:
-    """The inverse of the distribution function at `draw` in [0, 1): needs one number a row, from any generator."""
+    """The inverse of the distribution function at `draw` in [0, 1), rows x 1: one number decides for each row."""
     cumulative = probabilities.cumsum(-1)
     target = draw * cumulative[:, -1:]
     position = torch.searchsorted(cumulative, target, right=True)[:, 0]
-    # Rounding may leave the target at the very end: step back to the last token that can be chosen.
+    # Rounding may put the target behind the end. The last token that can be chosen is taken then.
     rank = torch.arange(probabilities.shape[-1], device=probabilities.device)
     last = torch.where(probabilities > 0, rank, 0).amax(-1)
     return torch.minimum(position, last)
@@ -203,7 +213,7 @@ class TokenLogprob:
 
 
 def logprobs_of(logits: Tensor, token: int, top: int) -> TokenLogprob:
-    """`logits` is one row as the model gave it."""
+    """`logits` is one row as the model gave it: vocabulary. `top` is the number of candidates."""
     logs = torch.log_softmax(logits.float(), dim=-1)
     values, ids = torch.topk(logs, min(top, logs.shape[-1])) if top else (logs[:0], logs[:0])
     pairs = tuple(zip((int(token_id) for token_id in ids.tolist()), values.tolist(), strict=True))

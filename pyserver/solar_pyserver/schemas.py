@@ -16,11 +16,11 @@ MAX_TOP_LOGPROBS = 20
 MAX_TEXTS = 2048
 # Rows that one request may ask for, prompts x n.
 MAX_ROWS = 2048
-# As llama-server has it: tokens up to the context.
+# No limit but the context, as in llama-server.
 UNLIMITED = -1
 ANY_SEED = -1
 
-# Unsupported fields, with the values that ask for nothing.
+# Unsupported fields, with the values that change nothing and are therefore accepted.
 NEUTRAL: dict[str, tuple[object, ...]] = {
     "tools": ([],),
     "tool_choice": ("none", "auto"),
@@ -44,7 +44,7 @@ class _Strict(BaseModel):
 
 
 class StreamOptions(BaseModel):
-    """Other servers have further options, all of which say how an answer is told and not what it is."""
+    """Further options of other servers are ignored: they say how an answer is sent and not what it is."""
 
     model_config = ConfigDict(extra="ignore", strict=True)
 
@@ -61,7 +61,7 @@ Limit = Annotated[int, AfterValidator(_limit)]
 
 
 class _Generation(_Strict):
-    """What chat and completions share. Fields of type Any change nothing, or are looked at in `NEUTRAL`."""
+    """The fields that chat and completions share. Those of type Any change nothing, or are checked by `NEUTRAL`."""
 
     model: str | None = None
     stream: bool | None = None
@@ -94,7 +94,7 @@ class _Generation(_Strict):
     timings_per_token: Any = None
 
     def sampling(self, defaults: SamplingParams) -> SamplingParams:
-        """What the request says; the checkpoint's `defaults` where it says nothing."""
+        """The request's parameters. Where it gives none, the checkpoint's `defaults` count."""
 
         def given(value: float | None, default: float) -> float:
             return default if value is None else value
@@ -112,6 +112,7 @@ class _Generation(_Strict):
         )
 
     def stops(self) -> tuple[str, ...]:
+        """The stop strings. Raises the 400 for too many."""
         stops = [self.stop] if isinstance(self.stop, str) else self.stop or []
         if len(stops) > MAX_STOPS:
             raise ApiError(400, f"stop has {len(stops)} strings; {MAX_STOPS} at most", param="stop")
@@ -131,6 +132,8 @@ class Message(BaseModel):
 
 
 class ChatRequest(_Generation):
+    """The body of /v1/chat/completions."""
+
     messages: Annotated[list[Message], Field(min_length=1)]
     logprobs: bool | None = None
     top_logprobs: Annotated[int, Field(ge=0, le=MAX_TOP_LOGPROBS)] | None = None
@@ -149,7 +152,7 @@ class ChatRequest(_Generation):
     web_search_options: Any = None
 
     def template_messages(self) -> list[dict[str, Any]]:
-        """Plain dictionaries; the content is the list of its texts, for templates differ in the form they want."""
+        """Plain dictionaries. The content is a list of texts: templates differ in the form that they want."""
         return [
             {**message.model_dump(exclude_none=True), "content": _texts_of(message, at)}
             for at, message in enumerate(self.messages)
@@ -157,7 +160,9 @@ class ChatRequest(_Generation):
 
 
 class CompletionRequest(_Generation):
-    # In this order, for only long lists of ids take time: as a list of texts they would be an error for each id.
+    """The body of /v1/completions."""
+
+    # The order counts: read as a list of texts, a long list of ids would give an error for each id.
     prompt: Annotated[str | list[int] | list[str] | list[list[int]], Field(union_mode="left_to_right")]
     logprobs: Annotated[int, Field(ge=0, le=MAX_TOP_LOGPROBS)] | None = None
     best_of: int | None = None
@@ -177,6 +182,8 @@ class CompletionRequest(_Generation):
 
 
 class ClassifyBody(_Strict):
+    """The body of /v1/classify."""
+
     input: str | list[str]
     model: str | None = None
     return_all_scores: bool | None = None
@@ -185,13 +192,14 @@ class ClassifyBody(_Strict):
     metadata: Any = None
 
     def texts(self) -> list[str]:
+        """The texts. Raises the 422 for one that is no text."""
         if isinstance(self.input, str):
             return [require_text(self.input, "input", 422)]
         return [require_text(text, f"input[{at}]", 422) for at, text in enumerate(self.input)]
 
 
 def require_text(text: str, where: str, status: int = 400) -> str:
-    """JSON can spell half of a surrogate pair, which is no character and which no tokenizer takes."""
+    """The text. Raises the error for half of a surrogate pair: JSON can spell it, and no tokenizer takes it."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:

@@ -12,10 +12,10 @@ from .classification_worker import Encoding
 
 
 class Scorer:
-    """Padding is the id that the model's config has for it, for its head may look for the last token before it.
+    """A classifier with its padding and its activation (`softmax`, `sigmoid` or `none`).
 
-    `left` is the side of the padding. A `sparse` model (BigBird) goes over to full attention at a short text and would
-    stay there, so that it is put back before each pass.
+    The padding is the id in the model's config: a head may look for the last token before it. `left` is its side. A
+    `sparse` model (BigBird) changes to full attention at a short text and would stay so; each pass sets it back.
     """
 
     def __init__(self, model: Any, tokenizer: Any, activation: str) -> None:
@@ -38,6 +38,7 @@ class Scorer:
 
     @property
     def sparse(self) -> bool:
+        """Whether the model's attention changes with the length of the texts."""
         return self._sparse is not None
 
     def _usable(self, token: Any) -> int | None:
@@ -45,10 +46,11 @@ class Scorer:
         return token if isinstance(token, int) and 0 <= token < (size or 2**31) else None
 
     def know_padding(self) -> None:
-        """Heads that look for the last token ask the config for the padding, and refuse batches without it."""
+        """Sets the padding in the config. Heads that look for the last token refuse batches without it."""
         self.model.config.pad_token_id = self.padding
 
     def forget_padding(self) -> None:
+        """Puts the config's own padding back."""
         self.model.config.pad_token_id = self._own_padding
 
     def __call__(self, batch: Sequence[Encoding]) -> list[list[float]]:
@@ -63,7 +65,7 @@ class Scorer:
         return scores
 
     def logits(self, batch: Sequence[Encoding]) -> Tensor:
-        """Texts x classes, float32."""
+        """The logits of a batch: texts x classes, float32. Shorter texts are padded."""
         longest = max(len(encoding["input_ids"]) for encoding in batch)
         inputs = {
             name: torch.tensor([self._pad(encoding[name], longest, fill) for encoding in batch], device=self._device)

@@ -1,4 +1,4 @@
-"""The worker for models whose rows cannot share a batch: one row at a time, through the model's own `generate`.
+"""Generation for models whose rows cannot share a batch: one row at a time, by the model's own `generate`.
 
 `generate` knows every kind of cache. The choice of the token stays ours: a logits processor takes the row's next
 token and leaves `generate` that one only, and a stopping criterion ends the row when it is finished or cancelled.
@@ -22,14 +22,14 @@ from .worker import ServerHooks, free_unused_memory
 
 
 class SequentialWorker(GenerationWorker):
-    """One row runs at once."""
+    """One row at a time."""
 
     def __init__(self, model: Any, tokenizer: TextTokenizer, max_queue: int, hooks: ServerHooks) -> None:
         super().__init__(tokenizer, max_queue, hooks)
         self._model = model
         self._device = model.get_input_embeddings().weight.device
         self._row: Row | None = None
-        # A checkpoint's own defaults (a temperature, penalties) would be applied on top of ours.
+        # A checkpoint's own defaults (a temperature, penalties) would be applied beside ours.
         model.generation_config = GenerationConfig(pad_token_id=0)
 
     def _active(self) -> int:
@@ -70,7 +70,7 @@ class SequentialWorker(GenerationWorker):
         )
 
     def take_token(self, row: Row, logits: Tensor) -> int:
-        """The row's next token, told to its client."""
+        """Chooses the row's next token and delivers it. `logits` is 1 x vocabulary; raises if they are not finite."""
         [token] = choose(logits, [row.sampler])
         if token is None:
             raise RuntimeError("the logits are not finite numbers (try another dtype)")
@@ -82,6 +82,7 @@ class SequentialWorker(GenerationWorker):
         return token
 
     def over(self, row: Row) -> bool:
+        """Whether a row is to end now."""
         return row.finish_reason is not None or row.request.cancelled or self._stopping
 
 

@@ -1,4 +1,4 @@
-"""The process: binds first, loads in a thread, serves, and stops in good order."""
+"""The process: it binds first, loads in a thread, serves, and stops within a time limit."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
     from .generation_worker import GenerationWorker
 
 KEEP_ALIVE_S = 75
-# What is told at the deadline gets so long to reach its client; after that uvicorn drops the connection.
+# Seconds for the last error to reach its client after the deadline. Then uvicorn drops the connection.
 LAST_WORDS_S = 0.5
 PATHS = {"causal": ("/v1/chat/completions", "/v1/completions"), "classification": ("/v1/classify",)}
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A listening socket. Raises `StartupError` with PORT where the port is taken or the address is not ours."""
+    """A listening socket. Raises `StartupError` with PORT where the port is busy or the address cannot be bound."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -51,7 +51,7 @@ def bind(host: str, port: int) -> socket.socket:
             listener.close()
             raise
     except (OSError, UnicodeError) as error:
-        # A name with a part of more than 63 characters is no name to Python's codec.
+        # Python's codec raises UnicodeError for a name with a part of more than 63 characters.
         busy = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
         why = "the port is busy" if busy else one_line(error)
         raise StartupError(ExitCode.PORT, f"cannot listen on {host}:{port}: {why}") from error
@@ -59,7 +59,7 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 class _QuietServer(uvicorn.Server):
-    """uvicorn raises the signal again after its shutdown, and dies of it; here the exit code is ours."""
+    """uvicorn raises the signal again after its shutdown and dies of it. Here the exit code is ours."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -67,7 +67,7 @@ class _QuietServer(uvicorn.Server):
 
 
 class Process:
-    """One server from bind to exit code."""
+    """One server, from its socket to its exit code."""
 
     def __init__(self, settings: Settings, listener: socket.socket) -> None:
         self._settings = settings
@@ -86,9 +86,10 @@ class Process:
         self._throttle = Throttle()
 
     def run(self) -> ExitCode:
+        """Serves until the end, and gives the exit code."""
         asyncio.run(self._serve())
         if self._worker is not None:
-            # A long step need not be waited for: the process ends.
+            # The process ends in any case: a long step is not waited for.
             self._worker.stop(timeout_s=0.5)
         self._events.emit("stopped")
         return self._code
@@ -116,7 +117,7 @@ class Process:
         await self._server.serve(sockets=[self._listener])
 
     def _stop(self, code: ExitCode = ExitCode.OK) -> None:
-        """The first call lets what runs finish, within the time limit; a second one does not wait."""
+        """The first call lets running requests finish within the time limit. A second call does not wait."""
         if self._stopping:
             self._app.close()
             self._server.force_exit = True
@@ -125,18 +126,18 @@ class Process:
         self._code = code
         self._events.emit("stopping")
         self._server.should_exit = True
-        # After a failure nothing that runs would ever finish.
+        # After a failure no running request would ever finish.
         self._loop.call_later(self._settings.shutdown_timeout if code is ExitCode.OK else 0, self._app.close)
 
     def _load(self) -> None:
         """Runs in its own thread; the event loop answers /health meanwhile."""
-        # Importing makes a million objects that stay: looking through them again and again costs a second.
+        # Importing makes a million objects that stay. The collector would take a second to look through them.
         gc.disable()
         try:
             from .loading import load
 
             loaded = load(self._settings, self._progress)
-            # These bring torch with them, which must not delay the first answer.
+            # These import torch, which must not delay the first answer.
             from . import service
             from .worker import ServerHooks
 
@@ -159,7 +160,7 @@ class Process:
         self._worker = built.worker
         built.worker.start()
         self._app.serve(built.handlers)
-        # From here on the collector works, but need not look at what is there for good.
+        # The collector works from here on, without the objects that stay.
         gc.collect()
         gc.freeze()
         gc.enable()
@@ -177,13 +178,13 @@ class Process:
         )
 
     def _progress(self, stage: str, progress: float) -> None:
-        """A new stage is told at once, progress within one now and then."""
+        """Reports a new stage at once, and progress within a stage (0 to 1) now and then."""
         if stage != self._stage or self._throttle.ready():
             self._stage = stage
             self._events.emit("loading", stage=stage, progress=progress)
 
     def _fail(self, code: ExitCode, message: str) -> None:
-        """Ends the process with `code`; the message goes to stderr for people, to stdout for the manager."""
+        """Ends the process with `code`. The message goes to stderr for people and to stdout for the manager."""
         self._state.error = message
         self._metrics.ready = False
         self._events.error(message)
@@ -205,9 +206,11 @@ class Process:
 
 
 def complain(message: str) -> None:
+    """Says an error to people, on stderr."""
     print(f"solar-pyserver: error: {message}", file=sys.stderr, flush=True)
 
 
 def run(settings: Settings) -> ExitCode:
+    """Serves until a signal. Raises `StartupError` where the address cannot be bound."""
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     return Process(settings, bind(settings.host, settings.port)).run()

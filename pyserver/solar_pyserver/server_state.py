@@ -16,12 +16,15 @@ class ServerState:
 
     @property
     def ready(self) -> bool:
+        """Whether requests can be answered."""
         return self._facts is not None and self.error is None
 
     def set_ready(self, facts: dict[str, object]) -> None:
+        """The model is loaded. `facts` is what /health tells."""
         self._facts = facts
 
     def health(self) -> dict[str, object]:
+        """The body of /health."""
         if self.error is not None:
             return {"status": "error", "message": self.error}
         if self._facts is None:
@@ -29,4 +32,5 @@ class ServerState:
         return {"status": "healthy", **self._facts}
 
     def card(self) -> dict[str, object]:
+        """The model in the list of /v1/models."""
         return {"id": self.alias, "object": "model", "created": self._created, "owned_by": "solar"}

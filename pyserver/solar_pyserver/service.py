@@ -36,16 +36,18 @@ MAX_CLASSIFY_CELLS = 16384
 
 @dataclass
 class Service:
+    """What serves a model: its worker, a handler for each path, and the facts for /health."""
+
     worker: GenerationWorker | ClassificationWorker
     handlers: dict[str, Handler]
     facts: dict[str, object]
 
 
 def build_causal(settings: Settings, loaded: Loaded, hooks: ServerHooks) -> Service:
-    """Raises what the model raises where it does not answer, and `StartupError` where its tokenizer does not fit."""
+    """Raises `StartupError` for a tokenizer that does not fit the model, and the model's own error if it fails."""
     model = loaded.model
     tokenizer = TextTokenizer(loaded.tokenizer, loaded.end_tokens)
-    # Read now: the worker that takes one row at a time puts a config of its own in its place.
+    # Read before the sequential worker replaces it.
     wishes = told_defaults(getattr(model, "generation_config", None))
     prove(model)
     batch, reason = prepare_batching(model, settings.max_batch, loaded.context)
@@ -97,18 +99,19 @@ def kv_budget(settings: Settings, loaded: Loaded, bytes_per_token: int, held: in
 
 
 def prove(model: Any) -> None:
-    """A pass proves that the model answers: one at which it fails would fail at each request."""
+    """Runs one pass, to see that the model answers. If it fails, each request would fail too."""
     with torch.inference_mode():
         model(input_ids=torch.tensor([[1, 2, 3]], device=model.get_input_embeddings().weight.device))
 
 
 def build_classification(settings: Settings, loaded: Loaded, hooks: ServerHooks) -> Service:
+    """Raises `StartupError` for labels or a tokenizer that do not fit, and the model's own error if it fails."""
     labels = class_labels(settings, loaded.config)
     activation = choose_activation(getattr(loaded.config, "problem_type", None), len(labels))
     tokenizer = loaded.tokenizer
     require_known_tokens(tokenizer, embedded_tokens(loaded.model), settings.model)
     scorer = Scorer(loaded.model, tokenizer, activation)
-    # Rotary positions may depend on a longer text than can be tried here.
+    # Rotary positions may depend on texts that are too long for a trial.
     batching = (
         "one at a time: its rotary positions depend on the longest text"
         if rotates_by_longest(loaded.model, loaded.context)
@@ -131,21 +134,21 @@ def build_classification(settings: Settings, loaded: Loaded, hooks: ServerHooks)
 
 
 def tell_batching(batching: str, events: EventLog) -> None:
-    """Where there is none, the log says why, as /health does."""
+    """Without batching the log says why, as /health does."""
     if batching.startswith("one at a time"):
         events.notice(f"requests are not batched but run {batching}")
 
 
 def class_labels(settings: Settings, config: Any) -> tuple[str, ...]:
-    """In the order of their ids, which some models count from 1."""
+    """The labels in the order of their ids, which some models count from 1."""
     own = [str(label) for _, label in sorted(config.id2label.items())]
     return choose_labels(settings.labels, own)
 
 
 def warm_up(loaded: Loaded, scorer: Scorer, rows: int) -> int:
-    """A pass proves that the model answers, and pays for what the first one pays; on a CPU it settles the threads.
+    """Runs a pass, to see that the model answers. On a CPU it also finds the number of threads for a pass.
 
-    Gives how many passes may run at once: where one of them does well with one thread, the others are there for more.
+    Gives the number of passes that may run at once: all threads where one is enough for a pass, else one.
     """
     batch = loaded.tokenizer(["are you ready to answer now"] * min(8, rows))
     encodings = [{name: values[at] for name, values in batch.items()} for at in range(len(batch["input_ids"]))]
@@ -162,6 +165,7 @@ def warm_up(loaded: Loaded, scorer: Scorer, rows: int) -> int:
 
 
 def common_facts(settings: Settings, loaded: Loaded) -> dict[str, object]:
+    """The facts for /health that do not depend on the task."""
     return {
         "model": settings.alias,
         "model_id": settings.model,
@@ -176,4 +180,5 @@ def common_facts(settings: Settings, loaded: Loaded) -> dict[str, object]:
 
 
 def untried_release() -> str | None:
+    """The notice for a release of transformers that was not tried."""
     return untried(transformers.__version__)

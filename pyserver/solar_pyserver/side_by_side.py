@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 
 import torch
 
-# Under so many tokens a pass is mostly Python, which runs on one core at a time.
+# A pass over fewer tokens than this is mostly Python, which runs on one core at a time.
 MIN_PART_TOKENS = 128
 
 Encoding = dict[str, list[int]]
@@ -19,7 +19,7 @@ Scores = list[list[float]]
 
 
 def cut(lengths: Sequence[int], parts: int) -> list[list[int]]:
-    """Positions in `lengths`, longest texts first, in at most `parts` groups of about equally many tokens."""
+    """Positions in `lengths` (tokens), longest first, in at most `parts` groups of about the same number of tokens."""
     order = sorted(range(len(lengths)), key=lambda at: -lengths[at])
     total = sum(lengths)
     parts = max(1, min(parts, len(lengths), total // MIN_PART_TOKENS))
@@ -34,7 +34,7 @@ def cut(lengths: Sequence[int], parts: int) -> list[list[int]]:
 
 
 class SideBySide:
-    """As `score`, over parts of the batch at the same time; each text gets the scores that it would get alone."""
+    """As `score`, with parts of the batch at the same time. Gives texts x classes, in the order of the batch."""
 
     def __init__(self, score: Callable[[Sequence[Encoding]], Scores], threads: int) -> None:
         self._score = score
@@ -50,7 +50,7 @@ class SideBySide:
         try:
             parts = [self._score(own)]
         finally:
-            # Nobody goes on while another thread is still at work with the model.
+            # The next step must not begin while another thread still uses the model.
             wait(begun)
         parts.extend(part.result() for part in begun)
         scores: Scores = [[] for _ in batch]
@@ -60,6 +60,6 @@ class SideBySide:
         return scores
 
     def _infer(self, part: Sequence[Encoding]) -> Scores:
-        # The mode is that of a thread, not of the process.
+        # The mode belongs to a thread, not to the process.
         with torch.inference_mode():
             return self._score(part)

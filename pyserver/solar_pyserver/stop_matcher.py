@@ -19,7 +19,7 @@ class StopMatcher:
         self._hidden: list[tuple[int, int]] = []
 
     def push(self, text: str, special: str = "") -> tuple[str, bool]:
-        """What may be shown, and whether a stop string was met. `special` is the token's name behind the text."""
+        """What may be shown, and whether a stop string was met. `special` is a special token's name, after the text."""
         if not self._stops:
             return text, False
         self._held += text
@@ -45,6 +45,7 @@ class StopMatcher:
         return "".join([*view, self._held[at:]]), left_out
 
     def flush(self) -> str:
+        """The end of the text: what was held back, without special tokens."""
         return self._take(len(self._held))
 
     def _take(self, end: int) -> str:

@@ -1,4 +1,4 @@
-"""How many threads a CPU pass should use, found by trying.
+"""The number of threads for a pass on the CPU, found by trying.
 
 A small model gains nothing from a second thread, and loses much where another process wants that core: each of its
 many short operations then waits for a thread that is not running. A large one gains nearly twice.
@@ -12,21 +12,21 @@ from collections.abc import Callable, Mapping
 
 import torch
 
-# So much slower than the fastest a smaller number of threads may be, and still be chosen.
+# A smaller number of threads is chosen where it takes at most this many times as long as the fastest.
 ALLOWANCE = 1.25
-# A pass that takes longer is worth all threads; timing it again would only delay the start.
+# A longer pass gets all threads: timing it again would only delay the start.
 LONG_PASS_S = 0.15
 TRIES = 5
 
 
 def choose_threads(seconds: Mapping[int, float]) -> int:
-    """The fewest threads that are about as fast as the best; `seconds` is the time of a pass by number of threads."""
+    """The smallest number that is about as fast as the best. `seconds` is the time of a pass for each number."""
     best = min(seconds.values())
     return min(count for count, time_s in seconds.items() if time_s <= ALLOWANCE * best)
 
 
 def candidates(most: int) -> list[int]:
-    """All, all but one (for the event loop), a half, and one."""
+    """The numbers to try: all, all but one (for the event loop), a half, and one."""
     return sorted({most, max(1, most - 1), max(1, most // 2), 1}, reverse=True)
 
 
@@ -35,7 +35,7 @@ def tune_threads(
     environ: Mapping[str, str] = os.environ,
     clock: Callable[[], float] = time.perf_counter,
 ) -> int:
-    """Times `run` and sets torch's number of threads for threads that are yet to start. OMP_NUM_THREADS is obeyed."""
+    """Times `run`, sets torch's number of threads for later threads, and gives it. OMP_NUM_THREADS is obeyed."""
     most = torch.get_num_threads()
     if most == 1 or environ.get("OMP_NUM_THREADS"):
         return most

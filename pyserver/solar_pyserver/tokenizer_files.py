@@ -1,4 +1,4 @@
-"""Whether a model has a tokenizer. transformers 5 makes an empty one where the files are missing."""
+"""The check that a model has its tokenizer. transformers 5 makes an empty one where the files are missing."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 
 from .errors import ExitCode, StartupError, one_line
 
-# Any of these holds a vocabulary, for one kind of tokenizer or another.
+# Each of these is enough for some kind of tokenizer.
 WHOLE = ("tokenizer.json", "tokenizer.model", "tekken.json", "vocab.txt", "spiece.model", "spm.model")
 WHOLE_ENDS = (".model", ".tiktoken", ".vocab")
 PAIR = ("vocab.json", "merges.txt")
 
 
 def load_tokenizer(model: str, config: Any, trust_remote_code: bool) -> Any:
-    """Raises `StartupError` that names the missing files."""
+    """Raises `StartupError` that names the missing files, or says why the tokenizer cannot be read."""
     from transformers import AutoTokenizer
 
     files = os.listdir(model) if os.path.isdir(model) else None
@@ -44,7 +44,7 @@ def _wanted(names: Mapping[str, str]) -> str:
 
 
 def missing_files(files: Iterable[str]) -> str:
-    """What a folder with these files lacks for a tokenizer; empty where it has what one kind or another needs."""
+    """What a folder with these files lacks for a tokenizer. Empty where it has enough for some kind."""
     there = set(files)
     if there.intersection(WHOLE) or any(name.endswith(WHOLE_ENDS) for name in there):
         return ""
@@ -67,6 +67,6 @@ def is_empty(tokenizer: Any) -> bool:
     try:
         words = tokenizer.get_vocab().keys() - {*tokenizer.all_special_tokens, *tokenizer.get_added_vocab()}
     except NotImplementedError:
-        # One of the model's own code need not list its words.
+        # A tokenizer of the model's own code need not list its words.
         return False
     return not any(letter.isalnum() for word in words for letter in str(word))

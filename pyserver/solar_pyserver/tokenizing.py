@@ -1,4 +1,4 @@
-"""A tokenizer as the workers need it: text to token ids, ids to text, and the tokens that end an answer."""
+"""The tokenizer: text to token ids, ids to text, the tokens that end an answer, and ids that the model lacks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RUST_FIELDS = {"input_ids": "ids", "attention_mask": "attention_mask", "token_ty
 
 
 def rust_tokenizer(tokenizer: Any) -> Any | None:
-    """The Rust tokenizer behind a fast one: the same tokens for a fifth of the time. None behind a slow one.
+    """The Rust tokenizer inside a fast one: the same tokens in a fifth of the time. None for a slow one.
 
     Truncation and padding that a tokenizer.json may bring are taken off, as transformers does at each call.
     """
@@ -28,7 +28,7 @@ def rust_tokenizer(tokenizer: Any) -> Any | None:
 
 
 def special_tokens(tokenizer: Any) -> dict[int, str]:
-    """The names of the tokens that are not part of the text."""
+    """The names of the tokens that are no part of the text, by id."""
     rust = rust_tokenizer(tokenizer)
     if rust is not None:
         added = rust.get_added_tokens_decoder().items()
@@ -37,7 +37,7 @@ def special_tokens(tokenizer: Any) -> dict[int, str]:
 
 
 class TextTokenizer:
-    """Wraps a transformers tokenizer. Safe to decode in one thread while another encodes: nothing sets its state."""
+    """Wraps a transformers tokenizer. One thread may decode while another encodes: no call changes its state."""
 
     def __init__(self, tokenizer: Any, end_tokens: Iterable[int]) -> None:
         self.raw = tokenizer
@@ -49,16 +49,19 @@ class TextTokenizer:
 
     @property
     def has_chat_template(self) -> bool:
+        """Whether the model can take messages."""
         return bool(getattr(self.raw, "chat_template", None))
 
     def decode(self, ids: list[int]) -> str:
+        """The text of token ids, without special tokens."""
         if self._fast is not None:
             return str(self._fast.decode(ids, skip_special_tokens=True))
         return str(self.raw.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
     def encode(self, text: str) -> list[int]:
+        """The token ids of a text, with one beginning-of-sequence token where the model has one."""
         if self._fast is not None:
-            # `encode` would keep the other threads waiting to its end.
+            # `encode` lets no other thread run before its end.
             ids: list[int] = self._fast.encode_batch([text], add_special_tokens=True)[0].ids
         else:
             ids = [int(token) for token in self.raw(text, add_special_tokens=True)["input_ids"]]
@@ -83,14 +86,15 @@ class TextTokenizer:
         return self._template.encode(messages, variables)
 
     def token_text(self, token: int) -> str:
-        """One token by itself, special ones by their name."""
+        """The text of one token by itself. Special tokens have their name."""
         if self._fast is not None:
             return str(self._fast.decode([token], skip_special_tokens=False))
         return str(self.raw.decode([token], skip_special_tokens=False))
 
     def text_behind(self, before: Sequence[int], given: int, token: int) -> str:
-        """What a token would add behind others of whose text `given` characters are there. Special ones by name.
+        """What a token adds after the tokens `before`, of whose text `given` characters are known.
 
+        Special tokens add their name.
         A SentencePiece token by itself has lost its space, so that `▁upon` and `upon` would look alike.
         """
         if token in self.special_tokens:
@@ -104,7 +108,7 @@ class TextTokenizer:
         return "bytes:" + "".join(f"\\x{value:02x}" for value in self.token_bytes(token, ""))
 
     def token_bytes(self, token: int, text: str) -> list[int]:
-        """The bytes of a token that adds `text`; its own ones where it is a part of a character only."""
+        """The bytes of a token that adds `text`. A token that is part of a character has its own bytes."""
         alone = self.token_text(token)
         if "\ufffd" in alone:
             name = str(self.raw.convert_ids_to_tokens(token))
@@ -117,7 +121,7 @@ class TextTokenizer:
 
 
 def _byte_alphabet() -> dict[str, int]:
-    """The letters by which byte-level BPE writes bytes, as GPT-2's encoder defines them."""
+    """The byte of each letter that byte-level BPE writes, as in GPT-2's encoder."""
     printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
     others = [value for value in range(256) if value not in printable]
     alphabet = {chr(value): value for value in printable}
@@ -126,7 +130,7 @@ def _byte_alphabet() -> dict[str, int]:
 
 
 def embedded_tokens(model: Any) -> int | None:
-    """How many token ids the model has rows for; None where it has no table of them (CANINE takes characters)."""
+    """The number of rows of the model's embedding. None where it has none (CANINE takes characters)."""
     try:
         return int(model.get_input_embeddings().weight.shape[0])
     except (AttributeError, NotImplementedError):
@@ -134,7 +138,7 @@ def embedded_tokens(model: Any) -> int | None:
 
 
 def require_embedded(ids: Sequence[int], vocabulary: int | None, where: str, tokenizer: Any) -> None:
-    """Raises the 400 for an id that is outside the model's embedding, and names the token."""
+    """Raises the 400 for an id outside the model's embedding, and names the token. `where` is the field."""
     if vocabulary is None or (ids and min(ids) >= 0 and max(ids) < vocabulary):
         return
     token = next((token for token in ids if not 0 <= token < vocabulary), None)
@@ -157,7 +161,7 @@ def _name(tokenizer: Any, token: int) -> str:
 
 
 def require_known_tokens(tokenizer: Any, vocabulary: int | None, model: str) -> None:
-    """Raises `StartupError` where what stands round each text is outside the model's embedding: none could be taken.
+    """Raises `StartupError` where a token that the tokenizer puts round each text is outside the model's embedding.
 
     A tokenizer with some words too many is common, and only a text that has one of them is refused.
     """
@@ -168,7 +172,7 @@ def require_known_tokens(tokenizer: Any, vocabulary: int | None, model: str) -> 
 
 
 class ClassifierTokenizer:
-    """Encodes texts for a classifier. One thread at a time: truncation is a setting of the tokenizer's inside."""
+    """Encodes texts for a classifier. Only one thread may use it: truncation is a state of the tokenizer."""
 
     def __init__(self, tokenizer: Any, context: int, vocabulary: int | None = None) -> None:
         self._raw = tokenizer
@@ -178,7 +182,7 @@ class ClassifierTokenizer:
         self._names = [name for name in tokenizer.model_input_names if name in RUST_FIELDS]
 
     def encode(self, texts: Sequence[str], truncate: bool) -> list[dict[str, list[int]]]:
-        """What the model takes for each text, not padded; cut to the context only where `truncate` says so.
+        """The model's inputs for each text, not padded. They are cut to the context only with `truncate`.
 
         Raises the 400 for a token that the model does not have: on CUDA it would end the process.
         """

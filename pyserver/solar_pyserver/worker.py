@@ -63,6 +63,7 @@ class Worker(ABC, Generic[Item]):
         self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
 
     def start(self) -> None:
+        """Begins to work, in a thread of its own."""
         self._thread.start()
 
     def stop(self, timeout_s: float = 5.0) -> None:

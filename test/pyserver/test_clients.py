@@ -161,7 +161,7 @@ def test_what_generation_config_says_is_the_default_and_a_request_goes_before_it
     own = {"temperature": 1.5, "top_p": 0.5, "top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0}
     given = ChatRequest.model_validate({"messages": messages, **own}).sampling(defaults)
     assert given == SamplingParams(**own, suppressed=(3,))  # type: ignore[arg-type]
-    # What nobody wrote into it says nothing.
+    # What is not written in it says nothing.
     assert sampling_defaults(told_defaults(GenerationConfig()), 400) == SamplingParams()
     assert told_defaults(None) == {}
 

@@ -91,7 +91,7 @@ def test_a_client_that_leaves_lets_go_of_its_request(kind: str) -> None:
         return next(messages)
 
     async def send(message: Any) -> None:
-        raise AssertionError("nobody is there")
+        raise AssertionError("the client has left")
 
     route = classification.classify if kind == "classify" else generation.complete
     with pytest.raises(ClientLeft):

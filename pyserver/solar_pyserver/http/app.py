@@ -1,4 +1,4 @@
-"""The routes, who may use them, and errors as OpenAI words them."""
+"""The routes, the check of the API key, and errors in OpenAI's form."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ log = logging.getLogger("solar_pyserver")
 
 
 class App:
-    """The ASGI application. Routes of the model are added once it is loaded; until then they answer 503."""
+    """The ASGI application. The model's routes answer 503 until it is loaded."""
 
     def __init__(self, state: ServerState, metrics: Metrics, api_key: str | None) -> None:
         self._state = state
@@ -48,14 +48,15 @@ class App:
         self._closing = False
 
     def reserve(self, path: str) -> None:
-        """A path of the model that is being loaded."""
+        """Declares a path of the model that is being loaded."""
         self._routes[path] = {"POST": self._run_model}
 
     def serve(self, handlers: dict[str, Handler]) -> None:
+        """The model is loaded: its paths have their handlers."""
         self._model_paths.update(handlers)
 
     def close(self) -> None:
-        """Ends what runs: each client is told so. To be called on the event loop."""
+        """Ends all running requests with an error. To be called on the event loop."""
         self._closing = True
         for task in self._running:
             task.cancel()
@@ -75,7 +76,7 @@ class App:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 if self._key is not None:
-                    # Without a key any page that its user opens could use the model.
+                    # Without a key any page in a browser could use the model.
                     message["headers"].append((b"access-control-allow-origin", b"*"))
                 stream = any(value.startswith(b"text/event-stream") for _, value in message["headers"])
             await send(message)
@@ -105,7 +106,7 @@ class App:
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         path, method = scope["path"], scope["method"]
         if method == "OPTIONS":
-            # A browser asks without the key whether it may send it.
+            # A browser's preflight comes without the key.
             await send_bytes(send, 204, b"", "text/plain", self._permissions(scope))
             return
         if path not in OPEN_PATHS:

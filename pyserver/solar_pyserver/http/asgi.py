@@ -20,18 +20,18 @@ Result = TypeVar("Result")
 
 # Bodies up to this size are read and tokenised on the event loop; for longer ones it must not wait.
 INLINE_BYTES = 20_000
-# Not the loop's own executor, whose threads are waited for at the end: what they do then is for nobody.
+# Not the event loop's own executor: the end of the process would wait for its threads.
 _helpers = ThreadPoolExecutor(2, thread_name_prefix="helper")
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
 
 
 class ClientLeft(Exception):
-    """The client has closed its connection; there is nobody to answer."""
+    """The client has closed its connection. No answer can reach it."""
 
 
 async def read_body(scope: Scope, receive: Receive) -> bytes:
-    """The body as it was before a client packed it."""
+    """The body, unpacked. Raises the 413 over the limit, the 415 for an encoding that is not read, and `ClientLeft`."""
     encoding = header(scope, b"content-encoding").strip().lower()
     if encoding not in (b"", b"identity", b"gzip", b"x-gzip"):
         raise ApiError(
@@ -43,12 +43,12 @@ async def read_body(scope: Scope, receive: Receive) -> bytes:
     raw = await _receive_body(receive)
     if encoding not in (b"gzip", b"x-gzip"):
         return raw
-    # A few bytes may become megabytes.
+    # A few bytes may become megabytes, so this is long.
     return await off_loop(True, lambda: unpack(raw))
 
 
 def unpack(raw: bytes) -> bytes:
-    """Of gzip, which may have several members, up to the limit of a body."""
+    """Unpacks gzip of one or several members. Raises the 400 for broken data and the 413 over the limit of a body."""
     body = b""
     while raw or not body:
         member = zlib.decompressobj(wbits=31)
@@ -67,7 +67,7 @@ def unpack(raw: bytes) -> bytes:
 
 
 def header(scope: Scope, name: bytes) -> bytes:
-    """The first of that name, in lower case; empty where there is none."""
+    """The value of the first header of that name, which is in lower case. Empty where there is none."""
     return next((value for key, value in scope.get("headers", ()) if key == name), b"")
 
 
@@ -92,14 +92,14 @@ async def _receive_body(receive: Receive) -> bytes:
 
 
 async def off_loop(long: bool, work: Callable[[], Result]) -> Result:
-    """The work's result; it is done away from the event loop where it is long."""
+    """The result of `work`. Long work is done in another thread, so that the event loop goes on."""
     if not long:
         return work()
     return await asyncio.get_running_loop().run_in_executor(_helpers, work)
 
 
 async def while_connected(receive: Receive, work: Coroutine[Any, Any, Result]) -> Result:
-    """The work's result; `ClientLeft` as soon as the client leaves. The work is cancelled then.
+    """The result of `work`. Raises `ClientLeft` as soon as the client leaves; the work is cancelled then.
 
     To be called after the body has been read: `receive` has nothing but the disconnect left to say. The work runs in
     the caller's task, for a second task for each request costs more than all else here.
@@ -133,7 +133,8 @@ async def _disconnected(receive: Receive) -> None:
 
 
 async def send_json(send: Send, status: int, body: object, headers: dict[str, str] | None = None) -> None:
-    # allow_nan would write what no JSON parser reads
+    """Sends a whole answer. Raises ValueError for numbers that JSON does not have."""
+    # NaN is no JSON.
     data = json.dumps(body, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace")
     await send_bytes(send, status, data, "application/json", headers)
 
@@ -141,6 +142,7 @@ async def send_json(send: Send, status: int, body: object, headers: dict[str, st
 async def send_bytes(
     send: Send, status: int, data: bytes, content_type: str, headers: dict[str, str] | None = None
 ) -> None:
+    """Sends a whole answer of data that is ready."""
     lines = [(b"content-type", content_type.encode()), (b"content-length", str(len(data)).encode())]
     lines += [(name.lower().encode(), value.encode()) for name, value in (headers or {}).items()]
     await send({"type": "http.response.start", "status": status, "headers": lines})
@@ -148,10 +150,12 @@ async def send_bytes(
 
 
 async def send_error(send: Send, error: ApiError) -> None:
+    """Sends the error as OpenAI's object, with its status and headers."""
     await send_json(send, error.status, error.body(), error.headers)
 
 
 async def start_stream(send: Send) -> None:
+    """Begins an answer of server-sent events."""
     headers = [
         (b"content-type", b"text/event-stream; charset=utf-8"),
         (b"cache-control", b"no-cache"),
@@ -161,9 +165,10 @@ async def start_stream(send: Send) -> None:
 
 
 async def send_error_event(send: Send, error: ApiError) -> None:
-    """The end of a stream that has begun already."""
+    """Ends a stream that has begun with an error."""
     await send_part(send, f"data: {json_line(error.body())}\n\n".encode(), last=True)
 
 
 async def send_part(send: Send, data: bytes, last: bool = False) -> None:
+    """Sends a part of a stream. The stream ends with the `last` one."""
     await send({"type": "http.response.body", "body": data, "more_body": not last})

@@ -19,6 +19,8 @@ INLINE_SCORES = 1000
 
 
 class ClassifyRoutes:
+    """The handler for classification. `context` is in tokens; `labels` are in the order of the classes."""
+
     def __init__(
         self,
         worker: ClassificationWorker,
@@ -35,8 +37,9 @@ class ClassifyRoutes:
         self._lock = threading.Lock()
 
     async def classify(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers /v1/classify."""
         raw = await read_body(scope, receive)
-        # An encoding that is going on elsewhere would be waited for.
+        # While another thread encodes, this would wait for the lock.
         long = len(raw) > INLINE_BYTES or self._lock.locked()
         encodings, all_scores = await off_loop(long, lambda: self._read(raw))
         scores, tokens = await while_connected(receive, self._score(encodings))
@@ -47,7 +50,7 @@ class ClassifyRoutes:
         await send_bytes(send, 200, data, "application/json")
 
     def _read(self, raw: bytes) -> tuple[list[Encoding], bool]:
-        """The texts' encodings, and whether every class's score is wished for."""
+        """The texts' encodings, and whether the scores of all classes are asked for. Raises the 422 and the 400."""
         body = parse_body(ClassifyBody, raw, invalid=422)
         texts = body.texts()
         if not texts:

@@ -40,6 +40,8 @@ class _Choice:
 
 
 class GenerationRoutes:
+    """The handlers for generation. `context` and `vocabulary` are in tokens."""
+
     def __init__(
         self,
         worker: GenerationWorker,
@@ -57,11 +59,13 @@ class GenerationRoutes:
         self._defaults = defaults
 
     async def chat(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers /v1/chat/completions."""
         raw = await read_body(scope, receive)
         request, body = await off_loop(len(raw) > INLINE_BYTES, lambda: self._read_chat(raw))
         await self._run(request, body, GenerationResponse(True, self._alias, self._tokenizer), receive, send)
 
     async def complete(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers /v1/completions."""
         raw = await read_body(scope, receive)
         request, body = await off_loop(len(raw) > INLINE_BYTES, lambda: self._read_completion(raw))
         await self._run(request, body, GenerationResponse(False, self._alias, self._tokenizer), receive, send)
@@ -143,7 +147,7 @@ class GenerationRoutes:
                 data = await while_connected(receive, self._collect(request, updates, response))
                 await send_bytes(send, 200, data, "application/json")
         finally:
-            # Done, failed or left: rows that still run have nobody to run for.
+            # The request is over: rows that still run have no client.
             self._worker.cancel(request)
 
     async def _collect(
@@ -188,7 +192,7 @@ class GenerationRoutes:
         send: Send,
     ) -> None:
         count = len(request.prompts) * request.n
-        # The status waits for the first news, so that a prompt that fails is an error and not a broken stream.
+        # The status waits for the first update: a prompt that fails gets an error status, not a broken stream.
         news = await _news(updates)
         if isinstance(news[0], ApiError):
             raise news[0]
@@ -214,7 +218,7 @@ class GenerationRoutes:
 
 
 async def _news(updates: asyncio.Queue[Update]) -> list[Update]:
-    """All that is there; waits for the first."""
+    """All updates that are there. Waits for the first."""
     news = [await updates.get()]
     while not updates.empty():
         news.append(updates.get_nowait())
