@@ -5,7 +5,7 @@ Heads of different kinds often have the same names and sizes, so that the weight
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from .errors import ExitCode, StartupError
@@ -35,11 +35,11 @@ OTHER_KINDS = {
 }
 
 
-def require_kind(config: Any, task: str, name: str, classes: Classes, embeds: bool) -> str:
+def require_kind(config: Any, task: str, name: str, classes: Classes, embeds: Callable[[], bool]) -> str:
     """What the log should say of a checkpoint that is of another kind and serves all the same; mostly nothing.
 
-    Raises `StartupError` for one that cannot be meant for the task. `embeds` is whether its files say that it is for
-    embeddings. A model of its own code says itself what it is for.
+    Raises `StartupError` for one that cannot be meant for the task. `embeds` tells whether its files say that it is for
+    embeddings; it is asked only where that counts. A model of its own code says itself what it is for.
     """
     auto = "AutoModelForCausalLM" if task == "causal" else "AutoModelForSequenceClassification"
     if auto in (getattr(config, "auto_map", None) or {}):
@@ -56,7 +56,7 @@ def require_kind(config: Any, task: str, name: str, classes: Classes, embeds: bo
     return ""
 
 
-def kind_problem(config: Any, task: str, classes: Classes, embeds: bool = False) -> str:
+def kind_problem(config: Any, task: str, classes: Classes, embeds: Callable[[], bool] = lambda: False) -> str:
     """Why the checkpoint cannot be meant for the task; empty where it can, or where its names do not tell."""
     said = _said(config)
     architectures = getattr(config, "architectures", None) or []
@@ -70,7 +70,7 @@ def kind_problem(config: Any, task: str, classes: Classes, embeds: bool = False)
     if task == "causal" and loads and not encodes_first:
         # The loading finds out whether the checkpoint has all that the text part, or the tied head, needs.
         tied = bool(getattr(config.get_text_config(), "tie_word_embeddings", False))
-        if said.endswith("ForConditionalGeneration") or (_is_headless(said) and tied and not embeds):
+        if said.endswith("ForConditionalGeneration") or (_is_headless(said) and tied and not embeds()):
             return ""
     does = _does(said, encodes_first)
     if does:

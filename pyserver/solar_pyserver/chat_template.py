@@ -11,7 +11,9 @@ from .errors import ApiError, one_line
 from .template_probe import Message, TemplateProbe, render
 
 # A request may set a template's variables, but neither bring a template of its own nor change what is made of it.
-OWN_VARIABLES = frozenset({"messages", "conversations", "add_generation_prompt"})
+OWN_VARIABLES = frozenset(
+    {"messages", "conversation", "conversations", "add_generation_prompt", "chat_template", "tokenize", "return_dict"}
+)
 # Of the names that apply_chat_template has for its own, a request may set these.
 FREE_PARAMETERS = frozenset({"tools", "documents"})
 

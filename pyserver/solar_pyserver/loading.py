@@ -6,6 +6,7 @@ import os
 import re
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -83,9 +84,8 @@ def _load(settings: Settings, progress: Progress) -> Loaded:
     config = AutoConfig.from_pretrained(settings.model, trust_remote_code=trust)
     # The file itself, without the defaults of the config's class.
     config_file, _ = PretrainedConfig.get_config_dict(settings.model)
-    notice = require_kind(
-        config, settings.task, settings.model, _known_classes(settings.task), _is_for_embeddings(settings.model)
-    )
+    embeds = partial(_is_for_embeddings, settings.model)
+    notice = require_kind(config, settings.task, settings.model, _known_classes(settings.task), embeds)
     require_language(config, settings.model)
     dtype = choose_dtype(settings.dtype, device, _checkpoint_dtype(config), hardware)
 

@@ -126,7 +126,7 @@ def render(
 
     [text], _ = render_jinja_template(
         conversations=[list(chat)],
-        chat_template=tokenizer.get_chat_template(),
+        chat_template=tokenizer.get_chat_template(tools=variables.get("tools")),
         add_generation_prompt=prompt_answer,
         **{**tokenizer.special_tokens_map, **variables},
     )
