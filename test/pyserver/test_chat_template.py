@@ -197,6 +197,14 @@ def test_variables_reach_a_template_that_shows_calls_beside_none_only() -> None:
     assert prompt(NONE + "{{ mood }}{{ eos_token }}", *chat, mood="calm").endswith('(f{"a": 1})calm</s>')
 
 
+def test_the_template_for_tools_is_taken_for_such_a_call_too() -> None:
+    templates: Any = {"default": NONE, "tool_use": NONE + "<|with tools|>"}
+    tool = {"type": "function", "function": {"name": "f", "parameters": {}}}
+    chat = [say("user", "sun"), caller(None)]
+    assert prompt(templates, *chat, tools=[tool]).endswith('(f{"a": 1})<|with tools|>')
+    assert prompt(templates, *chat).endswith('(f{"a": 1})')
+
+
 def test_arguments_have_the_form_that_such_a_template_wants() -> None:
     call = {"id": "call_1", "type": "function", "function": {"name": "f", "arguments": {"a": 1}}}
     assert prompt(NONE, say("user", "sun"), caller(None, tool_calls=[call])).endswith('(f{"a": 1})')
