@@ -1,6 +1,6 @@
 import { getPath } from "hono/utils/url";
-import { offeredKey, offeredSocketKey, UNAUTHORIZED } from "./auth.ts";
 import type { CrossOriginRules } from "./cross-origin.ts";
+import { offeredKey, offeredSocketKey, UNAUTHORIZED } from "./offered-key.ts";
 import { anyone, type KeyLookup, may, type Principal, type Scope } from "./principal.ts";
 import { pathOf } from "./request-url.ts";
 

@@ -1,7 +1,7 @@
 import type { Journal } from "../common/journal.ts";
 import type { Instance } from "../contract/index.ts";
 import type { EventStream, StatusCause } from "./events.ts";
-import { levelOf } from "./machine.ts";
+import { levelOf } from "./status-transitions.ts";
 
 /** What happens to instances, as lines of the daemon's log. */
 

@@ -1,6 +1,6 @@
 import type { InstanceEvent } from "../contract/index.ts";
 import type { EventStream, StatusCause, SupervisorEvent } from "./events.ts";
-import type { Transition } from "./machine.ts";
+import type { Transition } from "./status-transitions.ts";
 
 /** What happened to instances, in order, the newest of it kept: what `ctl events` shows. */
 

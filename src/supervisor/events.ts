@@ -1,6 +1,6 @@
 import type { GenerationMetrics, Instance, InstanceConfig } from "../contract/index.ts";
 import type { StateChange } from "../runtime/runtime-tracker.ts";
-import type { Transition } from "./machine.ts";
+import type { Transition } from "./status-transitions.ts";
 
 /**
  * Everything that happens to instances, in the order in which it happens. The journal, `config.json`, the sockets and

@@ -4,7 +4,7 @@ import type { InstanceLog } from "../logs/instance-log.ts";
 import type { LogDisk } from "../logs/log-disk.ts";
 import { asUtc, type Intent, type StoredInstance } from "../store/config-file.ts";
 import type { EventStream, StatusCause } from "./events.ts";
-import { isAtRest, nextStatus, type Transition } from "./machine.ts";
+import { isAtRest, nextStatus, type Transition } from "./status-transitions.ts";
 
 /** What is seen of the process of an instance, and of its failures. */
 export interface Observed {
@@ -31,7 +31,7 @@ export const NO_FAULT = { error_message: null, retry_count: 0, failure: null } a
 
 /**
  * What an instance is: its config, what should be (`intent`) and what is. Each change is published with its cause. A
- * change of status goes by the table of machine.ts.
+ * change of status goes by the table of status-transitions.ts.
  */
 export class InstanceState {
   readonly id: string;

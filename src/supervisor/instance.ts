@@ -15,8 +15,8 @@ import { InstanceState } from "./instance-state.ts";
 import { IntentKeeper } from "./intent.ts";
 import { type Lease, Leases } from "./leases.ts";
 import { Lifecycle } from "./lifecycle.ts";
-import { isAtRest } from "./machine.ts";
-import { Turns } from "./turns.ts";
+import { OperationQueue } from "./operation-queue.ts";
+import { isAtRest } from "./status-transitions.ts";
 
 /** Gives the new config out of the present one; what it throws refuses the change. */
 export type ConfigChange = (before: InstanceConfig) => InstanceConfig;
@@ -43,7 +43,7 @@ export class ManagedInstance {
   private readonly host: Host;
   private readonly keeper: StateKeeper;
   private readonly intent: IntentKeeper;
-  private readonly turns = new Turns();
+  private readonly turns = new OperationQueue();
   private readonly leases = new Leases();
 
   constructor({ host, events, save }: InstanceServices, stored: StoredInstance) {

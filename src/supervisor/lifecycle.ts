@@ -13,8 +13,8 @@ import type { EventStream } from "./events.ts";
 import type { EarlierCrash } from "./found-dead.ts";
 import type { InstanceState } from "./instance-state.ts";
 import type { IntentKeeper } from "./intent.ts";
-import { isAtRest } from "./machine.ts";
-import type { Moment, Turns } from "./turns.ts";
+import type { Moment, OperationQueue } from "./operation-queue.ts";
+import { isAtRest } from "./status-transitions.ts";
 import { isLate } from "./waiting.ts";
 
 /** Start, stop and restart of one instance, and its end with the daemon: what is wished for is stored, then done. */
@@ -25,10 +25,10 @@ export class Lifecycle {
   private readonly events: EventStream;
   private readonly state: InstanceState;
   private readonly intent: IntentKeeper;
-  private readonly turns: Turns;
+  private readonly turns: OperationQueue;
 
   constructor(
-    parts: { events: EventStream; state: InstanceState; intent: IntentKeeper; turns: Turns },
+    parts: { events: EventStream; state: InstanceState; intent: IntentKeeper; turns: OperationQueue },
     private readonly run: CurrentRun,
   ) {
     this.events = parts.events;

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { createDaemonLog, isJournalStream } from "../../src/server/daemon-log.ts";
-import { levelOf } from "../../src/supervisor/machine.ts";
+import { levelOf } from "../../src/supervisor/status-transitions.ts";
 
 const lines = (options: { format: "human" | "json"; underJournal?: boolean }): string[] => {
   const written: string[] = [];

@@ -3,10 +3,10 @@ import type { Backend, Launch, LaunchContext } from "../backend.ts";
 import { capable } from "../capabilities.ts";
 import { filesOf } from "../needs.ts";
 import { whereToSet } from "../where-to-set.ts";
-import { isWithheld } from "./env.ts";
 import { createLlamaLogReader } from "./log.ts";
 import { llamaDeathCause, llamaReasonLines } from "./reason.ts";
 import { slotsProbe } from "./slots.ts";
+import { isWithheld } from "./withheld-env.ts";
 
 /**
  * llama.cpp's llama-server. Every field that the config has is passed, defaults too: the defaults of

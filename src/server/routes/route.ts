@@ -1,6 +1,6 @@
 import { createRoute, type OpenAPIHono, type RouteConfig } from "@hono/zod-openapi";
 import type { Context, MiddlewareHandler } from "hono";
-import { UNAUTHORIZED } from "../auth.ts";
+import { UNAUTHORIZED } from "../offered-key.ts";
 import { may, type Principal, type Scope } from "../principal.ts";
 import { lacks, nameOf } from "../who-asks.ts";
 import { errorAnswer } from "./answers.ts";

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { instanceStatuses } from "../../src/contract/index.ts";
-import { isAtRest, nextStatus, type Transition } from "../../src/supervisor/machine.ts";
+import { isAtRest, nextStatus, type Transition } from "../../src/supervisor/status-transitions.ts";
 
 const transitions: Transition[] = ["start", "ready", "fail", "crash", "stop", "ended", "adopt-running", "adopt"];
 

@@ -12,7 +12,7 @@ export interface Moment {
 }
 
 /** Operations on one instance go one after another; a stop, a restart and the daemon's end overtake those that wait. */
-export class Turns {
+export class OperationQueue {
   private queue: Promise<unknown> = Promise.resolve();
   private overtakings = 0;
   private last: Overtaker = "a stop";
