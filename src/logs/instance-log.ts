@@ -3,7 +3,7 @@ import { inWords, isMissing, systemProblem } from "../common/system-error.ts";
 import type { LogStart } from "../contract/frames.ts";
 import { createLogFile } from "./file-name.ts";
 import type { StoredSegment } from "./file-place.ts";
-import { knownSeq, LiveFile, resumeAt } from "./live-file.ts";
+import { knownSeq, LiveFile, type LiveFileEvent, resumeAt } from "./live-file.ts";
 import { addNote } from "./log-disk.ts";
 import { LogFiles, type LogReaderPosition } from "./log-files.ts";
 import type { LogRecords, LogSettings } from "./log-settings.ts";
@@ -262,22 +262,22 @@ export class InstanceLog {
   }
 
   private openLive(segment: SegmentRecord, index: TimeIndex, from: { seq: number; offset: number }): LiveFile {
-    return new LiveFile(segment, index, from.offset, from.seq, {
-      onBatch: (live, batch) => {
-        this.publish(batch);
-        this.cap.enforce(live);
-      },
-      onUnreadable: ({ segment }, error) =>
-        this.records.warn(`cannot read a log now, it is tried again: ${systemProblem(error, segment.file)}`),
-      onTruncated: (live) => {
-        // What had been read of a last line is all that there will be of it.
-        live.flush();
-        this.beginAnew(live, this.nextSeq);
-      },
-    });
+    return new LiveFile(segment, index, from.offset, from.seq, (live, event) => this.take(live, event));
   }
 
-  /** The file was truncated: what stands in it now are other lines than those before `seq`. */
+  private take(live: LiveFile, event: LiveFileEvent): void {
+    if (event.type === "batch") {
+      this.publish(event.batch);
+      this.cap.enforce(live);
+    } else if (event.type === "unreadable") {
+      this.records.warn(`cannot read a log now, it is tried again: ${systemProblem(event.error, live.segment.file)}`);
+    } else {
+      // What had been read of a last line is all that there will be of it.
+      live.flush();
+      this.beginAnew(live, this.nextSeq);
+    }
+  }
+
   private beginAnew(live: LiveFile, seq: number): void {
     const { file } = live.segment;
     this.records.warn(`${file} was truncated by another program: it no longer holds the lines before ${seq}`);

@@ -10,14 +10,13 @@ import type { TimeIndex } from "./time-index.ts";
 /** The part of the newest file that is read again when a daemon comes back, to know what the server was doing. */
 const REPLAY_BYTES = 1024 * 1024;
 
-export interface LiveFileOwner {
+export type LiveFileEvent =
   /** Whole lines, in order. */
-  onBatch(live: LiveFile, batch: LogBatch): void;
+  | { type: "batch"; batch: LogBatch }
   /** It cannot be read now. */
-  onUnreadable(live: LiveFile, error: unknown): void;
+  | { type: "unreadable"; error: unknown }
   /** The file was made shorter, by another program. */
-  onTruncated(live: LiveFile): void;
-}
+  | { type: "truncated" };
 
 export class LiveFile {
   private readonly follower: FileFollower;
@@ -35,12 +34,12 @@ export class LiveFile {
     offset: number,
     /** Number of the next line. */
     private seq: number,
-    private readonly owner: LiveFileOwner,
+    private readonly listener: (live: LiveFile, event: LiveFileEvent) => void,
   ) {
     this.splitter = new LineSplitter(offset);
     this.follower = new FileFollower(segment.file, offset, (chunk) => this.emit(this.splitter.push(chunk)), {
-      onTruncated: () => owner.onTruncated(this),
-      onUnreadable: (error) => owner.onUnreadable(this, error),
+      onTruncated: () => listener(this, { type: "truncated" }),
+      onUnreadable: (error) => listener(this, { type: "unreadable", error }),
     });
   }
 
@@ -90,7 +89,7 @@ export class LiveFile {
   }
 
   private emit(lines: readonly string[]): void {
-    for (const batch of this.stamp(lines)) this.owner.onBatch(this, batch);
+    for (const batch of this.stamp(lines)) this.listener(this, { type: "batch", batch });
   }
 
   /** Numbers lines that end where it stands, tells when they were read, and notes it in the index. */

@@ -4,7 +4,7 @@ import { LogDisk } from "../logs/log-disk.ts";
 import { areSegments } from "../logs/segment.ts";
 import { isLaunchRecord } from "../model-server/launch-record.ts";
 import { ownIdentity } from "../process/identity.ts";
-import { PortRegistry } from "../process/ports.ts";
+import { PortRegistry } from "../process/port-registry.ts";
 import { punchHead } from "../process/punch.ts";
 import { isKeptState } from "../runtime/kept-state.ts";
 import { knowFolder } from "../store/folder-identity.ts";

@@ -5,7 +5,7 @@ import type { InstanceLog } from "../logs/instance-log.ts";
 import { ModelServer, type SignsOfLife } from "../model-server/model-server.ts";
 import { UnstartableError } from "../model-server/prepare-launch.ts";
 import { ageOf } from "../process/identity.ts";
-import { PortError } from "../process/ports.ts";
+import { PortError } from "../process/port-registry.ts";
 import type { RuntimeTracker } from "../runtime/runtime-tracker.ts";
 import type { Host } from "./host.ts";
 import type { InstanceState } from "./instance-state.ts";

@@ -1,7 +1,7 @@
 import { backendOf } from "../backends/index.ts";
 import type { InstanceConfig } from "../contract/index.ts";
 import { prepareLaunch, UnstartableError } from "../model-server/prepare-launch.ts";
-import { PortError } from "../process/ports.ts";
+import { PortError } from "../process/port-registry.ts";
 import { ConfigRefusedError } from "./errors.ts";
 import type { Host } from "./host.ts";
 import type { InstanceState } from "./instance-state.ts";

@@ -2,7 +2,7 @@ import type { StoredSegment } from "../logs/file-place.ts";
 import type { LogSettings } from "../logs/instance-log.ts";
 import type { LogDisk } from "../logs/log-disk.ts";
 import type { LaunchServices } from "../model-server/services.ts";
-import type { PortRegistry } from "../process/ports.ts";
+import type { PortRegistry } from "../process/port-registry.ts";
 import type { KeptState } from "../runtime/kept-state.ts";
 import type { RecordFolder } from "../store/records.ts";
 import type { RestartPolicy } from "./restart-policy.ts";

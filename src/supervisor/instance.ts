@@ -13,10 +13,10 @@ import { type FoundDead, judgeFoundDead } from "./found-dead.ts";
 import type { Host } from "./host.ts";
 import { InstanceState } from "./instance-state.ts";
 import { IntentKeeper } from "./intent.ts";
-import { type Lease, Leases } from "./leases.ts";
 import { Lifecycle } from "./lifecycle.ts";
 import { OperationQueue } from "./operation-queue.ts";
 import { isAtRest } from "./status-transitions.ts";
+import { type Lease, Leases } from "./usage-leases.ts";
 
 /** Gives the new config out of the present one; what it throws refuses the change. */
 export type ConfigChange = (before: InstanceConfig) => InstanceConfig;

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, test } from "bun:test";
-import { PortError, PortRegistry, portProblem } from "../../src/process/ports.ts";
+import { PortError, PortRegistry, portProblem } from "../../src/process/port-registry.ts";
 
 const servers: { stop(): unknown }[] = [];
 afterEach(() => {
