@@ -1,4 +1,4 @@
-"""Which device, dtype, attention, context and cache size to use. Only decisions: no hardware is touched here."""
+"""Which device, dtype, attention and context to use. Only decisions: no hardware is touched here."""
 
 from __future__ import annotations
 
@@ -7,9 +7,6 @@ from dataclasses import dataclass
 
 from .errors import ExitCode, StartupError
 
-# The KV cache's share of the memory that is free after loading. The rest is for the forward passes.
-ACCELERATOR_SHARE = 0.6
-HOST_SHARE = 0.25
 GPU_FILL = 0.85
 
 
@@ -81,30 +78,6 @@ def choose_context(max_length: int, own_limits: Sequence[object]) -> int:
     """The smallest of the setting and the model's own limits, in tokens. A limit of 1e30 means none."""
     limits = [limit for limit in own_limits if isinstance(limit, int) and 0 < limit < 10**9]
     return min([max_length, *limits])
-
-
-def choose_kv_budget(
-    asked: int | None,
-    context: int,
-    max_rows: int,
-    free_bytes: int | None,
-    bytes_per_token: int,
-    device: str,
-    held: int = 0,
-) -> int:
-    """Tokens that the KV cache may hold, counted as rows x longest. Never less than one row of the whole context.
-
-    `free_bytes` is what is free now, beside the `held` tokens that the cache has memory for already: other processes
-    take of the same memory, so this is asked again whenever the cache is to grow.
-    """
-    most = context * max_rows
-    if asked is not None:
-        return max(context, min(asked, most))
-    if free_bytes is None:
-        return most
-    share = HOST_SHARE if device == "cpu" else ACCELERATOR_SHARE
-    each = max(1, bytes_per_token)
-    return max(context, min(most, int((free_bytes + held * each) * share) // each))
 
 
 def choose_labels(asked: Sequence[str] | None, own: Sequence[str]) -> tuple[str, ...]:

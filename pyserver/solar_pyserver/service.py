@@ -14,14 +14,14 @@ from .batched_worker import BatchedWorker
 from .batching_check import IN_BATCHES, check_batching
 from .classification_worker import ClassificationWorker
 from .configuration import Settings
-from .decisions import choose_activation, choose_kv_budget, choose_labels
+from .decisions import choose_activation, choose_labels
 from .events import EventLog
 from .generation_defaults import sampling_defaults, told_defaults
 from .generation_worker import GenerationWorker
-from .hardware import free_bytes
 from .http.app import Handler
 from .http.classify import ClassifyRoutes
 from .http.generate import GenerationRoutes
+from .kv_budget import kv_budget
 from .loading import Loaded
 from .scoring import Scorer
 from .side_by_side import SideBySide
@@ -80,22 +80,6 @@ def build_causal(settings: Settings, loaded: Loaded, hooks: ServerHooks) -> Serv
         "chat_template": tokenizer.has_chat_template,
     }
     return Service(worker, {"/v1/chat/completions": routes.chat, "/v1/completions": routes.complete}, facts)
-
-
-def kv_budget(settings: Settings, loaded: Loaded, bytes_per_token: int, held: int) -> int:
-    """Tokens that the KV cache may hold, where it has memory for `held` tokens already.
-
-    Asked again whenever the cache is to grow, for the memory is not this process's alone.
-    """
-    return choose_kv_budget(
-        settings.kv_budget_tokens,
-        loaded.context,
-        settings.max_batch,
-        free_bytes(loaded.placement),
-        bytes_per_token,
-        loaded.device,
-        held,
-    )
 
 
 def prove(model: Any) -> None:

@@ -11,11 +11,11 @@ from solar_pyserver.decisions import (
     choose_context,
     choose_device,
     choose_dtype,
-    choose_kv_budget,
     choose_labels,
     choose_placement,
 )
 from solar_pyserver.errors import ExitCode, StartupError
+from solar_pyserver.kv_budget import choose_kv_budget
 
 NOTHING = Hardware()
 AMPERE = Hardware(cuda=True, cuda_capability=(8, 0), cuda_bfloat16=True, cuda_devices=1, flash_attention=True)

@@ -10,8 +10,8 @@ import pytest
 import torch
 from test_batched_worker import GREEDY, PROMPTS, Bench, bench
 
-from solar_pyserver.decisions import choose_kv_budget
 from solar_pyserver.generation import GenerationRequest
+from solar_pyserver.kv_budget import choose_kv_budget
 from solar_pyserver.kv_pool import KvPool, LayerShape
 
 __all__ = ["bench"]
