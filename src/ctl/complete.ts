@@ -91,7 +91,7 @@ const instanceNames = async (io: Io, typed: readonly string[], begun: string): P
     url: flagValue(typed, "--url"),
     key: key === "-" ? undefined : key,
   };
-  const api = new Api(chooseTarget(options, targetSources(io)));
+  const api = new Api(await chooseTarget(options, targetSources(io)));
   const { value: all } = await listInstances(api, { timeoutMs: PATIENCE_MS });
   const left = all.filter(({ id, config }) => !typed.includes(id) && !typed.includes(config.alias));
   const named = left.map(({ id, config: { alias }, status }): Candidate => {

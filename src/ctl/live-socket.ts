@@ -152,7 +152,7 @@ export class LiveSocket {
     const error = opened ? null : await this.whyNot();
     if (error !== null) return this.end?.(error);
     await Bun.sleep(this.retry);
-    this.api.retarget();
+    await this.api.retarget();
     this.retry = Math.min(this.retry * 2, LAST_RETRY_MS);
     this.connect();
   }

@@ -123,11 +123,11 @@ const addAdd = (context: Command, cli: Cli): void => {
   );
 };
 
-const rowsOf = (cli: Cli, { current, contexts }: Contexts): { named: Row[]; local: Row[] } => {
+const rowsOf = async (cli: Cli, { current, contexts }: Contexts): Promise<{ named: Row[]; local: Row[] }> => {
   const named = Object.entries(contexts).map(([name, { url, key }]): Row => {
     return { name, url, current: name === current, hasKey: key !== "" };
   });
-  const daemons = findLocalDaemons(cli.io);
+  const daemons = await findLocalDaemons(cli.io);
   const local = daemons.map(({ directory, url }): Row => {
     return { name: directory, url, current: current === null && daemons.length === 1, hasKey: true };
   });
@@ -136,9 +136,9 @@ const rowsOf = (cli: Cli, { current, contexts }: Contexts): { named: Row[]; loca
 
 const asJson = ({ name, url, current, hasKey }: Row) => ({ name, url, current, has_key: hasKey });
 
-const list = (cli: Cli, contexts: Contexts, { json, quiet }: OutputOptions): number => {
+const list = async (cli: Cli, contexts: Contexts, { json, quiet }: OutputOptions): Promise<number> => {
   const { io } = cli;
-  const { named, local } = rowsOf(cli, contexts);
+  const { named, local } = await rowsOf(cli, contexts);
   if (json) writeJson(io, [...named.map(asJson), ...local.map((row) => ({ ...asJson(row), local: true }))]);
   else if (quiet) for (const { name } of named) io.write(`${name}\n`);
   else {
@@ -174,7 +174,7 @@ export const define = (command: Command, cli: Cli): void => {
       cli.action(async (options: OutputOptions) => {
         const warning = looseMode(cli.io);
         if (warning !== null) cli.io.say(warning);
-        return list(cli, readContexts(cli.io), options);
+        return await list(cli, readContexts(cli.io), options);
       }),
     );
   command

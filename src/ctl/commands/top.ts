@@ -119,7 +119,7 @@ const live = async (cli: Cli, api: Api, interval: number, count: number): Promis
       if (!(error instanceof CtlError) || error.exitCode !== exitCodes.unreachable) throw error;
       snapshot = { ...snapshot, problem: `trying again: ${error.message}` };
       // One on this machine may come back on another port.
-      api.retarget();
+      await api.retarget();
     }
     draw();
   };
