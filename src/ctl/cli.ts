@@ -75,20 +75,27 @@ export const foundIn = <T>({ results }: Outcome<T>): Found<T>[] =>
   results.flatMap((result) => ("error" in result ? [] : [result]));
 
 export class Cli {
+  /** Lines are printed until an interrupt, which is then the usual end and no failure. */
+  isStream = false;
   private stdinTaken: string | null = null;
   /** What the command ends with. */
   code: number = exitCodes.ok;
   /** What is still to do when somebody interrupts: put the terminal right, say what goes on. */
   onInterrupt: (() => void) | null = null;
 
-  constructor(readonly io: Io) {}
+  constructor(
+    readonly io: Io,
+    private readonly json = false,
+  ) {}
 
   /** An action of commander out of a function that gives the exit code. What it throws is told by the caller. */
   action<A extends unknown[]>(run: (...args: A) => Promise<number>): (...args: A) => Promise<void> {
     return async (...args) => {
       process.once("SIGINT", () => {
         this.onInterrupt?.();
-        process.exit(exitCodes.interrupted);
+        const isTold = this.json && !this.isStream;
+        if (isTold) writeJsonError(this.io, new CtlError(exitCodes.interrupted, "interrupted"));
+        void (isTold ? this.io.stdout.drained() : Promise.resolve()).then(() => process.exit(exitCodes.interrupted));
       });
       this.code = await run(...args);
     };

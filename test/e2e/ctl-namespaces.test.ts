@@ -23,8 +23,8 @@ test.skipIf(!isRoot)(
     const env = { XDG_STATE_HOME: join(home, "xdg-state") };
     await using one = await TestDaemon.start({ dir: folder("one"), env });
     const two = await TestDaemon.start({ dir: folder("two"), env, under: UNSHARED });
-  // What stands before the daemon takes no SIGTERM.
-  await using _ = { [Symbol.asyncDispose]: () => two.kill() };
+    // What stands before the daemon takes no SIGTERM.
+    await using _ = { [Symbol.asyncDispose]: () => two.kill() };
     await one.createFake({}, { alias: "of-one" });
     await two.createFake({}, { alias: "of-two" });
     const ctl = new Ctl(home);

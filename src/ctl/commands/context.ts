@@ -69,7 +69,7 @@ const askKey = async (cli: Cli, url: string, kept: string): Promise<Found> => {
 };
 
 /** Tries a key. @throws CtlError where the daemon refuses it; where none answers, that is said alone */
-const tryKey = async (cli: Cli, target: Target): Promise<void> => {
+const tryKey = async (cli: Cli, target: Target, isKnown: boolean): Promise<void> => {
   try {
     await listInstances(new Api(target), { timeoutMs: TRY_MS });
   } catch (error) {
@@ -79,15 +79,12 @@ const tryKey = async (cli: Cli, target: Target): Promise<void> => {
       return;
     }
     const what = target.key === "" ? `${target.url} asks for a key` : `${target.url} refused the key`;
-    throw new CtlError(exitCodes.refusedKey, `${what}; ${target.name} is left as it was`, [
+    throw new CtlError(exitCodes.refusedKey, `${what}; ${target.name} is ${isKnown ? "left as it was" : "not added"}`, [
       "the daemon's key is API_KEY in the .env of its directory",
       "keep it all the same: --force",
     ]);
   }
 };
-
-const keptKey = ({ contexts }: Contexts, name: string): string =>
-  Object.hasOwn(contexts, name) ? (contexts[name]?.key ?? "") : "";
 
 const addAdd = (context: Command, cli: Cli): void => {
   const add = context
@@ -106,10 +103,11 @@ const addAdd = (context: Command, cli: Cli): void => {
       checkName(name);
       const url = parseUrl(address);
       const { key: given } = await cli.targetOptions(add);
-      const kept = keptKey(readContexts(cli.io), name);
+      const before = readContexts(cli.io).contexts;
+      let isKnown = Object.hasOwn(before, name);
+      const kept = isKnown ? (before[name]?.key ?? "") : "";
       const { key, from } = given === undefined ? await askKey(cli, url, kept) : { key: given, from: "" };
-      if (!options.force) await tryKey(cli, { url, key, name, keyFrom: "the command line" });
-      let isKnown = false;
+      if (!options.force) await tryKey(cli, { url, key, name, keyFrom: "the command line" }, isKnown);
       let isUsed = false;
       await changeContexts(cli.io, ({ current, contexts }) => {
         isKnown = Object.hasOwn(contexts, name);

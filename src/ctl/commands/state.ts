@@ -91,6 +91,7 @@ export const changeLines = (
 
 /** Each change as it comes; states of the past are of no use, so that a break loses nothing that matters. */
 const follow = async (cli: Cli, named: Named, json: boolean): Promise<number> => {
+  cli.isStream = true;
   const [{ LiveSocket, notUnderstood, parseFrame }, { stateFrame }] = await Promise.all([
     import("../live-socket.ts"),
     import("../../contract/frames.ts"),

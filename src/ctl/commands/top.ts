@@ -164,6 +164,7 @@ Examples:
         const interval = Math.max(SHORTEST_MS, parseDuration(options.interval, "--interval"));
         const isLive = cli.io.stdout.terminal && !options.json && !options.once;
         const count = countOf(options, isLive);
+        cli.isStream = !options.once;
         const api = await cli.connect(command);
         return isLive ? await live(cli, api, interval, count) : await printEach(cli, api, options, interval, count);
       }),
