@@ -43,6 +43,8 @@ export const nearest = (word: string, names: readonly string[]): string | undefi
 const pathOf = (command: Command): string[] =>
   command.parent === null ? [command.name()] : [...pathOf(command.parent), command.name()];
 
+const rootOf = (command: Command): Command => (command.parent === null ? command : rootOf(command.parent));
+
 /** As people call it: `context add`, `serve`. */
 const nameOf = (command: Command): string =>
   pathOf(command)
@@ -97,6 +99,13 @@ const missingArgument = (command: Command): CommandLineError => {
   return new CommandLineError(`'${nameOf(command)}' needs ${missing === undefined ? "more" : argumentText(missing)}`, [
     `write: ${pathOf(command).join(" ")} ${command.registeredArguments.map(argumentText).join(" ")}`,
   ]);
+};
+
+/** The verb behind `ctl`, which reads the flags that it has itself before it looks for a verb. */
+const verbOf = (command: Command): Command => {
+  const words = (rootOf(command) as Command & { rawArgs: string[] }).rawArgs;
+  const inner = command.commands.find((one) => [one.name(), ...one.aliases()].some((name) => words.includes(name)));
+  return inner === undefined ? command : verbOf(inner);
 };
 
 const missingValue = (command: Command, sentence: string): CommandLineError => {
@@ -159,7 +168,8 @@ export class CommandLine extends Command {
   }
 
   override error(sentence: string, { code }: { code?: string } = {}): never {
-    const { message, hints } = inOurWords(this, code, sentence);
-    throw new CommandLineError(message, [...hints, `see: ${pathOf(this).join(" ")} --help`]);
+    const command = code === "commander.optionMissingArgument" ? verbOf(this) : this;
+    const { message, hints } = inOurWords(command, code, sentence);
+    throw new CommandLineError(message, [...hints, `see: ${pathOf(command).join(" ")} --help`]);
   }
 }

@@ -11,6 +11,7 @@ export const folderRecord = z.object({
   /** As in the record for clients of the same user. */
   start_time: z.string(),
   boot_id: z.string(),
+  pid_namespace: z.string().optional(),
   /** The `.env` that was read, which may hold the key. */
   env_file: z.string(),
 });

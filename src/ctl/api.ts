@@ -85,14 +85,14 @@ export class Api {
   /** @param lookAgain where the same daemon is now */
   constructor(
     public target: Target,
-    private readonly lookAgain: (target: Target) => Target = (same) => same,
+    private readonly lookAgain: (target: Target) => Promise<Target> = async (same) => same,
   ) {
     if (isLoopback(target.url)) withoutProxies();
   }
 
   /** To be called before another attempt to reach a daemon that went away. */
-  retarget(): void {
-    this.target = this.lookAgain(this.target);
+  async retarget(): Promise<void> {
+    this.target = await this.lookAgain(this.target);
   }
 
   get headers(): Record<string, string> {
@@ -211,7 +211,7 @@ export class Api {
     const hints = changed ? ["what was asked for may have been done all the same: look with solar-host ctl ls"] : [];
     const failure = (is: string, hint: string): CtlError =>
       new CtlError(exitCodes.failure, `${this.target.url} ${is} (${what}: ${problem})`, [...hints, hint]);
-    const other = await this.otherVersion();
+    const other = await this.daemonVersion();
     if (other === null) return failure("is no solar-host daemon", "check the address");
     if (other === version) {
       return failure(
@@ -225,7 +225,8 @@ export class Api {
     );
   }
 
-  private async otherVersion(): Promise<string | null> {
+  /** Its version, whether it takes our key or not; null where no daemon answers. */
+  async daemonVersion(): Promise<string | null> {
     try {
       const { text } = await this.exchange("/health", { timeoutMs: 3000 });
       const body: unknown = JSON.parse(text);

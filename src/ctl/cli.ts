@@ -75,20 +75,27 @@ export const foundIn = <T>({ results }: Outcome<T>): Found<T>[] =>
   results.flatMap((result) => ("error" in result ? [] : [result]));
 
 export class Cli {
+  /** Lines are printed until an interrupt, which is then the usual end and no failure. */
+  isStream = false;
   private stdinTaken: string | null = null;
   /** What the command ends with. */
   code: number = exitCodes.ok;
   /** What is still to do when somebody interrupts: put the terminal right, say what goes on. */
   onInterrupt: (() => void) | null = null;
 
-  constructor(readonly io: Io) {}
+  constructor(
+    readonly io: Io,
+    private readonly json = false,
+  ) {}
 
   /** An action of commander out of a function that gives the exit code. What it throws is told by the caller. */
   action<A extends unknown[]>(run: (...args: A) => Promise<number>): (...args: A) => Promise<void> {
     return async (...args) => {
       process.once("SIGINT", () => {
         this.onInterrupt?.();
-        process.exit(exitCodes.interrupted);
+        const isTold = this.json && !this.isStream;
+        if (isTold) writeJsonError(this.io, new CtlError(exitCodes.interrupted, "interrupted"));
+        void (isTold ? this.io.stdout.drained() : Promise.resolve()).then(() => process.exit(exitCodes.interrupted));
       });
       this.code = await run(...args);
     };
@@ -110,7 +117,7 @@ export class Cli {
   async connect(command: Command): Promise<Api> {
     const options = await this.targetOptions(command);
     const sources = targetSources(this.io);
-    return new Api(chooseTarget(options, sources), (target) => lookAgain(target, sources));
+    return new Api(await chooseTarget(options, sources), (target) => lookAgain(target, sources));
   }
 
   /**
@@ -119,7 +126,7 @@ export class Cli {
    */
   async withPaths(api: Api, config: RawConfig, file: string | null, before?: RawConfig): Promise<RawConfig> {
     const { cwd, home } = this.io;
-    if (!isHere(api.target, targetSources(this.io))) return config;
+    if (!(await isHere(api.target, targetSources(this.io)))) return config;
     const { withAbsolutePaths } = await import("./model-paths.ts");
     const folder = file === null || file === "-" ? cwd : dirname(resolve(cwd, file));
     return withAbsolutePaths(config, { home, folder, onlyExisting: file !== null }, before);
@@ -148,12 +155,12 @@ export class Cli {
    * Of several daemons on this machine, the one of the current folder is not to lose everything unasked.
    * @throws usage error where none of them is named
    */
-  refuseUnnamedDaemon(command: Command): void {
+  async refuseUnnamedDaemon(command: Command): Promise<void> {
     const { context, url } = command.optsWithGlobals<ConnectionOptions>();
     const isNamed = context !== undefined || url !== undefined || Boolean(this.io.env.SOLAR_HOST_URL);
     const { contexts, daemons } = targetSources(this.io);
     if (isNamed || contexts().current !== null) return;
-    const found = daemons();
+    const found = await daemons();
     if (found.length < 2) return;
     throw usageError(
       "several daemons run on this machine: say whose instances are meant",

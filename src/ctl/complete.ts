@@ -1,4 +1,5 @@
 import { Command, type Option } from "commander";
+import type { ListedInstance } from "../contract/instance-facts.ts";
 import { Api } from "./api.ts";
 import { listInstances } from "./calls.ts";
 import { addConnection, Cli } from "./cli.ts";
@@ -45,20 +46,32 @@ const PATH = /<file>|folder>/;
 /** A flag that means yes when it stands alone. */
 const isYesOrNo = (flags: string): boolean => flags.includes("true|false");
 
-const valuesOf = async (io: Io, { long, argChoices, flags }: Option, begun: string): Promise<Completion> => {
+const valuesOf = async (
+  io: Io,
+  typed: readonly string[],
+  { long, argChoices, flags }: Option,
+  begun: string,
+): Promise<Completion> => {
   if (long === "--context") return contextNames(io);
-  if (long === "--set") return await assignments(begun);
+  if (long === "--set") return await assignments(io, typed, begun);
   if (argChoices !== undefined) return words(argChoices);
   return PATH.test(flags) ? FILES : isYesOrNo(flags) ? words(["true", "false"]) : [];
 };
 
-/** `name=value` of a config: the fields of every backend, then what the field takes. */
-const assignments = async (begun: string): Promise<Completion> => {
-  const [{ fieldsOf }, { backendTypes }] = await Promise.all([
+/** `name=value` of a config: the fields that the named instances have, those of every backend where none is known. */
+const assignments = async (io: Io, typed: readonly string[], begun: string): Promise<Completion> => {
+  const [{ fieldsOf }, { backendTypes }, all] = await Promise.all([
     import("./config-flags.ts"),
     import("../contract/config.ts"),
+    instances(io, typed).catch(() => []),
   ]);
-  const fields = new Map(backendTypes.flatMap(fieldsOf).map((field) => [field.name, field]));
+  const isNamed = ({ id, config: { alias } }: ListedInstance): boolean =>
+    typed.some((word) => word === "--all" || word === "-a" || word === alias || (word !== "" && id.startsWith(word)));
+  const named = new Set(all.filter(isNamed).map(({ config }) => config.backend_type));
+  const known = backendTypes.filter((backend) => named.has(backend));
+  const fields = new Map(
+    (known.length > 0 ? known : backendTypes).flatMap(fieldsOf).map((field) => [field.name, field]),
+  );
   const name = /^([\w-]+)=/.exec(begun)?.[1];
   if (name === undefined)
     return [...fields.values()].map((field) => ({ value: `${field.name}=`, description: field.description }));
@@ -69,11 +82,16 @@ const assignments = async (begun: string): Promise<Completion> => {
 };
 
 /** What is to stand behind `--flag=`. */
-const afterEquals = async (io: Io, options: readonly Option[], begun: string): Promise<Completion | null> => {
+const afterEquals = async (
+  io: Io,
+  typed: readonly string[],
+  options: readonly Option[],
+  begun: string,
+): Promise<Completion | null> => {
   const flag = /^(--[\w-]+)=/.exec(begun)?.[1];
   const option = options.find(({ long }) => flag !== undefined && long === flag);
   if (option === undefined) return null;
-  const values = await valuesOf(io, option, begun.slice(begun.indexOf("=") + 1));
+  const values = await valuesOf(io, typed, option, begun.slice(begun.indexOf("=") + 1));
   return values === FILES ? FILES : values.map(({ value, ...rest }) => ({ value: `${flag}=${value}`, ...rest }));
 };
 
@@ -83,16 +101,21 @@ const flagValue = (typed: readonly string[], flag: string): string | undefined =
   return typed[at] === flag ? typed[at + 1] : typed[at]?.slice(flag.length + 1);
 };
 
-/** Aliases, and ids where they are begun or where aliases are shared. */
-const instanceNames = async (io: Io, typed: readonly string[], begun: string): Promise<Candidate[]> => {
+/** Of the daemon that the typed words mean. */
+const instances = async (io: Io, typed: readonly string[]): Promise<ListedInstance[]> => {
   const key = flagValue(typed, "--key");
   const options = {
     context: flagValue(typed, "--context"),
     url: flagValue(typed, "--url"),
     key: key === "-" ? undefined : key,
   };
-  const api = new Api(chooseTarget(options, targetSources(io)));
-  const { value: all } = await listInstances(api, { timeoutMs: PATIENCE_MS });
+  const api = new Api(await chooseTarget(options, targetSources(io)));
+  return (await listInstances(api, { timeoutMs: PATIENCE_MS })).value;
+};
+
+/** Aliases, and ids where they are begun or where aliases are shared. */
+const instanceNames = async (io: Io, typed: readonly string[], begun: string): Promise<Candidate[]> => {
+  const all = await instances(io, typed);
   const left = all.filter(({ id, config }) => !typed.includes(id) && !typed.includes(config.alias));
   const named = left.map(({ id, config: { alias }, status }): Candidate => {
     const shared = all.filter((other) => other.config.alias === alias).length > 1;
@@ -140,8 +163,8 @@ const candidates = async (io: Io, typed: readonly string[]): Promise<Completion>
   const last = before.at(-1) ?? "";
   const option = command.options.find(({ long, short }) => last !== "" && (long === last || short === last));
   if (option?.required || (option?.optional && !begun.startsWith("-") && isYesOrNo(option.flags)))
-    return await valuesOf(io, option, begun);
-  const valued = await afterEquals(io, command.options, begun);
+    return await valuesOf(io, before, option, begun);
+  const valued = await afterEquals(io, before, command.options, begun);
   if (valued !== null) return valued;
   if (begun.startsWith("-")) return optionsOf(command);
   return program === "ctl" ? await positional(io, command, before, begun) : [];

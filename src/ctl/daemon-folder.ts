@@ -58,7 +58,7 @@ const urlOfSettings = (text: string): string =>
   urlOf({ host: settingIn(text, "HOST") ?? "", port: Number(settingIn(text, "PORT") || 8001) });
 
 /** Null where the folder is no daemon's. */
-export const lookInFolder = (directory: string): FolderDaemon | null => {
+export const lookInFolder = async (directory: string): Promise<FolderDaemon | null> => {
   const state = join(directory, STATE_FOLDER);
   const unreadable: string[] = [];
   let uid: number | undefined;
@@ -76,7 +76,7 @@ export const lookInFolder = (directory: string): FolderDaemon | null => {
   const recordText = readIfAllowed(join(state, FOLDER_RECORD), unreadable);
   const record = recordText === null ? null : parseRecord(recordText);
   const settings = readIfAllowed(record?.env_file ?? join(directory, ".env"), unreadable);
-  const runs = record !== null && isRunning(record);
+  const runs = record !== null && (await isRunning(record));
   const guessed = record === null && settings !== null ? urlOfSettings(settings) : null;
   return {
     directory,
@@ -89,12 +89,12 @@ export const lookInFolder = (directory: string): FolderDaemon | null => {
 };
 
 /** The daemon's folder in which `path` is: the nearest one above. */
-export const folderAround = (
+export const folderAround = async (
   path: string,
-  look: (directory: string) => FolderDaemon | null = lookInFolder,
-): FolderDaemon | null => {
+  look: typeof lookInFolder = lookInFolder,
+): Promise<FolderDaemon | null> => {
   for (let directory = path; ; directory = dirname(directory)) {
-    const found = look(directory);
+    const found = await look(directory);
     if (found !== null) return found;
     if (directory === dirname(directory)) return null;
   }

@@ -72,8 +72,9 @@ const report = (io: Io, error: unknown, json: boolean): number => {
 /** @param argv the whole command line, in which `ctl` is the first word or, behind `help`, the second */
 export const runCtl = async (ctl: Command, argv: readonly string[]): Promise<never> => {
   const io = processIo(process.env.HOME || homedir());
-  const cli = new Cli(io);
   const words = argv.slice(argv.indexOf("ctl", 2) + 1);
+  const json = wantsJson(words);
+  const cli = new Cli(io, json);
   let code: number;
   try {
     if (words[0] === COMPLETE) {
@@ -87,7 +88,7 @@ export const runCtl = async (ctl: Command, argv: readonly string[]): Promise<nev
     }
     code = cli.code;
   } catch (error) {
-    code = report(io, error, wantsJson(words));
+    code = report(io, error, json);
   }
   await io.stdout.drained();
   process.exit(code);

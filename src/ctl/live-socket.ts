@@ -1,7 +1,5 @@
 import type { z } from "zod";
-import type { Api } from "./api.ts";
-import { issueWords } from "./api.ts";
-import { getInstance } from "./calls.ts";
+import { type Api, issueWords, type RequestOptions } from "./api.ts";
 import { CtlError, exitCodes } from "./errors.ts";
 
 /**
@@ -25,6 +23,8 @@ type Socket = WebSocket & { ping(): void; terminate(): void };
 export interface LiveHandlers {
   /** Path and query of the next connection. */
   path(): string;
+  /** A plain request, whose refusal is why the socket is not opened. */
+  check(options: RequestOptions): Promise<unknown>;
   /** What it throws ends the whole; a FrameError is told with the daemon's version. */
   frame(text: string): void;
   /** Told when the connection is lost, and when it is there again. */
@@ -66,7 +66,6 @@ export class LiveSocket {
 
   constructor(
     private readonly api: Api,
-    private readonly id: string,
     private readonly name: string,
     private readonly handlers: LiveHandlers,
   ) {}
@@ -152,15 +151,20 @@ export class LiveSocket {
     const error = opened ? null : await this.whyNot();
     if (error !== null) return this.end?.(error);
     await Bun.sleep(this.retry);
-    this.api.retarget();
+    await this.api.retarget();
     this.retry = Math.min(this.retry * 2, LAST_RETRY_MS);
     this.connect();
   }
 
   private async whyNot(): Promise<CtlError | null> {
     try {
-      await getInstance(this.api, this.id, { timeoutMs: CONNECT_MS });
-      return null;
+      await this.handlers.check({ timeoutMs: CONNECT_MS });
+      // A few times over, it is not a daemon that is only just starting.
+      return this.wasOpen || this.retry < LAST_RETRY_MS
+        ? null
+        : new CtlError(exitCodes.failure, `${this.api.where} answers, but no WebSocket to it can be opened`, [
+            "is a proxy in between that lets none through?",
+          ]);
     } catch (error) {
       if (!(error instanceof CtlError)) return null;
       // One that was there before comes back; one that never answered is not waited for without end.

@@ -1,5 +1,6 @@
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { type DaemonRecord, daemonRecord, daemonRecordFolder } from "../contract/daemon-record.ts";
+import { Api } from "./api.ts";
 import type { Io } from "./io.ts";
 
 /** Finds the daemons of this user on this machine by the records that they leave. */
@@ -32,29 +33,33 @@ const darwinStartTime = (pid: number): string | null => {
   return text === "" ? null : text;
 };
 
+/** What a record says of the process that left it. */
+export type RecordedProcess = Pick<DaemonRecord, "url" | "pid" | "start_time" | "boot_id" | "pid_namespace">;
+
 /**
  * Whether the very process that left a record still runs: the number alone may be someone else's by now. On macOS
- * the start time is a date, which no other run of the machine repeats; on Linux it counts from the boot.
+ * the start time is a date, which no other run of the machine repeats; on Linux it counts from the boot. A container
+ * numbers its processes itself, so that of a daemon in another one its address is asked.
  */
-export const isRunning = (record: Pick<DaemonRecord, "pid" | "start_time" | "boot_id">): boolean => {
-  if (process.platform === "darwin") return darwinStartTime(record.pid) === record.start_time;
-  const boot = unlessGone(() => readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim());
-  return boot === record.boot_id && linuxStartTime(record.pid) === record.start_time;
+export const isRunning = async (record: RecordedProcess): Promise<boolean> => {
+  const { url, pid, start_time, boot_id, pid_namespace } = record;
+  if (process.platform === "darwin") return darwinStartTime(pid) === start_time;
+  if (boot_id !== unlessGone(() => readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim())) return false;
+  if (pid_namespace === undefined || pid_namespace === unlessGone(() => readlinkSync("/proc/self/ns/pid")))
+    return linuxStartTime(pid) === start_time;
+  return (await new Api({ url, key: "", name: url, keyFrom: "" }).daemonVersion()) !== null;
 };
 
 const readRecord = (path: string): DaemonRecord | null =>
   unlessGone(() => daemonRecord.safeParse(JSON.parse(readFileSync(path, "utf8"))).data ?? null);
 
 /** Those that run, by directory. A record that cannot be read is none. */
-export const findLocalDaemons = (io: Pick<Io, "env" | "home">): DaemonRecord[] => {
+export const findLocalDaemons = async (io: Pick<Io, "env" | "home">): Promise<DaemonRecord[]> => {
   const folder = daemonRecordFolder(io.env, io.home);
   const names = unlessGone(() => readdirSync(folder)) ?? [];
-  return names
-    .filter((name) => name.endsWith(".json"))
-    .map((name) => readRecord(`${folder}/${name}`))
-    .filter((record) => record !== null && isRunning(record))
-    .filter((record) => record !== null)
-    .sort((a, b) => (a.directory < b.directory ? -1 : 1));
+  const records = names.filter((name) => name.endsWith(".json")).map((name) => readRecord(`${folder}/${name}`));
+  const found = await Promise.all(records.map(async (record) => (record && (await isRunning(record)) ? [record] : [])));
+  return found.flat().sort((a, b) => (a.directory < b.directory ? -1 : 1));
 };
 
 const holds = (directory: string, path: string): boolean =>

@@ -1,6 +1,6 @@
 import { gapFrame, logLine } from "../contract/frames.ts";
 import type { Api } from "./api.ts";
-import { instancePath } from "./calls.ts";
+import { getInstance, instancePath } from "./calls.ts";
 import type { Io } from "./io.ts";
 import { LiveSocket, notUnderstood, parseFrame } from "./live-socket.ts";
 import type { LogPrinter, LogSource } from "./log-printer.ts";
@@ -23,7 +23,8 @@ export class LogFollower {
     private last: number,
   ) {
     const { id, name } = source;
-    this.socket = new LiveSocket(api, id, name, {
+    this.socket = new LiveSocket(api, name, {
+      check: (options) => getInstance(api, id, options),
       path: () => `${instancePath(id, "/logs")}?after=${this.last}`,
       frame: (text) => this.frame(text),
       say: io.say,

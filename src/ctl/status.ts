@@ -26,16 +26,15 @@ export const paintPhase = (phase: Phase, palette: Palette): Paint => palette[pha
 export const isAtRest = (status: InstanceStatus): boolean => status === "stopped" || status === "failed";
 
 /** For commands that need a running instance. */
-export const notRunning = ({ status, error_message }: ListedInstance, name: string): CtlError =>
-  new CtlError(
-    exitCodes.notRunning,
-    `${name} is ${status}${status === "failed" && error_message !== null ? `: ${error_message}` : ""}`,
-    [
-      status === "starting"
-        ? `wait for it: solar-host ctl wait ${asWord(name)} --for running`
-        : `start it: solar-host ctl start ${asWord(name)} --wait`,
-    ],
-  );
+export const notRunning = (instance: ListedInstance, name: string): CtlError => {
+  const reason = reasonOf(instance, Date.now());
+  return new CtlError(exitCodes.notRunning, `${name} is ${instance.status}${reason === "" ? "" : `: ${reason}`}`, [
+    instance.status === "starting"
+      ? `wait for it: solar-host ctl wait ${asWord(name)} --for running`
+      : `start it: solar-host ctl start ${asWord(name)} --wait`,
+    ...(reason === "" ? [] : [`its log says more: solar-host ctl logs ${asWord(name)}`]),
+  ]);
+};
 
 /** `crashed 3 times, last 12s ago: …`; null where there was none, or the daemon does not tell. */
 export const crashText = ({ restarts = 0, failure }: ListedInstance, now: number): string | null => {

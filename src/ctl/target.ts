@@ -38,9 +38,9 @@ const DEFAULT_URL = "http://127.0.0.1:8001";
 export interface TargetSources {
   io: Pick<Io, "env" | "cwd" | "home">;
   contexts: () => Contexts;
-  daemons: () => DaemonRecord[];
+  daemons: () => Promise<DaemonRecord[]>;
   /** The daemon that a folder tells of. */
-  folder: (directory: string) => FolderDaemon | null;
+  folder: typeof lookInFolder;
 }
 
 export const targetSources = (io: Io): TargetSources => ({
@@ -92,10 +92,10 @@ const ofFolder = (found: FolderDaemon, io: TargetSources["io"], given: string | 
   return withKey(target, given, [found.key, "the daemon's .env"], keyOfEnvironment(io.env));
 };
 
-const localDaemon = ({ io, daemons, folder }: TargetSources, key: string | undefined): Target => {
-  const found = daemons();
+const localDaemon = async ({ io, daemons, folder }: TargetSources, key: string | undefined): Promise<Target> => {
+  const found = await daemons();
   const own = daemonAround(found, io.cwd);
-  const here = folderAround(io.cwd, folder);
+  const here = await folderAround(io.cwd, folder);
   // What stands nearer is meant; a folder counts before daemons elsewhere where one runs in it, or that is not to be seen.
   const isNearer = here !== null && (own === null || here.directory.length > own.directory.length);
   if (isNearer && (here.runs || (here.owner !== null && here.unreadable.length > 0))) return ofFolder(here, io, key);
@@ -119,17 +119,21 @@ const localDaemon = ({ io, daemons, folder }: TargetSources, key: string | undef
 };
 
 /** `--context /srv/models`: the daemon of a directory on this machine. */
-const daemonOf = ({ io, daemons, folder }: TargetSources, path: string, key: string | undefined): Target => {
+const daemonOf = async (
+  { io, daemons, folder }: TargetSources,
+  path: string,
+  key: string | undefined,
+): Promise<Target> => {
   let directory = resolve(io.cwd, path);
   try {
     directory = realpathSync(directory);
   } catch {
     // What is not there has no daemon either, which is said below.
   }
-  const found = daemons();
+  const found = await daemons();
   const record = found.find((daemon) => daemon.directory === directory);
   if (record !== undefined) return ofRecord(record, key);
-  const told = folder(directory);
+  const told = await folder(directory);
   if (told !== null && (told.url !== null || told.unreadable.length > 0)) return ofFolder(told, io, key);
   throw new CtlError(exitCodes.unreachable, `no daemon of yours runs in ${directory}`, [
     ...(found.length === 0 ? [] : ["there are:", ...listed(found)]),
@@ -147,7 +151,7 @@ const ofContext = (sources: Pick<TargetSources, "contexts">, name: string, given
 };
 
 /** An address alone: its key is the one given, else the one known for that very address. */
-const ofUrl = (sources: TargetSources, text: string, options: TargetOptions): Target => {
+const ofUrl = async (sources: TargetSources, text: string, options: TargetOptions): Promise<Target> => {
   const url = parseUrl(text);
   const target = { url, name: url };
   const { key: given } = options;
@@ -156,14 +160,14 @@ const ofUrl = (sources: TargetSources, text: string, options: TargetOptions): Ta
   if ((given ?? fromEnv[0]) !== undefined) return direct;
   const context = Object.entries(sources.contexts().contexts).find(([, known]) => isSame(known.url, url));
   if (context !== undefined) return { ...ofContext(sources, context[0], undefined), url, name: url };
-  const record = sources.daemons().find((daemon) => isSame(daemon.url, url));
+  const record = (await sources.daemons()).find((daemon) => isSame(daemon.url, url));
   return record === undefined ? direct : { ...target, key: record.key, keyFrom: ofRecord(record, undefined).keyFrom };
 };
 
 const isPath = (name: string): boolean => name === "." || name === ".." || name.includes("/");
 
 /** Flags, then the environment, then the context in use, then the daemon on this machine. */
-export const chooseTarget = (options: TargetOptions, sources: TargetSources): Target => {
+export const chooseTarget = async (options: TargetOptions, sources: TargetSources): Promise<Target> => {
   const { context, url, key } = options;
   if (context !== undefined && url !== undefined) throw usageError("--context and --url name two daemons: give one");
   if (url !== undefined) return ofUrl(sources, url, options);
@@ -177,24 +181,28 @@ export const chooseTarget = (options: TargetOptions, sources: TargetSources): Ta
 };
 
 /** Whether the daemon runs on this machine, so that paths mean the same to both. */
-export const isHere = ({ directory, url }: Target, { daemons }: Pick<TargetSources, "daemons">): boolean =>
-  directory !== undefined || daemons().some((daemon) => isSame(daemon.url, url));
+export const isHere = async (
+  { directory, url }: Target,
+  { daemons }: Pick<TargetSources, "daemons">,
+): Promise<boolean> => directory !== undefined || (await daemons()).some((daemon) => isSame(daemon.url, url));
 
 /** Where the same daemon is now: one that was found on this machine may have come back on another port. */
-export const lookAgain = (target: Target, sources: TargetSources): Target => {
+export const lookAgain = async (target: Target, sources: TargetSources): Promise<Target> => {
   const { directory, name } = target;
   if (directory === undefined) return target;
   const given = target.keyFrom === "--key" ? target.key : undefined;
-  const record = sources.daemons().find((daemon) => daemon.directory === directory);
+  const record = (await sources.daemons()).find((daemon) => daemon.directory === directory);
   if (record !== undefined) return { ...ofRecord(record, given), name };
-  const told = sources.folder(directory);
+  const told = await sources.folder(directory);
   return told === null || told.url === null ? target : ofFolder(told, sources.io, given);
 };
 
 /** Every host that is named, and the daemons on this machine that are not among them. */
-export const allTargets = (sources: TargetSources): Target[] => {
+export const allTargets = async (sources: TargetSources): Promise<Target[]> => {
   const named = Object.keys(sources.contexts().contexts).map((name) => ofContext(sources, name, undefined));
-  const daemons = sources.daemons().filter((daemon) => named.every((target) => !isSame(target.url, daemon.url)));
+  const daemons = (await sources.daemons()).filter((daemon) =>
+    named.every((target) => !isSame(target.url, daemon.url)),
+  );
   const local = daemons.map((daemon) => ofRecord(daemon, undefined));
   if (local.length === 1 && local[0] !== undefined) local[0].name = LOCAL;
   return [...named, ...local];

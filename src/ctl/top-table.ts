@@ -15,7 +15,7 @@ export interface Snapshot {
   time: number;
   where: string;
   instances: readonly ListedInstance[];
-  states: ReadonlyMap<string, RuntimeState>;
+  states: ReadonlyMap<string, RuntimeState | undefined>;
   memory: Memory | null;
   /** Why what is shown is old; null when it is not. */
   problem: string | null;

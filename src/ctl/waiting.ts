@@ -72,7 +72,7 @@ export const awaitInstance = async (
       if (told !== null) throw told;
       progress.lost(error as CtlError);
       // One on this machine may come back on another port.
-      api.retarget();
+      await api.retarget();
     }
     const left = at - performance.now();
     if (left > 0) await Bun.sleep(Math.min(pause, left > 2 * LAST_ASK_MS ? left - LAST_ASK_MS : left));

@@ -1,7 +1,9 @@
 import { accessSync, constants, mkdirSync, statSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { systemProblem } from "../common/system-error.ts";
+import type { LogSettings } from "../logs/log-settings.ts";
 import { LockedError, takeFileLock, takeLock } from "../process/lock.ts";
+import { whyNotWritable } from "../store/savable.ts";
 import { askedLogFormat, readEnvFile, type Settings, SettingsError } from "../store/settings.ts";
 
 /** What must be so before a daemon may begin, and what is said where it is not. */
@@ -62,6 +64,24 @@ const orRefuse = (path: string, held: (owner: string) => string, take: () => voi
     if (!(error instanceof LockedError)) throw new BootError(`cannot lock the folder: ${systemProblem(error, path)}`);
     throw new BootError(held(error.owner));
   }
+};
+
+/** What the folders that a start writes to keep it from, as where a daemon was once run by root; none: nothing. */
+export const folderProblems = (
+  stateDir: string,
+  { dir, indexDir }: Pick<LogSettings, "dir" | "indexDir">,
+): string[] => {
+  const noStart = "no instance can be started";
+  const folders = [
+    [join(stateDir, "instances"), noStart],
+    [indexDir, noStart],
+    [dir, noStart],
+    [join(stateDir, "states"), "what an instance did is not kept for the next daemon"],
+  ] as const;
+  return folders.flatMap(([folder, outcome]) => {
+    const problem = whyNotWritable(folder);
+    return problem === null ? [] : [`${outcome}: ${problem}`];
+  });
 };
 
 /**

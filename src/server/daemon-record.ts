@@ -37,6 +37,17 @@ const readRecord = (path: string): DaemonRecord | null => {
   }
 };
 
+/** This very process, as the records have it. */
+const ownProcess = (): Pick<DaemonRecord, "pid" | "start_time" | "boot_id" | "pid_namespace"> => {
+  const { pid, startTime, bootId, pidNamespace } = ownIdentity();
+  return {
+    pid,
+    start_time: startTime,
+    boot_id: bootId,
+    ...(pidNamespace === undefined ? {} : { pid_namespace: pidNamespace }),
+  };
+};
+
 const identityOf = (record: DaemonRecord): ProcessIdentity => ({
   pid: record.pid,
   startTime: record.start_time,
@@ -73,16 +84,12 @@ export const leaveRecord = (daemon: RecordedDaemon, warn: (message: string) => v
   let path: string | null = null;
   try {
     path = join(folder, fileName(daemon.directory));
-    const identity = ownIdentity();
     const record: DaemonRecord = {
       url: urlOf(daemon),
       directory: realpathSync(daemon.directory),
       key: daemon.key,
       version,
-      pid: identity.pid,
-      start_time: identity.startTime,
-      boot_id: identity.bootId,
-      ...(identity.pidNamespace === undefined ? {} : { pid_namespace: identity.pidNamespace }),
+      ...ownProcess(),
     };
     replaceJsonSync(path, record, false);
     removeStale(folder);
@@ -107,15 +114,7 @@ export const leaveFolderRecord = (
 ): void => {
   const path = join(stateDir, FOLDER_RECORD);
   try {
-    const { pid, startTime, bootId } = ownIdentity();
-    const record: FolderRecord = {
-      url: urlOf(daemon),
-      version,
-      pid,
-      start_time: startTime,
-      boot_id: bootId,
-      env_file: envFile,
-    };
+    const record: FolderRecord = { url: urlOf(daemon), version, ...ownProcess(), env_file: envFile };
     replaceJsonSync(path, record, false);
   } catch (error) {
     warn(`no record for clients in this folder: ${systemProblem(error, path)}`);

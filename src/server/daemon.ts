@@ -16,6 +16,7 @@ import {
   checkConfigFolder,
   checkLogFolder,
   type DaemonFlags,
+  folderProblems,
   lock,
   samePlace,
 } from "./boot.ts";
@@ -89,6 +90,7 @@ const serve = async (flags: DaemonFlags): Promise<number> => {
   if (unsavable !== null) {
     journal.error(`cannot save the configuration: ${unsavable}. What runs goes on, and every change will be refused`);
   }
+  for (const problem of folderProblems(stateDir, host.logs)) journal.error(problem);
   const supervisor = new Supervisor(
     host,
     loaded,

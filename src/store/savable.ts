@@ -1,5 +1,6 @@
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { rm, writeFile } from "node:fs/promises";
-import { dirname } from "node:path";
+import { dirname, join } from "node:path";
 import { systemProblem } from "../common/system-error.ts";
 import { rewriteFile, targetOf } from "./atomic-file.ts";
 
@@ -25,5 +26,22 @@ export const whyNotSavable = async (file: string, mode: number): Promise<string 
     return null;
   } catch (error) {
     return systemProblem(error, path);
+  }
+};
+
+/**
+ * Whether files can be made in a folder of the daemon's, tried before a start has to. It is made where it is not there.
+ * @returns for a person; null where nothing stands in the way
+ */
+export const whyNotWritable = (folder: string): string | null => {
+  const trial = join(folder, `trial.${process.pid}.tmp`);
+  try {
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    // Empty: how full the disk is, is told elsewhere.
+    writeFileSync(trial, "", { mode: 0o600 });
+    rmSync(trial);
+    return null;
+  } catch (error) {
+    return systemProblem(error, folder);
   }
 };

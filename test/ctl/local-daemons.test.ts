@@ -42,17 +42,17 @@ const startedLater = async ({ start_time }: DaemonRecord): Promise<Bun.Subproces
 
 test("the client reads the same start time as the daemon wrote, and takes no other process for it", async () => {
   const record = own();
-  expect(isRunning(record)).toBe(true);
-  expect(isRunning({ ...record, start_time: `${record.start_time}1` })).toBe(false);
+  expect(await isRunning(record)).toBe(true);
+  expect(await isRunning({ ...record, start_time: `${record.start_time}1` })).toBe(false);
   const other = await startedLater(record);
   try {
-    expect(isRunning({ ...record, pid: other.pid })).toBe(false);
+    expect(await isRunning({ ...record, pid: other.pid })).toBe(false);
   } finally {
     other.kill();
     await other.exited;
   }
-  expect(isRunning({ ...record, pid: 2 ** 22 + 1 })).toBe(false);
-  expect(isRunning({ ...record, boot_id: "another run of the machine" })).toBe(process.platform === "darwin");
+  expect(await isRunning({ ...record, pid: 2 ** 22 + 1 })).toBe(false);
+  expect(await isRunning({ ...record, boot_id: "another run of the machine" })).toBe(process.platform === "darwin");
 });
 
 test("a program's name with blanks and parentheses does not shift the start time", () => {
@@ -61,58 +61,58 @@ test("a program's name with blanks and parentheses does not shift the start time
   expect(startTimeOfStat("nonsense")).toBeNull();
 });
 
-const withState = <T>(run: (state: string) => T): T => {
+const withState = async (run: (state: string) => unknown): Promise<void> => {
   const state = temporaryFolder();
   const before = process.env.XDG_STATE_HOME;
   process.env.XDG_STATE_HOME = state;
   try {
-    return run(state);
+    await run(state);
   } finally {
     if (before === undefined) delete process.env.XDG_STATE_HOME;
     else process.env.XDG_STATE_HOME = before;
   }
 };
 
-test("a daemon's record is found, readable by nobody else, and gone when it is removed", () => {
-  withState((state) => {
+test("a daemon's record is found, readable by nobody else, and gone when it is removed", async () => {
+  await withState(async (state) => {
     const io = fakeIo({ env: { XDG_STATE_HOME: state } });
     const directory = temporaryFolder();
     const warnings: string[] = [];
     const remove = leaveRecord({ host: "0.0.0.0", port: 8123, directory, key: "secret" }, (text) =>
       warnings.push(text),
     );
-    const [found] = findLocalDaemons(io);
+    const [found] = await findLocalDaemons(io);
     expect(found).toMatchObject({ url: "http://127.0.0.1:8123", directory, key: "secret", pid: process.pid });
     const folder = daemonRecordFolder(io.env, io.home);
     const [name = ""] = readdirSync(folder);
     expect(statSync(join(folder, name)).mode & 0o777).toBe(0o600);
     expect(statSync(folder).mode & 0o777).toBe(0o700);
     remove();
-    expect([findLocalDaemons(io), readdirSync(folder), warnings]).toEqual([[], [], []]);
+    expect([await findLocalDaemons(io), readdirSync(folder), warnings]).toEqual([[], [], []]);
   });
 });
 
-test("what a killed daemon left is ignored, and removed by the next one; other files are let be", () => {
-  withState((state) => {
+test("what a killed daemon left is ignored, and removed by the next one; other files are let be", async () => {
+  await withState(async (state) => {
     const io = fakeIo({ env: { XDG_STATE_HOME: state } });
     const folder = daemonRecordFolder(io.env, io.home);
     mkdirSync(folder, { recursive: true });
     writeFileSync(join(folder, "dead.json"), JSON.stringify({ ...own(), start_time: "0" }));
     writeFileSync(join(folder, "broken.json"), "{");
     writeFileSync(join(folder, "other.json"), '{"a":1}');
-    expect(findLocalDaemons(io)).toEqual([]);
+    expect(await findLocalDaemons(io)).toEqual([]);
     const remove = leaveRecord({ host: "127.0.0.1", port: 1, directory: folder, key: "" }, (text) =>
       expect(text).toBe(""),
     );
     expect(existsSync(join(folder, "dead.json"))).toBe(false);
-    expect(findLocalDaemons(io)).toHaveLength(1);
+    expect(await findLocalDaemons(io)).toHaveLength(1);
     remove();
     expect(readdirSync(folder).sort()).toEqual(["broken.json", "other.json"]);
   });
 });
 
-test("a record that cannot be left is told and stops nothing", () => {
-  withState((state) => {
+test("a record that cannot be left is told and stops nothing", async () => {
+  await withState(async (state) => {
     writeFileSync(join(state, "solar-host"), "a file where the folder should be");
     const warnings: string[] = [];
     leaveRecord({ host: "127.0.0.1", port: 1, directory: state, key: "" }, (text) => warnings.push(text))();
@@ -126,11 +126,11 @@ test.each([
   ["API_KEY=abc # why\n", "abc"],
   ["api_key=first\nAPI_KEY='two words'\n", "two words"],
   ["# API_KEY=x\n", null],
-])("the key of a daemon's folder is what the daemon reads in its .env: %j", (text, key) => {
+])("the key of a daemon's folder is what the daemon reads in its .env: %j", async (text, key) => {
   const directory = temporaryFolder();
   mkdirSync(join(directory, ".solar-host"));
   writeFileSync(join(directory, ".env"), text);
-  expect(lookInFolder(directory)?.key ?? null).toBe(key);
+  expect((await lookInFolder(directory))?.key ?? null).toBe(key);
   expect(readEnvFile(join(directory, ".env"), {}).API_KEY ?? null).toBe(key);
 });
 

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { listedInstance } from "../../src/contract/instance-facts.ts";
-import { crashText, reasonOf } from "../../src/ctl/status.ts";
+import { crashText, notRunning, reasonOf } from "../../src/ctl/status.ts";
 import { listed } from "./listed.ts";
 
 /** What is shown of an instance that runs again after a crash. */
@@ -13,6 +13,11 @@ test("an instance that came back from crashes tells how many, when the last one 
   expect(crashText(instance, NOW)).toBe("crashed 4 times, last 4s ago: exit code 3");
   expect(reasonOf(instance, NOW)).toContain("crashed 4 times");
   expect(reasonOf({ ...instance, error_message: "it waits" }, NOW)).toBe("it waits");
+});
+
+test("one that loads again after crashes says so where it is asked for as running", () => {
+  const instance = listedInstance.parse({ ...listed("a", "x"), status: "starting", restarts: 4, failure });
+  expect(notRunning(instance, "x").message).toMatch(/^x is starting: crashed 4 times, last .* ago: exit code 3$/);
 });
 
 test("a daemon that tells of no crashes, or in a form of its own, is read as one without", () => {

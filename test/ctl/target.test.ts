@@ -33,13 +33,13 @@ const choose = (options: TargetOptions, { env = {}, cwd = "/", current, daemons 
   chooseTarget(options, {
     io: { env, cwd, home: "/home/nobody" },
     contexts: () => ({ ...contexts, current: current ?? null }),
-    daemons: () => daemons,
-    folder: () => null,
+    daemons: async () => daemons,
+    folder: async () => null,
   });
 
-const exitCode = (run: () => unknown): number => {
+const exitCode = async (run: () => unknown): Promise<number> => {
   try {
-    run();
+    await run();
   } catch (error) {
     if (error instanceof CtlError) return error.exitCode;
     throw error;
@@ -93,13 +93,14 @@ test.each<[string, TargetOptions, World, string, string]>([
     "key-of-9",
   ],
   ["the usual port where there is a key alone", { key: "k" }, {}, "http://127.0.0.1:8001", "k"],
-])("chosen is %s", (_, options, world, url, key) => {
-  const target = choose(options, world);
+])("chosen is %s", async (_, options, world, url, key) => {
+  const target = await choose(options, world);
   expect([target.url, target.key]).toEqual([url, key]);
 });
 
-test("the key of one host is not sent to another: a context has its own, whatever the environment says", () => {
-  expect(choose({ context: "gpu1" }, { env: { SOLAR_HOST_API_KEY: "other" } }).key).toBe("key-of-gpu1");
+test("the key of one host is not sent to another: a context has its own, whatever the environment says", async () => {
+  const target = await choose({ context: "gpu1" }, { env: { SOLAR_HOST_API_KEY: "other" } });
+  expect(target.key).toBe("key-of-gpu1");
 });
 
 test.each<[string, TargetOptions, World, number]>([
@@ -109,45 +110,41 @@ test.each<[string, TargetOptions, World, number]>([
   ["a context that there is not", { context: "gpu7" }, {}, 4],
   ["nothing at all", {}, {}, 5],
   ["a directory without a daemon", { context: "/srv/none" }, { daemons: two }, 5],
-])("%s: the exit code says so", (_, options, world, code) => {
-  expect(exitCode(() => choose(options, world))).toBe(code);
+])("%s: the exit code says so", async (_, options, world, code) => {
+  expect(await exitCode(() => choose(options, world))).toBe(code);
 });
 
-test("several daemons are listed by directory and address", () => {
-  expect(() => choose({}, { daemons: two })).toThrow("several daemons run on this machine");
-  try {
-    choose({}, { daemons: two });
-  } catch (error) {
-    expect((error as CtlError).hints.slice(0, 2)).toEqual([
-      "/srv/a  http://127.0.0.1:1",
-      "/srv/a/inner  http://127.0.0.1:2",
-    ]);
-  }
+test("several daemons are listed by directory and address", async () => {
+  const error = await choose({}, { daemons: two }).catch((thrown: CtlError) => thrown);
+  expect(error).toMatchObject({
+    message: expect.stringContaining("several daemons run on this machine"),
+    hints: ["/srv/a  http://127.0.0.1:1", "/srv/a/inner  http://127.0.0.1:2", expect.any(String)],
+  });
 });
 
 test.each<[TargetOptions, DaemonRecord, string]>([
   [{ url: "http://127.0.0.1:9" }, { ...record("/srv/a", 9), url: "http://localhost:9" }, "key-of-9"],
   [{ url: "localhost:1" }, record("/srv/a", 9), "key-of-here"],
-])("the key of %j is found under the other name of this machine", (options, daemon, key) => {
-  expect(choose(options, { daemons: [daemon] }).key).toBe(key);
+])("the key of %j is found under the other name of this machine", async (options, daemon, key) => {
+  expect((await choose(options, { daemons: [daemon] })).key).toBe(key);
 });
 
-test("a daemon that calls itself localhost is the one that is named by its number", () => {
-  const targets = allTargets({
+test("a daemon that calls itself localhost is the one that is named by its number", async () => {
+  const targets = await allTargets({
     io: { env: {}, cwd: "/", home: "/" },
     contexts: () => contexts,
-    daemons: () => [{ ...record("/srv/a", 1), url: "http://localhost:1" }],
-    folder: () => null,
+    daemons: async () => [{ ...record("/srv/a", 1), url: "http://localhost:1" }],
+    folder: async () => null,
   });
   expect(targets.map(({ name }) => name)).toEqual(["gpu1", "here"]);
 });
 
-test("all hosts are the named ones, and the daemons here that are not among them", () => {
-  const targets = allTargets({
+test("all hosts are the named ones, and the daemons here that are not among them", async () => {
+  const targets = await allTargets({
     io: { env: {}, cwd: "/", home: "/" },
     contexts: () => contexts,
-    daemons: () => two,
-    folder: () => null,
+    daemons: async () => two,
+    folder: async () => null,
   });
   expect(targets.map(({ name, url }) => [name, url])).toEqual([
     ["gpu1", "http://gpu1:8001"],
@@ -171,7 +168,7 @@ test.each([
 
 test.each(["", "http://", "file:///etc", "http://user:pw@gpu1", "http://gpu1/?key=k", "a b"])(
   "'%s' is no address",
-  (text) => {
-    expect(exitCode(() => parseUrl(text))).toBe(2);
+  async (text) => {
+    expect(await exitCode(() => parseUrl(text))).toBe(2);
   },
 );

@@ -80,6 +80,16 @@ describe("values of a few words are offered", () => {
     expect(await values("ctl", "ls", "--output=n")).toEqual(["--output=name"]);
   });
 
+  test("for edit --set of an instance: the fields of its backend and no other's", async () => {
+    const { id } = await daemon.createFake({}, { alias: "of-llama" });
+    for (const name of ["of-llama", id.slice(0, 8), "--all"]) {
+      const found = await values("ctl", "edit", name, "--set", "");
+      expect(found).toContain("ctx_size=");
+      expect(found).not.toContain("device=");
+    }
+    expect(await values("ctl", "edit", "of-llama", "--set", "dtype=")).toEqual([]);
+  });
+
   test("for edit --set: names of fields, then what the field takes", async () => {
     expect(await values("ctl", "edit", "x", "--set", "dev")).toEqual(["device="]);
     expect(await values("ctl", "edit", "x", "--set", "device=c")).toEqual(["device=cuda", "device=cpu"]);

@@ -43,6 +43,8 @@ describe("--key - on a terminal", () => {
 describe("the key of a host", () => {
   test("is tried: a wrong one and a missing one are said and not kept, unless --force is given", async () => {
     const ctl = laptop();
+    const refused = await ctl.run(["context", "add", "gpu1", daemon.url, "--key", "wrong"]);
+    expect(refused.err).toContain("refused the key; gpu1 is not added");
     await ctl.ok(["context", "add", "gpu1", daemon.url, "--key", KEY]);
     for (const key of ["wrong", ""]) {
       const { code, err } = await ctl.run(["context", "add", "gpu1", daemon.url, "--key", key]);

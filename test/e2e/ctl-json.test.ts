@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { Ctl } from "../support/ctl.ts";
+import { CtlProcess } from "../support/ctl-process.ts";
 import { TestDaemon } from "../support/daemon.ts";
+import { until } from "../support/until.ts";
 
 /** What programs read, and what a person may leave out. */
 
@@ -129,4 +131,43 @@ test("health --all counts an instance that was stopped as it should be, and by i
   const { code, out } = await ctl.run(["health", "--all"]);
   expect({ code, out }).toEqual({ code: 0, out: "only  stopped\n" });
   expect((await ctl.run(["health", "only"])).code).toBe(3);
+});
+
+test("between the attempts of one that keeps failing, health and state say why, how often and when the next one is", async () => {
+  await using other = await TestDaemon.start({ env: { MAX_RETRIES: "9" } });
+  const looping = await other.createFake({ exitCode: 3 }, { alias: "looping" });
+  await other.start(looping.id, 0);
+  // The pause before the fifth is seconds long.
+  await until("its fourth failure", async () => (await other.get(looping.id)).failure?.attempts === 4);
+  for (const words of [
+    ["health", "looping"],
+    ["health", "--all"],
+    ["state", "looping"],
+    ["state", "-f", "looping"],
+  ]) {
+    const { code, err } = await Ctl.of(other).run(words);
+    expect(code).toBe(3);
+    expect(err).toMatch(
+      /looping is starting: attempt 4 of 9 failed: .*exited with code 3.*; next attempt in [\d.]+ s, at 20\d\d-/,
+    );
+  }
+});
+
+test("an interrupt is told to programs as an error, and is the usual end of a stream", async () => {
+  const asked = Promise.withResolvers<void>();
+  await using silent = Bun.serve({
+    port: 0,
+    fetch: () => {
+      asked.resolve();
+      return new Promise<Response>(() => undefined);
+    },
+  });
+  await using waiting = CtlProcess.start(["ls", "--json", "--url", String(silent.url)], { cwd: daemon.dir });
+  await asked.promise;
+  expect(await waiting.interrupt()).toBe(130);
+  expect(JSON.parse(waiting.stdout)).toEqual({ error: { message: "interrupted", code: "interrupted" } });
+  await using stream = CtlProcess.start(["top", "--json", "--interval", "100ms"], { cwd: daemon.dir });
+  await stream.printed("memory");
+  expect(await stream.interrupt()).toBe(130);
+  expect(stream.stdout).not.toContain("interrupted");
 });

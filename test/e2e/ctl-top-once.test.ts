@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { Ctl, Terminal } from "../support/ctl.ts";
-import { TestDaemon } from "../support/daemon.ts";
+import { Ctl, type Done, Terminal } from "../support/ctl.ts";
+import { CutProxy } from "../support/cut-proxy.ts";
+import { KEY, TestDaemon } from "../support/daemon.ts";
 import { modelServersOf } from "../support/processes.ts";
 import { until } from "../support/until.ts";
 
@@ -73,4 +74,53 @@ test("a daemon of this machine that comes back on another port is found again", 
   await terminal.shows(/^steady +running +idle /m);
   terminal.type("q");
   await terminal.shows("ended with 0");
+});
+
+test("one socket has it all, however many instances there are and however often they are looked at", async () => {
+  const others = await Promise.all([1, 2, 3].map((n) => daemon.createFake({}, { alias: `other-${n}` })));
+  await Promise.all(others.map(({ id }) => daemon.start(id)));
+  try {
+    await using proxy = await CutProxy.to(daemon.port);
+    const words = ["top", "--json", "-n", "5", "--interval", "100ms", "--url", proxy.url, "--key", KEY];
+    const looks = (await ctl.ok(words)).trim().split("\n");
+    expect(looks).toHaveLength(5);
+    expect(
+      JSON.parse(looks.at(-1) ?? "").instances.filter(({ state }: { state: unknown }) => state !== null),
+    ).toHaveLength(4);
+    expect({ upgrades: proxy.upgrades, connections: proxy.connections }).toEqual({ upgrades: 1, connections: 2 });
+  } finally {
+    await Promise.all(others.map(({ id }) => daemon.stop(id).then(() => daemon.request("DELETE", `/instances/${id}`))));
+  }
+});
+
+test("what happens meanwhile is shown: an instance that is created, started and deleted", async () => {
+  using terminal = await Terminal.open("solar-host ctl top --interval 100ms", ctl.environment());
+  await terminal.shows(/^steady /m);
+  const { id } = await daemon.createFake({}, { alias: "passing" });
+  await terminal.shows(/^passing +stopped +- /m);
+  await daemon.start(id);
+  await terminal.shows(/^passing +running +idle /m);
+  await daemon.stop(id);
+  await terminal.shows(/^passing +stopped +- /m);
+  await daemon.request("DELETE", `/instances/${id}`);
+  await until("it to be gone", () => !terminal.screen().includes("passing"));
+});
+
+test("a daemon without these events is said to be of another version, and a proxy without WebSockets is told", async () => {
+  const top = async (status: number, detail: string): Promise<Done> => {
+    await using old = Bun.serve({
+      port: 0,
+      fetch: ({ url }) =>
+        url.endsWith("/health")
+          ? Response.json({ status: "healthy", service: "solar-host", version: "2.0.0" })
+          : Response.json({ detail }, { status }),
+    });
+    return await ctl.run(["top", "--once", "--url", String(old.url)]);
+  };
+  const old = await top(404, "Not Found");
+  expect(old.code).toBe(1);
+  expect(old.err).toContain("runs solar-host 2.0.0, which this client");
+  const closed = await top(426, "This is a WebSocket");
+  expect(closed.code).toBe(1);
+  expect(closed.err).toContain("answers, but no WebSocket to it can be opened");
 });

@@ -140,6 +140,7 @@ test.each([
   ["log", "logs"],
   ["stat", "state"],
   ["lgos", "logs"],
+  ["strat", "start"],
   ["constructor", null],
 ])("%s is no command, and %s is offered for it", async (word, meant) => {
   const { code, err } = await ctl.run([word]);
@@ -161,6 +162,9 @@ describe("a command line that is wrong is told with the verb, what was written, 
     ["ctl create llamacpp --api_ky=secret", "'create llamacpp' has no option '--api_ky'", "do you mean '--api-key'?"],
     ["ctl ls --json=yes", "'--json' of 'ls' takes no value", "see:"],
     ["ctl start --timeout", "'--timeout' of 'start' needs a value", "write: --timeout <time>"],
+    ["ctl ls --context", "'--context' of 'ls' needs a value", "see: solar-host ctl ls --help"],
+    ["ctl context add a b --key", "'--key' of 'context add' needs a value", "see: solar-host ctl context add --help"],
+    ["ctl --url", "'--url' of 'ctl' needs a value", "see: solar-host ctl --help"],
     ["ctl wait x --for", "'--for' of 'wait' needs a value", "it takes running or stopped"],
     ["ctl wait x --for it's", "'--for' of 'wait' takes running or stopped, and not 'it's'", "see:"],
     ["ctl completion tcsh", "'completion' takes bash, zsh or fish, and not 'tcsh'", "see:"],

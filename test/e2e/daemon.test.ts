@@ -453,8 +453,7 @@ describe.concurrent("at its end the daemon", () => {
     expect(refused).toEqual({ status: 503, body: { detail: "The daemon is shutting down" } });
     expect((await daemon.request("POST", `/instances/${id}/start`)).status).toBe(503);
     const began = performance.now();
-    daemon.process.kill("SIGTERM");
-    expect(await daemon.process.exited).toBe(0);
+    expect(await daemon.hurry()).toBe(0);
     expect(performance.now() - began).toBeLessThan(10_000);
     expect(isAlive(pid)).toBe(false);
   });

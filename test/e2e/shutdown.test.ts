@@ -31,9 +31,23 @@ describe.concurrent("the daemon's end", () => {
     await daemon.whenStatus(id, "stopping");
     daemon.process.kill("SIGTERM");
     await until("the first to be heard", () => daemon.stderr.includes("leaving the instances running"));
-    daemon.process.kill("SIGTERM");
-    expect(await daemon.process.exited).toBe(0);
+    expect(await daemon.hurry()).toBe(0);
     await stopped.catch(() => undefined);
+  });
+
+  // As systemd and runners send them. Two of one name, as `timeout` sends them, may become one before they arrive.
+  test.each([
+    ["SIGTERM", "SIGHUP"],
+    ["SIGTERM", "SIGINT"],
+  ] as const)("asked for by %s and %s at once is one request: a server keeps its grace time", async (first, second) => {
+    await using daemon = await TestDaemon.start({ env: { STOP_TIMEOUT: "20" } });
+    const { id } = await daemon.createFake({ sigtermDelayMs: 1500 });
+    const { instance } = (await daemon.start(id)).body;
+    daemon.process.kill(first);
+    daemon.process.kill(second);
+    expect(await daemon.process.exited).toBe(0);
+    expect(readFileSync(String(instance.log_file), "utf8")).toContain(LEFT);
+    expect(daemon.stderr).not.toContain("again: ending at once");
   });
 });
 

@@ -3,14 +3,13 @@ import { chmodSync, chownSync, mkdirSync, readFileSync, writeFileSync } from "no
 import { join } from "node:path";
 import { TestDaemon } from "../support/daemon.ts";
 import { canMount, isRoot, removeFoldersAfterEach, temporaryFolder } from "../support/folder.ts";
+import { asNobody, NOBODY } from "../support/other-user.ts";
 
-/** A config.json that no change can be saved to: said at the boot, not at the first change. */
+/** What cannot be written, by a change or by a start: said at the boot, not at the first of them. */
 
 setDefaultTimeout(60_000);
 removeFoldersAfterEach();
 
-const NOBODY = 65_534;
-const asNobody = ["setpriv", `--reuid=${NOBODY}`, `--regid=${NOBODY}`, "--clear-groups"];
 const empty = JSON.stringify({ instances: [] });
 
 /** The daemon of a user who owns the folder and what the test leaves to it. */
@@ -114,6 +113,53 @@ describe("what cannot be saved to is said at the boot", () => {
     await daemon.end();
     await using next = await daemon.again();
     expect(next.stderr).not.toContain("cannot save");
+  });
+});
+
+describe.skipIf(!isRoot)("a folder of the daemon's that a run as root left to root is said at the boot", () => {
+  /** The stderr of a daemon whose folder of this name is root's, and what a start answers. */
+  const startIn = async (name: string): Promise<{ stderr: string; status: number; detail: string }> => {
+    const dir = owned({ "config.json": empty });
+    mkdirSync(join(dir, ".solar-host", name), { recursive: true });
+    chownSync(join(dir, ".solar-host"), NOBODY, NOBODY);
+    await using daemon = await TestDaemon.start({ dir, under: asNobody });
+    const { id } = await daemon.createFake();
+    const { stderr } = daemon;
+    const { status, body } = await daemon.start(id);
+    return { stderr, status, detail: String(body.detail) };
+  };
+
+  test.each(["instances", "index"])("%s, and a start fails by it in words", async (name) => {
+    const { stderr, status, detail } = await startIn(name);
+    expect(stderr).toMatch(
+      new RegExp(
+        `error no instance can be started: this user has no permission for '\\S*/\\.solar-host/${name}': change`,
+      ),
+    );
+    expect(status).toBe(500);
+    expect(detail).toMatch(new RegExp(`instance: this user has no permission for '\\S*/\\.solar-host/${name}/`));
+    expect(detail).not.toMatch(/\bE[A-Z]{3,}\b/);
+  });
+
+  test("states, with which instances start all the same", async () => {
+    const { stderr, status } = await startIn("states");
+    expect(stderr).toMatch(
+      /error what an instance did is not kept for the next daemon: this user has no permission for '/,
+    );
+    expect(status).toBe(200);
+  });
+
+  test("logs, which ends the boot", async () => {
+    const dir = owned({ "config.json": empty });
+    mkdirSync(join(dir, "logs"));
+    const refusal = await TestDaemon.start({ dir, under: asNobody }).catch((error: Error) => error.message);
+    expect(refusal).toContain(`LOG_DIR: no log can be written there: this user has no permission for '${dir}/logs'`);
+  });
+
+  test("and nothing is said of folders that are the user's, or are not there yet", async () => {
+    await using daemon = await TestDaemon.start({ dir: owned({ "config.json": empty }), under: asNobody });
+    await daemon.createFake();
+    expect(daemon.stderr).not.toMatch(/ error |no instance can be started|is not kept/);
   });
 });
 

@@ -6,6 +6,7 @@ export class CutProxy {
   private readonly pairs = new Set<readonly [Socket, Socket]>();
   /** How many WebSockets were asked for. */
   upgrades = 0;
+  connections = 0;
 
   private constructor(
     private readonly server: Server,
@@ -47,6 +48,7 @@ export class CutProxy {
   }
 
   private join(client: Socket, port: number): void {
+    this.connections += 1;
     const upstream = connect(port, "127.0.0.1");
     const pair = [client, upstream] as const;
     this.pairs.add(pair);

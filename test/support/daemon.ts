@@ -163,6 +163,15 @@ export class TestDaemon {
     return this.process.exited;
   }
 
+  /** Asks again and again, as a person who presses Ctrl-C; gives the exit code. */
+  async hurry(): Promise<number> {
+    await until("the daemon to have gone", () => {
+      this.process.kill("SIGINT");
+      return this.process.exitCode !== null || this.process.signalCode !== null;
+    });
+    return this.process.exited;
+  }
+
   /** Ends it with everything that it started, and removes its folder. */
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.process.exitCode === null && this.process.signalCode === null) await this.end();

@@ -69,7 +69,7 @@ const askKey = async (cli: Cli, url: string, kept: string): Promise<Found> => {
 };
 
 /** Tries a key. @throws CtlError where the daemon refuses it; where none answers, that is said alone */
-const tryKey = async (cli: Cli, target: Target): Promise<void> => {
+const tryKey = async (cli: Cli, target: Target, isKnown: boolean): Promise<void> => {
   try {
     await listInstances(new Api(target), { timeoutMs: TRY_MS });
   } catch (error) {
@@ -79,15 +79,12 @@ const tryKey = async (cli: Cli, target: Target): Promise<void> => {
       return;
     }
     const what = target.key === "" ? `${target.url} asks for a key` : `${target.url} refused the key`;
-    throw new CtlError(exitCodes.refusedKey, `${what}; ${target.name} is left as it was`, [
+    throw new CtlError(exitCodes.refusedKey, `${what}; ${target.name} is ${isKnown ? "left as it was" : "not added"}`, [
       "the daemon's key is API_KEY in the .env of its directory",
       "keep it all the same: --force",
     ]);
   }
 };
-
-const keptKey = ({ contexts }: Contexts, name: string): string =>
-  Object.hasOwn(contexts, name) ? (contexts[name]?.key ?? "") : "";
 
 const addAdd = (context: Command, cli: Cli): void => {
   const add = context
@@ -106,10 +103,11 @@ const addAdd = (context: Command, cli: Cli): void => {
       checkName(name);
       const url = parseUrl(address);
       const { key: given } = await cli.targetOptions(add);
-      const kept = keptKey(readContexts(cli.io), name);
+      const before = readContexts(cli.io).contexts;
+      let isKnown = Object.hasOwn(before, name);
+      const kept = isKnown ? (before[name]?.key ?? "") : "";
       const { key, from } = given === undefined ? await askKey(cli, url, kept) : { key: given, from: "" };
-      if (!options.force) await tryKey(cli, { url, key, name, keyFrom: "the command line" });
-      let isKnown = false;
+      if (!options.force) await tryKey(cli, { url, key, name, keyFrom: "the command line" }, isKnown);
       let isUsed = false;
       await changeContexts(cli.io, ({ current, contexts }) => {
         isKnown = Object.hasOwn(contexts, name);
@@ -123,11 +121,11 @@ const addAdd = (context: Command, cli: Cli): void => {
   );
 };
 
-const rowsOf = (cli: Cli, { current, contexts }: Contexts): { named: Row[]; local: Row[] } => {
+const rowsOf = async (cli: Cli, { current, contexts }: Contexts): Promise<{ named: Row[]; local: Row[] }> => {
   const named = Object.entries(contexts).map(([name, { url, key }]): Row => {
     return { name, url, current: name === current, hasKey: key !== "" };
   });
-  const daemons = findLocalDaemons(cli.io);
+  const daemons = await findLocalDaemons(cli.io);
   const local = daemons.map(({ directory, url }): Row => {
     return { name: directory, url, current: current === null && daemons.length === 1, hasKey: true };
   });
@@ -136,9 +134,9 @@ const rowsOf = (cli: Cli, { current, contexts }: Contexts): { named: Row[]; loca
 
 const asJson = ({ name, url, current, hasKey }: Row) => ({ name, url, current, has_key: hasKey });
 
-const list = (cli: Cli, contexts: Contexts, { json, quiet }: OutputOptions): number => {
+const list = async (cli: Cli, contexts: Contexts, { json, quiet }: OutputOptions): Promise<number> => {
   const { io } = cli;
-  const { named, local } = rowsOf(cli, contexts);
+  const { named, local } = await rowsOf(cli, contexts);
   if (json) writeJson(io, [...named.map(asJson), ...local.map((row) => ({ ...asJson(row), local: true }))]);
   else if (quiet) for (const { name } of named) io.write(`${name}\n`);
   else {
@@ -174,7 +172,7 @@ export const define = (command: Command, cli: Cli): void => {
       cli.action(async (options: OutputOptions) => {
         const warning = looseMode(cli.io);
         if (warning !== null) cli.io.say(warning);
-        return list(cli, readContexts(cli.io), options);
+        return await list(cli, readContexts(cli.io), options);
       }),
     );
   command

@@ -83,6 +83,7 @@ const isLasting = ({ problem, backlog }: Log, follows: boolean): boolean => {
 const run = async (cli: Cli, command: Command, names: string[], options: LogsOptions): Promise<number> => {
   const { io } = cli;
   const { json = false, timestamps = false, follow = false } = options;
+  cli.isStream = follow;
   const tail = tailOf(options);
   const grep = options.grep === undefined ? null : patternOf(options.grep, options.ignoreCase === true);
   const moment = options.since === undefined ? null : parseMoment(options.since, "--since", Date.now());

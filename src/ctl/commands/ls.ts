@@ -109,7 +109,7 @@ interface LsOptions extends OutputOptions {
 
 /** All hosts at once; one that is dead is told and does not spoil the rest. */
 const askEverywhere = async ({ io }: Cli): Promise<Asked[]> => {
-  const targets = allTargets(targetSources(io));
+  const targets = await allTargets(targetSources(io));
   if (targets.length > 0) return await Promise.all(targets.map(ask));
   throw usageError(
     "no context is named, and no daemon runs here",

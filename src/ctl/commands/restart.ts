@@ -15,7 +15,7 @@ Examples:
     )
     .action(
       cli.action(async (names: string[], options: StartOptions & { all?: true }) => {
-        if (options.all) cli.refuseUnnamedDaemon(command);
+        if (options.all) await cli.refuseUnnamedDaemon(command);
         const patience = patienceOf(options);
         const named = await cli.named(command, names, options.all === true, patience.deadline.signal);
         return cli.print(await startAll(cli, named, "restart", options, patience), options);

@@ -45,7 +45,7 @@ Examples:
     )
     .action(
       cli.action(async (names: string[], options: RmOptions) => {
-        if (options.all) cli.refuseUnnamedDaemon(command);
+        if (options.all) await cli.refuseUnnamedDaemon(command);
         const named = await cli.named(command, names, options.all === true);
         const { api, all } = named;
         const isKept = ({ status }: ListedInstance): boolean => !options.force && !isAtRest(status);

@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import { type RuntimeState, runtimeState, type SlotState } from "../../contract/runtime-state.ts";
-import { instancePath } from "../calls.ts";
+import { getInstance, instancePath } from "../calls.ts";
 import { addConnection, addJson, addNames, type Cli, type Named, type OutputOptions } from "../cli.ts";
 import type { Palette } from "../io.ts";
 import { notRunning, paintPhase } from "../status.ts";
@@ -91,6 +91,7 @@ export const changeLines = (
 
 /** Each change as it comes; states of the past are of no use, so that a break loses nothing that matters. */
 const follow = async (cli: Cli, named: Named, json: boolean): Promise<number> => {
+  cli.isStream = true;
   const [{ LiveSocket, notUnderstood, parseFrame }, { stateFrame }] = await Promise.all([
     import("../live-socket.ts"),
     import("../../contract/frames.ts"),
@@ -105,7 +106,8 @@ const follow = async (cli: Cli, named: Named, json: boolean): Promise<number> =>
         said = now;
         if (lines.length > 0) cli.io.write(`${lines.join("\n")}\n`);
       };
-      const socket = new LiveSocket(named.api, instance.id, name, {
+      const socket = new LiveSocket(named.api, name, {
+        check: (options) => getInstance(named.api, instance.id, options),
         path: () => instancePath(instance.id, "/state"),
         frame: (text) => {
           const frame = parseFrame(text);

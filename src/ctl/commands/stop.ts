@@ -31,7 +31,7 @@ Examples:
     )
     .action(
       cli.action(async (names: string[], options: StopOptions) => {
-        if (options.all) cli.refuseUnnamedDaemon(command);
+        if (options.all) await cli.refuseUnnamedDaemon(command);
         const { signal } = deadlineOf(options.timeout);
         const named = await cli.named(command, names, options.all === true, signal);
         const progress = new Progress(cli.io, options);

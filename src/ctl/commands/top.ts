@@ -1,16 +1,14 @@
 import type { Command } from "commander";
 import type { ListedInstance } from "../../contract/instance-facts.ts";
-import { runtimeState } from "../../contract/runtime-state.ts";
-import { memory } from "../../contract/system.ts";
-import type { Api } from "../api.ts";
-import { instancePath, listInstances } from "../calls.ts";
+import type { Answer } from "../api.ts";
 import { addConnection, addJson, type Cli } from "../cli.ts";
-import { CtlError, exitCodes, usageError } from "../errors.ts";
+import { exitCodes, usageError } from "../errors.ts";
 import { Screen } from "../screen.ts";
 import { fit } from "../table.ts";
 import { parseDuration } from "../time.ts";
 import { type Snapshot, topLines, topTable } from "../top-table.ts";
 import { firstView, pageOf, press, windowed } from "../top-view.ts";
+import { Watched } from "../watched.ts";
 
 interface TopOptions {
   json?: true;
@@ -19,50 +17,33 @@ interface TopOptions {
   iterations?: string;
 }
 
-interface Look {
-  snapshot: Snapshot;
-  raw: unknown;
-}
-
 const SHORTEST_MS = 100;
 const USUAL_ROWS = 24;
 
-/** One that ended in between has no state; all else is an error. */
-const readState = async (api: Api, instance: ListedInstance) => {
-  try {
-    return await api.request(instancePath(instance.id, "/state"), runtimeState);
-  } catch (error) {
-    if (error instanceof CtlError && error.exitCode === exitCodes.notFound) return null;
-    throw error;
-  }
-};
+/** One that does not run does nothing. */
+const stateOf = ({ states }: Watched, { value: { id, status } }: Answer<ListedInstance>) =>
+  status === "running" ? (states.get(id) ?? null) : null;
 
-const look = async (api: Api): Promise<Look> => {
-  const [listed, used] = await Promise.all([listInstances(api), api.request("/memory", memory)]);
-  const states = await Promise.all(
-    listed.value.map(async (instance) => ({
-      id: instance.id,
-      answer: instance.status === "running" ? await readState(api, instance) : null,
-    })),
-  );
-  const time = Date.now();
-  const rows = Array.isArray(listed.raw) ? listed.raw : [];
+const snapshotOf = (watched: Watched): Snapshot => {
+  const listed = [...watched.instances.values()];
   return {
-    snapshot: {
-      time,
-      where: api.where,
-      instances: listed.value,
-      states: new Map(states.flatMap(({ id, answer }) => (answer === null ? [] : [[id, answer.value] as const]))),
-      memory: used.value,
-      problem: null,
-    },
-    raw: {
-      timestamp: new Date(time).toISOString(),
-      memory: used.raw,
-      instances: rows.map((instance: unknown, at) => ({ instance, state: states[at]?.answer?.raw ?? null })),
-    },
+    time: Date.now(),
+    where: watched.api.where,
+    instances: listed.map(({ value }) => value),
+    states: new Map(listed.map((one) => [one.value.id, stateOf(watched, one)?.value])),
+    memory: watched.memory.value,
+    problem: watched.problem,
   };
 };
+
+const jsonOf = (watched: Watched): object => ({
+  timestamp: new Date().toISOString(),
+  memory: watched.memory.raw,
+  instances: [...watched.instances.values()].map((one) => ({
+    instance: one.raw,
+    state: stateOf(watched, one)?.raw ?? null,
+  })),
+});
 
 const countOf = ({ iterations, json, once }: TopOptions, live: boolean): number => {
   if (once) {
@@ -74,27 +55,26 @@ const countOf = ({ iterations, json, once }: TopOptions, live: boolean): number 
   return Number(iterations);
 };
 
-/** A table, or a line of JSON, each time. */
-const printEach = async (cli: Cli, api: Api, options: TopOptions, interval: number, count: number): Promise<number> => {
-  const { io } = cli;
-  for (let done = 0; done < count; done++) {
-    if (done > 0) await Bun.sleep(interval);
-    const { snapshot, raw } = await look(api);
-    if (options.json) io.write(`${JSON.stringify(raw)}\n`);
-    else io.write(`${topLines(snapshot, io.stdout.palette, io.stdout.width()).join("\n")}\n`);
+/** A table, or a line of JSON, each time; none while the daemon is away. */
+const printEach = async ({ io }: Cli, watched: Watched, json: boolean, interval: number, count: number) => {
+  for (let done = 0; done < count; ) {
+    if (done > 0 || watched.problem !== null) await Promise.race([watched.ended, Bun.sleep(interval)]);
+    if (watched.problem !== null) continue;
+    if (json) io.write(`${JSON.stringify(jsonOf(watched))}\n`);
+    else io.write(`${topLines(snapshotOf(watched), io.stdout.palette, io.stdout.width()).join("\n")}\n`);
     await io.stdout.drained();
+    done += 1;
   }
   return exitCodes.ok;
 };
 
 /** Drawn in place until somebody ends it. A daemon that is away for a while is waited for. */
-const live = async (cli: Cli, api: Api, interval: number, count: number): Promise<number> => {
+const live = async (cli: Cli, watched: Watched, interval: number, count: number): Promise<number> => {
   const { io } = cli;
-  let { snapshot } = await look(api);
   const { promise: ended, resolve: end } = Promise.withResolvers<number>();
   let view = firstView;
   const height = (): number => process.stdout.rows || USUAL_ROWS;
-  const table = () => topTable(snapshot, io.stdout.palette, io.stdout.width(), view);
+  const table = () => topTable(snapshotOf(watched), io.stdout.palette, io.stdout.width(), view);
   const draw = (): void => {
     const { lines, footer } = windowed(table(), view, height());
     screen.draw([...lines, io.stdout.palette.dim(fit(footer, io.stdout.width()))]);
@@ -112,22 +92,11 @@ const live = async (cli: Cli, api: Api, interval: number, count: number): Promis
     interrupted: end,
     resized: () => draw(),
   });
-  const refresh = async (): Promise<void> => {
-    try {
-      snapshot = (await look(api)).snapshot;
-    } catch (error) {
-      if (!(error instanceof CtlError) || error.exitCode !== exitCodes.unreachable) throw error;
-      snapshot = { ...snapshot, problem: `trying again: ${error.message}` };
-      // One on this machine may come back on another port.
-      api.retarget();
-    }
-    draw();
-  };
   const loop = async (): Promise<number> => {
     for (let done = 1; done < count; done++) {
       const code = await Promise.race([ended, Bun.sleep(interval).then(() => null)]);
       if (code !== null) return code;
-      await refresh();
+      draw();
     }
     return exitCodes.ok;
   };
@@ -135,7 +104,7 @@ const live = async (cli: Cli, api: Api, interval: number, count: number): Promis
   screen.enter();
   try {
     draw();
-    return await Promise.race([ended, loop()]);
+    return await Promise.race([ended, watched.ended, loop()]);
   } finally {
     screen.leave();
   }
@@ -143,7 +112,7 @@ const live = async (cli: Cli, api: Api, interval: number, count: number): Promis
 
 export const define = (command: Command, cli: Cli): void => {
   addConnection(addJson(command, "a line of JSON each time: {timestamp, memory, instances: [{instance, state}]}"))
-    .option("--interval <time>", "between two looks", "1s")
+    .option("--interval <time>", "between two tables", "1s")
     .option("--once", "one table, below what is on the terminal, or one line of JSON")
     .option("-n, --iterations <times>", "end after so many; without end on a terminal, once elsewhere")
     .addHelpText(
@@ -164,8 +133,11 @@ Examples:
         const interval = Math.max(SHORTEST_MS, parseDuration(options.interval, "--interval"));
         const isLive = cli.io.stdout.terminal && !options.json && !options.once;
         const count = countOf(options, isLive);
-        const api = await cli.connect(command);
-        return isLive ? await live(cli, api, interval, count) : await printEach(cli, api, options, interval, count);
+        cli.isStream = !options.once;
+        const watched = await Watched.open(await cli.connect(command));
+        return isLive
+          ? await live(cli, watched, interval, count)
+          : await printEach(cli, watched, options.json === true, interval, count);
       }),
     );
 };
