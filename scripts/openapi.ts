@@ -10,11 +10,14 @@ import { readReadme, withTables } from "./readme-tables.ts";
 
 export const file = "src/server/openapi.json";
 
+const never = () => Promise.reject(new Error("nothing is asked"));
+
 /** As the file has it. No route runs for it, so nothing stands behind them. */
 export const openapiText = (): string => {
   const app = createApp({
     supervisor: { events: new EventStream() } as Supervisor,
-    readMemory: () => Promise.reject(new Error("nothing is asked")),
+    keys: { list: () => [], create: never, revoke: never },
+    readMemory: never,
     startWaitMs: 0,
     report: () => undefined,
   });

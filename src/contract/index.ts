@@ -7,6 +7,7 @@ export * from "./event-frames.ts";
 export * from "./frames.ts";
 export * from "./instance.ts";
 export * from "./instance-facts.ts";
+export * from "./keys.ts";
 export * from "./pruned-logs.ts";
 export * from "./runtime-state.ts";
 export * from "./system.ts";

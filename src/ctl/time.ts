@@ -33,21 +33,23 @@ const isDay = (text: string): boolean => {
 };
 
 /**
- * A moment, in ms since 1970: a duration counts back from `now`, a time without a zone is local, and a number as long
- * as a Unix time is one.
+ * A moment, in ms since 1970: a duration counts back from `now`, or on from it, a time without a zone is local, and a
+ * number as long as a Unix time is one.
  * @throws usage error naming the option
  */
-export const parseMoment = (text: string, option: string, now: number): number => {
+export const parseMoment = (text: string, option: string, now: number, counts: "back" | "on" = "back"): number => {
   if (/^\d{10}(?:\.\d+)?$/.test(text)) return Number(text) * UNITS.s;
   const duration = durationOf(text);
-  if (duration !== null) return now - duration;
+  if (duration !== null) return counts === "back" ? now - duration : now + duration;
   // A date alone would be read as UTC, and a time as local: both are local here.
   const full = /^\d{4}-\d\d-\d\d$/.test(text) ? `${text}T00:00:00` : text.replace(" ", "T").toUpperCase();
   const moment = RFC_3339.test(text) && isDay(text) ? Date.parse(full) : Number.NaN;
   if (Number.isNaN(moment)) {
     throw usageError(
       `${option} '${text}' is no time`,
-      "write how long ago (30s, 5m, 1h) or when (2025-11-24T10:00:00Z, 2025-11-24, 1763978400)",
+      counts === "back"
+        ? "write how long ago (30s, 5m, 1h) or when (2025-11-24T10:00:00Z, 2025-11-24, 1763978400)"
+        : "write for how long (12h, 30d) or until when (2027-01-31T12:00:00Z, 2027-01-31)",
     );
   }
   return moment;

@@ -31,6 +31,7 @@ export const verbs: readonly VerbEntry[] = [
     summary: "whether the daemon, or an instance, is well",
     load: () => import("./commands/health.ts"),
   },
+  { name: "keys", summary: "who else may ask the daemon, and for what", load: () => import("./commands/keys.ts") },
   { name: "context", summary: "name the hosts that you work with", load: () => import("./commands/context.ts") },
   { name: "completion", summary: "completion for bash, zsh and fish", load: () => import("./commands/completion.ts") },
 ];
@@ -72,6 +73,8 @@ const SYNONYMS: Readonly<Record<string, string>> = {
   mem: "memory",
   ping: "health",
   contexts: "context",
+  key: "keys",
+  token: "keys",
 };
 
 /** @throws usage error that names the verb which is meant, where that is known */

@@ -4,7 +4,9 @@ import type { Memory } from "../contract/index.ts";
 import type { Supervisor } from "../supervisor/supervisor.ts";
 import { addDocs } from "./docs.ts";
 import { answerError, answerInvalid } from "./errors.ts";
+import type { KeyRing } from "./key-ring.ts";
 import { addInstanceRoutes } from "./routes/instances.ts";
+import { addKeyRoutes } from "./routes/keys.ts";
 import { addLogRoutes } from "./routes/logs.ts";
 import { addObservationRoutes } from "./routes/observation.ts";
 import { addOperationRoutes } from "./routes/operations.ts";
@@ -17,6 +19,7 @@ const METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"];
 
 export interface AppOptions {
   supervisor: Supervisor;
+  keys: Pick<KeyRing, "list" | "create" | "revoke">;
   readMemory: () => Promise<Memory>;
   /** How long start and restart wait for the model unless asked otherwise. */
   startWaitMs: number;
@@ -32,7 +35,7 @@ const answerUnknown = (app: App, c: Context): Response => {
   return c.json({ detail: "Method Not Allowed" }, 405, { Allow: withHead.join(", ") });
 };
 
-export const createApp = ({ supervisor, readMemory, startWaitMs, report }: AppOptions): App => {
+export const createApp = ({ supervisor, keys, readMemory, startWaitMs, report }: AppOptions): App => {
   const app = new OpenAPIHono<AppEnv>({ defaultHook: answerInvalid });
   app.notFound((c) => answerUnknown(app, c));
   app.onError((error, c) => answerError(c, error, report));
@@ -41,6 +44,7 @@ export const createApp = ({ supervisor, readMemory, startWaitMs, report }: AppOp
   addOperationRoutes(app, supervisor, startWaitMs);
   addObservationRoutes(app, supervisor);
   addLogRoutes(app, supervisor);
+  addKeyRoutes(app, keys);
   addDocs(app);
   return app;
 };

@@ -5,6 +5,7 @@ import { systemProblem } from "../common/system-error.ts";
 import { launchWarnings } from "../model-server/launch-warnings.ts";
 import { removeRests, targetOf } from "../store/atomic-file.ts";
 import { CONFIG_MODE, ConfigFile, loadConfig } from "../store/config-file.ts";
+import { KeyFile } from "../store/key-file.ts";
 import { whyNotSavable } from "../store/savable.ts";
 import { readEnvFile, resolveSettings, type Settings, SettingsError } from "../store/settings.ts";
 import { Supervisor } from "../supervisor/supervisor.ts";
@@ -27,6 +28,7 @@ import { hearSignals, untilAskedToEnd } from "./end-signals.ts";
 import { type EnvFile, enterFolder, judgeEnvFile, refuseForeign, settleEnvFile } from "./env-file.ts";
 import { guardFolder } from "./folder-guard.ts";
 import { createHost } from "./host.ts";
+import { KeyRing } from "./key-ring.ts";
 import { FAULT_EXIT, firstFault, letGoAfterFault } from "./last-resort.ts";
 import { listen } from "./listen.ts";
 
@@ -100,9 +102,10 @@ const serve = async (flags: DaemonFlags): Promise<number> => {
         return snapshot();
       }),
   );
+  const keys = new KeyRing(new KeyFile(join(stateDir, "keys.json")), (problem) => journal.warn(problem));
   const signals = hearSignals();
   await supervisor.adopt();
-  const { server, hub } = await orLetGo(supervisor, () => listen(settings, key, supervisor, journal));
+  const { server, hub } = await orLetGo(supervisor, () => listen(settings, key, keys, supervisor, journal));
   const port = server.port ?? settings.PORT;
   const removeRecord = leaveRecord({ host: settings.HOST, port, directory: dirname(configPath), key }, (problem) =>
     journal.warn(problem),

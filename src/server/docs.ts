@@ -38,6 +38,7 @@ export const describeApi = (app: App) =>
       { name: "Instances", description: "Create, edit, start and stop" },
       { name: "Observation", description: "Logs, live state and figures" },
       { name: "System", description: "The daemon itself and its machine" },
+      { name: "Keys", description: "Who else may ask, and for what" },
     ],
   });
 

@@ -13,7 +13,7 @@ import {
   OvertakenError,
   ShuttingDownError,
 } from "../supervisor/errors.ts";
-import { InvalidConfigError } from "./body.ts";
+import { InvalidBodyError } from "./body.ts";
 
 /** How errors look on the wire: `{detail}` and a status code, never a stack. */
 
@@ -30,7 +30,7 @@ const statusOf = (error: unknown): ContentfulStatusCode | null => {
 
 /** @param report told of an error that no route expects */
 export const answerError = (c: Context, error: Error, report: (error: Error) => void): Response => {
-  if (error instanceof InvalidConfigError) return c.json({ detail: error.fields }, 422);
+  if (error instanceof InvalidBodyError) return c.json({ detail: error.fields }, 422);
   const status = statusOf(error);
   if (status !== null) return c.json({ detail: error.message }, status);
   report(error);

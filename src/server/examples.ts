@@ -127,6 +127,20 @@ export const exampleEventFrames = {
   },
 };
 
+export const exampleKeyRequest = { name: "grafana", scopes: ["read"], expires_at: null };
+
+export const exampleKey = {
+  id: "0c7b6a5e-7a53-4c0e-9a39-2f4d1b1f6b11",
+  name: "grafana",
+  scopes: ["read"],
+  prefix: "sk-solar-Wm3xQ",
+  created_at: time,
+  expires_at: null,
+  last_used_at: time,
+};
+
+export const exampleKeyCreated = { ...exampleKey, last_used_at: null, key: "sk-solar-Wm3xQ…" };
+
 export const exampleMemory = {
   used_gb: 18.42,
   total_gb: 23.99,

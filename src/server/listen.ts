@@ -7,16 +7,20 @@ import { createApp } from "./app.ts";
 import { BootError } from "./boot.ts";
 import { crossOriginRules } from "./cross-origin.ts";
 import { answerFault } from "./errors.ts";
+import type { KeyRing } from "./key-ring.ts";
 import { listenProblem } from "./listen-problem.ts";
 import { keyLookup } from "./principal.ts";
 import { isOperation, routable } from "./request-url.ts";
 import { requestedSocket, type SocketData, SocketHub } from "./websockets.ts";
 import { createDoor } from "./who-asks.ts";
+import { WrongKeys } from "./wrong-keys.ts";
 
 /** Where the daemon listens: what each request meets first. */
 
 /** Longer than any request waits by itself; those that wait for a model set their own. */
 const IDLE_SECONDS = 60;
+/** How often keys are looked for whose time is over, while something of theirs is open. */
+const EXPIRY_MS = 1000;
 
 /** An operation waits as long as the model server needs, and only then; its connection may stay for the next request. */
 const withoutLimit = async (
@@ -40,6 +44,7 @@ const withoutLimit = async (
 export const listen = async (
   settings: Pick<Settings, "HOST" | "PORT" | "START_WAIT">,
   key: string,
+  keys: KeyRing,
   supervisor: Supervisor,
   journal: Pick<Journal, "error">,
   idleSeconds = IDLE_SECONDS,
@@ -48,14 +53,17 @@ export const listen = async (
   const readMemory = createMemoryReader();
   const routes = createApp({
     supervisor,
+    keys,
     readMemory,
     startWaitMs: settings.START_WAIT * 1000,
     report,
   });
   const pages = crossOriginRules(key);
-  const whose = keyLookup(key);
-  const door = createDoor(pages, whose);
+  const whose = keyLookup(key, (given) => keys.principalOf(given));
+  const door = createDoor(pages, whose, new WrongKeys());
   const hub = new SocketHub(supervisor, readMemory, pages, report);
+  keys.subscribe((id) => hub.closeForKey(id));
+  setInterval(() => keys.endExpired(), EXPIRY_MS).unref();
   try {
     const server = Bun.serve<SocketData>({
       hostname: settings.HOST,
@@ -68,9 +76,10 @@ export const listen = async (
       maxRequestBodySize: Number.MAX_SAFE_INTEGER,
       fetch(request, self) {
         const socket = requestedSocket(request);
-        if (socket !== null) return door.socket(request, (asker) => hub.upgrade(request, socket, self, asker));
+        const address = self.requestIP(request)?.address ?? "";
+        if (socket !== null) return door.socket(request, address, (asker) => hub.upgrade(request, socket, self, asker));
         const routed = routable(request);
-        return door.answer(routed, (principal) => {
+        return door.answer(routed, address, (principal) => {
           const operate = () => routes.fetch(routed, { principal });
           const lasts = request.method === "POST" && isOperation(request.url);
           return lasts ? withoutLimit(self, request, idleSeconds, operate) : operate();

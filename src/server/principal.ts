@@ -1,15 +1,11 @@
 import { createHash, timingSafeEqual } from "node:crypto";
+import { type Scope, scopes } from "../contract/keys.ts";
 
 /** Who asks, and what it may do. */
 
-/**
- * `admin` may do everything. `read` is every GET and WebSocket, without the keys of the instances. `infer` is the use of
- * the models.
- */
-export const scopes = ["admin", "read", "infer"] as const;
-export type Scope = (typeof scopes)[number];
-
 export interface Principal {
+  /** Of its key, where it is one of the further keys. */
+  keyId?: string;
   /** As the daemon's log names it. */
   name: string;
   scopes: readonly Scope[];
@@ -27,14 +23,19 @@ const thisMachine: Principal = { name: "this machine", scopes };
 /** The principal of a key; null where no key is offered, or one that the daemon does not know. */
 export type KeyLookup = (offered: string | null) => Principal | null;
 
-const digest = (text: string): Buffer => createHash("sha256").update(text).digest();
+export const digest = (text: string): Buffer => createHash("sha256").update(text).digest();
 
 /**
  * Where keys are looked up. A key is compared in constant time, by digest, so that not even its length shows.
  * @param ownerKey API_KEY; empty: no authentication, on loopback only
+ * @param further the principal of one of the other keys, by its digest
  */
-export const keyLookup = (ownerKey: string): KeyLookup => {
+export const keyLookup = (ownerKey: string, further: (digest: Buffer) => Principal | null = () => null): KeyLookup => {
   if (ownerKey === "") return () => thisMachine;
   const expected = digest(ownerKey);
-  return (offered) => (offered !== null && timingSafeEqual(digest(offered), expected) ? owner : null);
+  return (offered) => {
+    if (offered === null) return null;
+    const given = digest(offered);
+    return timingSafeEqual(given, expected) ? owner : further(given);
+  };
 };

@@ -21,6 +21,7 @@ import { StateStream } from "./state-stream.ts";
 /** Unsent bytes of one subscriber at which it counts as slow; what is over waits in the log. */
 const BACKPRESSURE_BYTES = 64 * 1024 * 1024;
 const GOING_AWAY = 1001;
+const POLICY_VIOLATION = 1008;
 const RETRY_MS = 500;
 
 interface Subscriber {
@@ -142,6 +143,13 @@ export class SocketHub {
     for (const socket of [...this.sockets]) {
       const { requested } = socket.data;
       if (requested.kind !== "events" && decoded(requested.id) === id) socket.close(1000, "Instance deleted");
+    }
+  }
+
+  /** The key is revoked, or its time is over: what it opened ends. */
+  closeForKey(id: string): void {
+    for (const socket of [...this.sockets]) {
+      if (socket.data.asker.keyId === id) socket.close(POLICY_VIOLATION, "The key is no longer valid");
     }
   }
 

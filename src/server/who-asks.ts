@@ -1,8 +1,10 @@
 import { getPath } from "hono/utils/url";
+import type { Scope } from "../contract/keys.ts";
 import type { CrossOriginRules } from "./cross-origin.ts";
 import { offeredKey, offeredSocketKey, UNAUTHORIZED } from "./offered-key.ts";
-import { anyone, type KeyLookup, may, type Principal, type Scope } from "./principal.ts";
+import { anyone, type KeyLookup, may, type Principal } from "./principal.ts";
 import { pathOf } from "./request-url.ts";
+import type { WrongKeys } from "./wrong-keys.ts";
 
 /**
  * What every request passes before it is routed, plain or for a WebSocket: {@link createDoor} has the checks in their
@@ -32,30 +34,44 @@ export const nameOf = ({ name }: Principal, userAgent = ""): string => {
 
 const refusal = (status: 401 | 403, detail: string): Response => Response.json({ detail }, { status });
 
-export const createDoor = (pages: CrossOriginRules, whose: KeyLookup) => {
+export const TOO_MANY = "Too many wrong keys from this address. Try again later.";
+
+/** @param wrong what is counted of wrong keys */
+export const createDoor = (pages: CrossOriginRules, whose: KeyLookup, wrong: WrongKeys) => {
+  const refuseKey = (address: string, offered: string | null): Response => {
+    const closedFor = offered === null ? 0 : wrong.add(address);
+    if (closedFor === 0) return refusal(401, UNAUTHORIZED);
+    return Response.json({ detail: TOO_MANY }, { status: 429, headers: { "Retry-After": String(closedFor) } });
+  };
+
   /** Who asks; an answer where the request goes no further. */
-  const admit = (request: Request, path: string, key: string | null): Principal | Response => {
+  const admit = (request: Request, path: string, key: string | null, address: string): Principal | Response => {
     // Without CORS headers: the page that asked may not read it.
     const foreign = pages.refuse(request);
     if (foreign !== null) return foreign;
     // A browser asks it of its own accord, and sends no key.
     if (request.method === "OPTIONS") return pages.readable(request, pages.preflight(request));
     if (isOpenPath(path)) return anyone;
-    return whose(key) ?? pages.readable(request, refusal(401, UNAUTHORIZED));
+    return whose(key) ?? pages.readable(request, refuseKey(address, key));
   };
   return {
     /** @param route answers what is let in */
-    answer: async (request: Request, route: (asker: Principal) => Response | Promise<Response>): Promise<Response> => {
-      const asker = admit(request, getPath(request), offeredKey(request.headers));
+    answer: async (
+      request: Request,
+      address: string,
+      route: (asker: Principal) => Response | Promise<Response>,
+    ): Promise<Response> => {
+      const asker = admit(request, getPath(request), offeredKey(request.headers), address);
       return asker instanceof Response ? asker : pages.readable(request, await route(asker));
     },
     /** @param open opens the WebSocket; undefined where it is open, else says why it is not */
     socket: async (
       request: Request,
+      address: string,
       open: (asker: Principal) => Promise<Response | undefined>,
     ): Promise<Response | undefined> => {
       const path = pathOf(request.url);
-      const asker = admit(request, path, offeredSocketKey(request.headers));
+      const asker = admit(request, path, offeredSocketKey(request.headers), address);
       if (asker instanceof Response) return asker;
       if (!may(asker, "read")) return pages.readable(request, refusal(403, lacks("read", `GET ${path}`)));
       return await open(asker);

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import type { Instance, InstanceEvent, RuntimeState } from "../../src/contract/index.ts";
+import { type Scope, scopes } from "../../src/contract/keys.ts";
 import { EventFeed } from "../../src/server/event-feed.ts";
-import { type Scope, scopes } from "../../src/server/principal.ts";
 import { EventLog } from "../../src/supervisor/event-log.ts";
 import { EventStream } from "../../src/supervisor/events.ts";
 import type { Supervisor } from "../../src/supervisor/supervisor.ts";

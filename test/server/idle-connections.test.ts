@@ -3,6 +3,7 @@ import { connect } from "node:net";
 import { listen } from "../../src/server/listen.ts";
 import { EventStream } from "../../src/supervisor/events.ts";
 import type { Supervisor } from "../../src/supervisor/supervisor.ts";
+import { noKeys } from "../support/keys.ts";
 import { until } from "../support/until.ts";
 
 /** SOLAR_TEST_LONG=1 tries it with the limit that the daemon has. */
@@ -23,7 +24,7 @@ beforeAll(async () => {
   const events = new EventStream();
   const supervisor = { get: () => instance, refuseAtEnd: () => undefined, events } as unknown as Supervisor;
   const settings = { HOST: "127.0.0.1", PORT: 0, START_WAIT: 20 };
-  ({ server } = await listen(settings, KEY, supervisor, { error: () => undefined }, IDLE_SECONDS));
+  ({ server } = await listen(settings, KEY, noKeys, supervisor, { error: () => undefined }, IDLE_SECONDS));
 });
 afterAll(() => server.stop(true));
 

@@ -1,13 +1,16 @@
 import { describe, expect, test } from "bun:test";
 import type { Instance } from "../../src/contract/index.ts";
+import { type Scope, scopes } from "../../src/contract/keys.ts";
 import { createApp } from "../../src/server/app.ts";
 import { crossOriginRules } from "../../src/server/cross-origin.ts";
 import { describeApi } from "../../src/server/docs.ts";
 import { exampleInstance } from "../../src/server/examples.ts";
-import { anyone, keyLookup, may, type Principal, type Scope, scopes } from "../../src/server/principal.ts";
+import { anyone, keyLookup, may, type Principal } from "../../src/server/principal.ts";
 import { createDoor, nameOf } from "../../src/server/who-asks.ts";
+import { WrongKeys } from "../../src/server/wrong-keys.ts";
 import { EventStream } from "../../src/supervisor/events.ts";
 import type { Supervisor } from "../../src/supervisor/supervisor.ts";
+import { noKeys } from "../support/keys.ts";
 
 /** Who asks, and which routes its scopes open. With the owner's key over HTTP: access.test.ts. */
 
@@ -51,6 +54,7 @@ describe("a route", () => {
   });
   const app = createApp({
     supervisor,
+    keys: noKeys,
     readMemory: () => Promise.reject(new Error("not asked")),
     startWaitMs: 0,
     report: () => undefined,
@@ -100,12 +104,12 @@ describe("a route", () => {
 
 describe("the door", () => {
   const keys: Record<string, Principal> = { reads: withScopes("read"), infers: withScopes("infer") };
-  const door = createDoor(crossOriginRules("a key"), (offered) => keys[offered ?? ""] ?? null);
+  const door = createDoor(crossOriginRules("a key"), (offered) => keys[offered ?? ""] ?? null, new WrongKeys());
   const asked = (path: string, key?: string, method = "GET"): Request =>
     new Request(`http://x${path}`, { method, headers: key === undefined ? {} : { "X-API-Key": key } });
   const route = async (request: Request): Promise<string> => {
     let name = "nobody";
-    const answer = await door.answer(request, (principal) => {
+    const answer = await door.answer(request, "192.0.2.1", (principal) => {
       ({ name } = principal);
       return new Response("routed");
     });
@@ -122,7 +126,7 @@ describe("the door", () => {
 
   test("opens a WebSocket to the scope read alone", async () => {
     const statusOf = async (key: string): Promise<unknown> => {
-      const answer = await door.socket(asked("/instances/a/logs", key), async () => undefined);
+      const answer = await door.socket(asked("/instances/a/logs", key), "192.0.2.1", async () => undefined);
       return answer === undefined ? "open" : [answer.status, ((await answer.json()) as { detail: string }).detail];
     };
     expect(await statusOf("reads")).toBe("open");
@@ -134,11 +138,32 @@ describe("the door", () => {
   });
 
   test("of a daemon without a key refuses a page of another origin before all else", async () => {
-    const keyless = createDoor(crossOriginRules(""), keyLookup(""));
+    const keyless = createDoor(crossOriginRules(""), keyLookup(""), new WrongKeys());
     for (const method of ["GET", "OPTIONS"]) {
       const request = new Request("http://localhost/health", { method, headers: { origin: "http://evil.example" } });
-      expect((await keyless.answer(request, () => new Response())).status).toBe(403);
-      expect((await keyless.socket(request, async () => undefined))?.status).toBe(403);
+      expect((await keyless.answer(request, "", () => new Response())).status).toBe(403);
+      expect((await keyless.socket(request, "", async () => undefined))?.status).toBe(403);
     }
+  });
+
+  test("closes an address that tries many wrong keys to wrong keys, and lets a right one in all the same", async () => {
+    let now = 0;
+    const bounded = createDoor(
+      crossOriginRules("a key"),
+      (offered) => keys[offered ?? ""] ?? null,
+      new WrongKeys(() => now),
+    );
+    const tried = async (key: string, address: string): Promise<[number, string | null]> => {
+      const answer = await bounded.answer(asked("/instances", key), address, () => new Response("routed"));
+      return [answer.status, answer.headers.get("retry-after")];
+    };
+    for (let n = 0; n < 10; n++) expect(await tried("wrong", "192.0.2.1")).toEqual([401, null]);
+    expect(await tried("wrong", "192.0.2.1")).toEqual([429, "60"]);
+    expect(await tried("reads", "192.0.2.1")).toEqual([200, null]);
+    expect(await tried("wrong", "192.0.2.2")).toEqual([401, null]);
+    now = 59_000;
+    expect(await tried("wrong", "192.0.2.1")).toEqual([429, "1"]);
+    now = 61_000;
+    expect(await tried("wrong", "192.0.2.1")).toEqual([401, null]);
   });
 });

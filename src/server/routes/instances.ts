@@ -1,5 +1,4 @@
 import { z } from "@hono/zod-openapi";
-import { bodyLimit } from "hono/body-limit";
 import { type InstanceConfig, instance, instanceAnswer, instanceRequest } from "../../contract/index.ts";
 import type { Supervisor } from "../../supervisor/supervisor.ts";
 import { mergedConfig, parseBody, readConfigBody, replacedConfig } from "../body.ts";
@@ -7,17 +6,11 @@ import { exampleAnswer, exampleConfigs, exampleInstance } from "../examples.ts";
 import { shownTo } from "../shown-instance.ts";
 import { errorAnswer, invalid, jsonAnswer, notFound, notSaved, shuttingDown, tooLarge } from "./answers.ts";
 import { decimal, idParam, yesNo } from "./query.ts";
-import { type App, askerOf, describeRoute, scopedRoute } from "./route.ts";
+import { type App, askerOf, describeRoute, limitBody, scopedRoute } from "./route.ts";
 
 /** Routes of the instances as they are stored: create, list, edit, delete. */
 
 const tags = ["Instances"];
-
-const MAX_BODY_BYTES = 1024 * 1024;
-const limitBody = bodyLimit({
-  maxSize: MAX_BODY_BYTES,
-  onError: (c) => c.json({ detail: "Request body is larger than 1 MiB" }, 413),
-});
 
 /** Described here, read by {@link readConfigBody}: the description is the strict form, what is taken is more. */
 const body = {

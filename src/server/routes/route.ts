@@ -1,7 +1,9 @@
 import { createRoute, type OpenAPIHono, type RouteConfig } from "@hono/zod-openapi";
 import type { Context, MiddlewareHandler } from "hono";
+import { bodyLimit } from "hono/body-limit";
+import type { Scope } from "../../contract/keys.ts";
 import { UNAUTHORIZED } from "../offered-key.ts";
-import { may, type Principal, type Scope } from "../principal.ts";
+import { may, type Principal } from "../principal.ts";
 import { lacks, nameOf } from "../who-asks.ts";
 import { errorAnswer } from "./answers.ts";
 
@@ -30,6 +32,13 @@ const wants =
     if (!may(c.env.principal, scope)) return c.json({ detail: lacks(scope, `${c.req.method} ${c.req.path}`) }, 403);
     await next();
   };
+
+const MAX_BODY_BYTES = 1024 * 1024;
+/** Of a route that takes a body. */
+export const limitBody = bodyLimit({
+  maxSize: MAX_BODY_BYTES,
+  onError: (c) => c.json({ detail: "Request body is larger than 1 MiB" }, 413),
+});
 
 const listed = <T>(given: T | T[] | undefined): T[] => (given === undefined ? [] : ([given].flat() as T[]));
 
