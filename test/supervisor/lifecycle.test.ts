@@ -1,5 +1,7 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { InstanceNotFoundError } from "../../src/supervisor/errors.ts";
+import { mkdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { InstanceNotFoundError, NotSavedError } from "../../src/supervisor/errors.ts";
 import { testSupervisor } from "../support/supervisor.ts";
 
 /** Operations on one instance that meet each other, and what is published of them. */
@@ -30,3 +32,21 @@ test.each(["stop", "restart"] as const)(
     expect(told.filter((type) => type === "removed")).toHaveLength(1);
   },
 );
+
+test("an instance is shown when it is stored: one whose creation is refused is never seen", async () => {
+  await using place = testSupervisor(ports);
+  const { supervisor, dir } = place;
+  const { config } = await place.instance("stopped");
+  const file = join(dir, "config.json");
+  rmSync(file);
+  mkdirSync(file);
+  const told: string[] = [];
+  const refused = supervisor.create(config);
+  const { instances } = supervisor.watch(({ type }) => told.push(type));
+  expect([instances.length, supervisor.list().length]).toEqual([1, 1]);
+  await expect(refused).rejects.toBeInstanceOf(NotSavedError);
+  expect([told, supervisor.list().length]).toEqual([[], 1]);
+  rmSync(file, { recursive: true });
+  const { id } = await supervisor.create(config);
+  expect([told, supervisor.list().at(-1)?.id]).toEqual([["created"], id]);
+});
