@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { z } from "zod";
 import { isRecord } from "../common/record.ts";
@@ -210,9 +210,9 @@ const sortEntries = (path: string, entries: unknown[]): Omit<LoadedConfig, "top"
 /** Writes the file, one write at a time; what is asked for during a write goes into the next one together. */
 export class ConfigFile {
   private current: Promise<void> | null = null;
-  /** What this daemon has written last; null where it has written nothing, or a write failed. */
-  private written: string | null = null;
   private next: Promise<void> | null = null;
+  /** What this daemon has written last, and into which files; null where it has written nothing, or a write failed. */
+  private written: { text: string; files: string } | null = null;
 
   constructor(
     readonly path: string,
@@ -224,32 +224,39 @@ export class ConfigFile {
   save(): Promise<void> {
     // It has not looked at what is true yet, and two writes never go on at once.
     if (this.next !== null) return this.next;
-    if (this.current === null) {
-      this.current = this.write();
-      return this.current;
-    }
+    if (this.current === null) return this.begin();
     this.next = this.current
       // The caller of the save that failed takes its change back first: else the next save would write it.
       .catch(() => new Promise<void>((resolve) => setImmediate(resolve)))
       .then(() => {
         this.next = null;
-        this.current = this.write();
-        return this.current;
+        return this.begin();
       });
     return this.next;
   }
 
-  private async write(): Promise<void> {
-    try {
-      const { top, unreadable } = this.kept;
-      const document = withKept({ instances: [...this.snapshot().map(entryOf), ...unreadable] }, top);
-      const text = `${JSON.stringify(document, null, 2)}\n`;
-      if (text === this.written) return;
-      this.written = null;
-      await replaceFile(this.path, text, CONFIG_MODE);
-      this.written = text;
-    } finally {
+  private begin(): Promise<void> {
+    this.current = this.write().finally(() => {
       this.current = null;
-    }
+    });
+    return this.current;
+  }
+
+  private async write(): Promise<void> {
+    const { top, unreadable } = this.kept;
+    const document = withKept({ instances: [...this.snapshot().map(entryOf), ...unreadable] }, top);
+    const text = `${JSON.stringify(document, null, 2)}\n`;
+    // Where a person has changed or removed one of the files since, what was written is not on the disk any more.
+    if (text === this.written?.text && this.written.files === filesOf(this.path)) return;
+    this.written = null;
+    await replaceFile(this.path, text, CONFIG_MODE);
+    this.written = { text, files: filesOf(this.path) };
   }
 }
+
+/** Tells the file and its backup from any that are put in their place, or written to. */
+const filesOf = (path: string): string =>
+  [path, backupPath(path)]
+    .map((file) => statSync(file, { bigint: true, throwIfNoEntry: false }))
+    .map((stat) => (stat === undefined ? "none" : [stat.dev, stat.ino, stat.size, stat.mtimeNs].join(":")))
+    .join(" ");

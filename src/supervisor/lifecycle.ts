@@ -76,7 +76,8 @@ export class Lifecycle {
     } catch (error) {
       throw new OperationFailedError("stop", (error as Error).message);
     }
-    // What is left running for the next daemon is not stopped; that daemon knows that it should be.
+    this.turns.checkThere();
+    // What is left running for the next daemon is not stopped, and goes on there.
     if (this.turns.isClosed) throw new ShuttingDownError();
     this.turns.overtake("a stop");
     this.earlierCrash = null;
@@ -108,6 +109,7 @@ export class Lifecycle {
     // be stored, what runs is left alone.
     if (this.state.intent !== "running") await this.intent.set("running");
     moment.check("restart");
+    this.turns.checkThere();
     this.run.requestStop(false, by);
     await this.run.whenStopped("restart");
     return moment;

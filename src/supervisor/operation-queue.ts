@@ -23,7 +23,7 @@ export class OperationQueue {
   /** Runs `operation` when those before it are done. @throws InstanceNotFoundError behind a deletion */
   take<T>(operation: () => Promise<T>): Promise<T> {
     const result = this.queue.then(() => {
-      if (this.isRetired) throw new InstanceNotFoundError();
+      this.checkThere();
       return operation();
     });
     this.queue = result.catch(() => undefined);
@@ -54,6 +54,11 @@ export class OperationQueue {
   /** The instance is deleted: what waits for its turn finds nothing any more. */
   retire(): void {
     this.isRetired = true;
+  }
+
+  /** @throws InstanceNotFoundError where the instance was deleted meanwhile */
+  checkThere(): void {
+    if (this.isRetired) throw new InstanceNotFoundError();
   }
 
   close(): void {

@@ -20,6 +20,8 @@ export class Supervisor {
   /** What happened to them, for a person. */
   readonly log = new EventLog(this.events);
   private readonly instances = new Map<string, ManagedInstance>();
+  /** Those whose creation is being stored: not shown before it is. */
+  private readonly arriving = new Set<ManagedInstance>();
   /** Those whose deletion is being stored: shown until it is, and not stored any more. */
   private readonly leaving = new Set<string>();
   private readonly store: ConfigFile;
@@ -32,13 +34,16 @@ export class Supervisor {
     loaded: LoadedConfig,
     file: (snapshot: () => StoredInstance[]) => ConfigFile,
   ) {
-    this.store = file(() => this.list().flatMap(({ id, state }) => (this.leaving.has(id) ? [] : [state.toStore])));
+    this.store = file(() => {
+      const kept = this.list().filter(({ id }) => !this.leaving.has(id));
+      return [...kept, ...this.arriving].map(({ state }) => state.toStore);
+    });
     this.unreadable = idsOf(loaded.unreadable);
     writeEvents(this.events, host.journal);
     this.events.subscribe((event) => {
       if (event.type === "changed" && event.cause !== null) this.saveInTime();
     });
-    for (const stored of loaded.instances) this.add(stored);
+    for (const stored of loaded.instances) this.instances.set(stored.id, this.make(stored));
   }
 
   /** What there is now, and `listener` for each change after it: nothing comes in between. */
@@ -101,7 +106,7 @@ export class Supervisor {
 
   async create(config: InstanceConfig): Promise<Instance> {
     this.refuseAtEnd();
-    const instance = this.add({
+    const instance = this.make({
       id: randomUUID(),
       config,
       status: "stopped",
@@ -116,13 +121,16 @@ export class Supervisor {
       restarts: 0,
       supported_endpoints: [],
     });
+    this.arriving.add(instance);
     try {
       await this.store.save();
     } catch (error) {
-      this.instances.delete(instance.id);
       this.host.ports.keepFor(instance.id, null);
       throw new NotSavedError(error);
+    } finally {
+      this.arriving.delete(instance);
     }
+    this.instances.set(instance.id, instance);
     this.events.publish({ type: "created", instance: instance.view });
     return instance.view;
   }
@@ -220,10 +228,8 @@ export class Supervisor {
     }
   }
 
-  private add(stored: StoredInstance): ManagedInstance {
+  private make(stored: StoredInstance): ManagedInstance {
     const { host, events } = this;
-    const instance = new ManagedInstance({ host, events, save: () => this.store.save() }, stored);
-    this.instances.set(instance.id, instance);
-    return instance;
+    return new ManagedInstance({ host, events, save: () => this.store.save() }, stored);
   }
 }

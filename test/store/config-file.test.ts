@@ -385,6 +385,27 @@ describe("saving", () => {
     await Promise.all(saves);
   });
 
+  test("writes nothing where nothing has changed, and all of it where a person has changed the files meanwhile", async () => {
+    const path = join(temporaryFolder(), "config.json");
+    const file = new ConfigFile(path, nothingKept, () => [stored("a")]);
+    await file.save();
+    const { ino } = statSync(path);
+    await file.save();
+    expect(statSync(path).ino).toBe(ino);
+    const text = readFileSync(path, "utf8");
+    const changes = [
+      () => rmSync(path),
+      () => rmSync(`${path}.bak`),
+      () => writeFileSync(path, "{}"),
+      () => writeFileSync(`${path}.bak`, text.replace('"a"', '"b"')),
+    ];
+    for (const change of changes) {
+      change();
+      await file.save();
+      expect([readFileSync(path, "utf8"), readFileSync(`${path}.bak`, "utf8")]).toEqual([text, text]);
+    }
+  });
+
   test("that failed does not keep the next one from working", async () => {
     const dir = join(temporaryFolder(), "later");
     const path = join(dir, "config.json");

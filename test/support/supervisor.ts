@@ -16,6 +16,8 @@ const silent: Journal = { debug: () => {}, info: () => {}, warn: () => {}, error
 
 export interface TestSupervisor extends AsyncDisposable {
   readonly supervisor: Supervisor;
+  /** Its folder, with `config.json`. */
+  readonly dir: string;
   /** An instance of the fake server, with what a person wants of it. */
   instance(intent: Intent, fault?: Record<string, unknown>): Promise<ManagedInstance>;
 }
@@ -38,6 +40,7 @@ export const testSupervisor = (startPort: number): TestSupervisor => {
   const supervisor = new Supervisor(host, loaded, (snapshot) => new ConfigFile(settings.CONFIG_FILE, loaded, snapshot));
   return {
     supervisor,
+    dir,
     async instance(intent, fault = {}) {
       const model = join(dir, `fault-${crypto.randomUUID()}.json`);
       writeFileSync(model, JSON.stringify(fault));
