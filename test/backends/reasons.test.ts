@@ -54,6 +54,46 @@ describe("why a llama-server died (recorded)", () => {
         "error: the supplied chat template is not supported: {{ messages[0].content | nofilter }}",
       ],
     ],
+    [
+      "model-no-key.log",
+      [
+        "error loading model: error loading model hyperparameters: key not found in model: llama.block_count",
+        "failed to load model, '/models/no-key.gguf'",
+      ],
+    ],
+    [
+      "lora-bad.log",
+      [
+        "invalid magic characters: '4??Q', expected 'GGUF'",
+        "failed to load lora adapter from file",
+        "failed to load lora adapter '/models/not-a-model.gguf'",
+      ],
+    ],
+    [
+      "draft-bad.log",
+      [
+        "failed to open GGUF file '/models/tiny-none.gguf' (No such file or directory)",
+        "failed to load draft model, '/models/tiny-none.gguf'",
+      ],
+    ],
+    [
+      "cache-type-bad.log",
+      ['error while handling environment variable "LLAMA_ARG_CACHE_TYPE_K": Unsupported cache type: zzz'],
+    ],
+    [
+      "cache-needs-flash-attn.log",
+      [
+        "quantized V cache requires flash_attn to be enabled",
+        "failed to create context with model '/models/tiny.gguf'",
+      ],
+    ],
+    [
+      "tools-bad.log",
+      [
+        'tools setup failed: unknown tool "zzz". available tools: read_file, file_glob_search, grep_search, exec_shell_command, write_file, edit_file, get_info',
+      ],
+    ],
+    ["static-path-missing.log", ["static assets path not found: /models/none"]],
   ];
 
   for (const [file, reasons] of cases) {
@@ -171,6 +211,28 @@ describe("what the last lines say of another attempt", () => {
       "llama_model_load: error loading model: tensor 'x' data is not within the file bounds, model is corrupted or incomplete",
     ])
       expect(llamaDeathCause([line])).toEqual({ type: "lasting" });
+  });
+
+  test.each([
+    ...["template-bad.log", "template-bad-filter.log", "template-missing.log", "unknown-flag.log", "bad-value.log"],
+    ...["model-no-key.log", "model-unknown-tokenizer.log", "lora-bad.log", "mmproj-bad.log", "draft-bad.log"],
+    ...["cache-type-bad.log", "cache-needs-flash-attn.log", "tools-bad.log", "static-path-missing.log"],
+  ])("what the config or the environment asks for stays as it is (%s)", async (file) => {
+    expect(llamaDeathCause(await recorded(file))).toEqual({ type: "lasting" });
+  });
+
+  test("a grammar that does not parse stays so, though the server aborts", () => {
+    const said = ["0.00.014.064 E failed to parse grammar", "terminate called after throwing an instance of 'x'"];
+    expect([llamaDeathCause(said), llamaReasonLines(said)]).toEqual([{ type: "lasting" }, ["failed to parse grammar"]]);
+  });
+
+  test("an adapter or a projector that found no memory is a matter of memory", () => {
+    const lora = [
+      "failed to apply lora adapter: failed to allocate buffer for lora adapter",
+      "failed to load lora adapter 'a'",
+    ];
+    const mmproj = ["cudaMalloc failed: out of memory", "srv load_model: failed to load multimodal model, 'p.gguf'"];
+    for (const said of [lora, mmproj]) expect(llamaDeathCause(said)).toMatchObject({ type: "memory" });
   });
 
   test("memory that was too little is told with what was asked for and the field to lower", () => {

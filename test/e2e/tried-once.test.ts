@@ -38,6 +38,32 @@ describe.concurrent("a start is not tried twice", () => {
     }
   });
 
+  test("with a chat template that does not parse, or cannot be applied", async () => {
+    await using daemon = await TestDaemon.start({ llamaServer });
+    const templates: [string, RegExp][] = [
+      ["{{ bad", /chat template is not supported: \{\{ bad/],
+      ["{{ messages[0].content | nofilter }}", /Unknown \(built-in\) filter 'nofilter'/],
+    ];
+    for (const [text, why] of templates) {
+      const template = join(daemon.dir, "template.jinja");
+      writeFileSync(template, text);
+      const failure = await failureOf(daemon, { chat_template_file: template });
+      expect([text, failure.status, failure.tries]).toEqual([text, 500, 1]);
+      expect(failure.detail).toMatch(why);
+    }
+  });
+
+  test.each([
+    ["LLAMA_ARG_CACHE_TYPE_K", "zzz", "Unsupported cache type: zzz"],
+    ["LLAMA_ARG_MMPROJ", "/dev/null", "failed to load multimodal model, '/dev/null'"],
+    ["LLAMA_ARG_CHAT_TEMPLATE", "{{ bad", "the supplied chat template is not supported"],
+  ])("with %s=%s in the environment", async (name, value, why) => {
+    await using daemon = await TestDaemon.start({ llamaServer, env: { [name]: value } });
+    const failure = await failureOf(daemon, {});
+    expect([failure.status, failure.tries]).toEqual([500, 1]);
+    expect(failure.detail).toContain(why);
+  });
+
   test("at a host that is no address of this machine, and the field is named", async () => {
     await using daemon = await TestDaemon.start({ llamaServer });
     const failure = await failureOf(daemon, { host: "10.99.9.9" });
