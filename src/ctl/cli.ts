@@ -71,9 +71,6 @@ export interface Outcome<T> {
   code: number;
 }
 
-export const foundIn = <T>({ results }: Outcome<T>): Found<T>[] =>
-  results.flatMap((result) => ("error" in result ? [] : [result]));
-
 export class Cli {
   /** Lines are printed until an interrupt, which is then the usual end and no failure. */
   isStream = false;
@@ -213,7 +210,7 @@ export class Cli {
     { json, quiet }: OutputOptions,
     print: (found: Found<T>[]) => void = () => undefined,
   ): number {
-    const found = foundIn(outcome);
+    const found = outcome.results.flatMap((result) => ("error" in result ? [] : [result]));
     if (json) {
       const documents = outcome.results.map((one) => ("error" in one ? jsonError(one.error) : one.answer.raw));
       for (const document of outcome.single ? documents : [documents]) writeJson(this.io, document);
@@ -222,17 +219,11 @@ export class Cli {
     return outcome.code;
   }
 
-  private async askKey(): Promise<string> {
-    const { askSecret } = await import("./prompt.ts");
-    return (await askSecret(this.io, "Key of the daemon (not shown): ")).trim();
-  }
-
   private async readKey(): Promise<string> {
-    const key = this.io.stdin.terminal
-      ? await this.askKey()
-      : (textOf(await this.readStdin("--key -"), "--key -")
-          .split("\n", 1)[0]
-          ?.trim() ?? "");
+    const given = this.io.stdin.terminal
+      ? await (await import("./prompt.ts")).askSecret(this.io, "Key of the daemon (not shown): ")
+      : textOf(await this.readStdin("--key -"), "--key -");
+    const key = given.split("\n", 1)[0]?.trim() ?? "";
     if (key === "") throw usageError("--key - got no key", "for example: solar-host ctl ls --key - < key-file");
     return key;
   }

@@ -70,14 +70,9 @@ const listed = (daemons: readonly DaemonRecord[]): string[] =>
 const owned = ({ directory, owner }: FolderDaemon): string =>
   owner === null ? directory : `${directory}, of the user ${owner}`;
 
-/** What a folder tells of its daemon. @throws CtlError: whose it is and what may not be read, or that none runs */
+/** What a folder tells of its daemon. @throws CtlError: whose it is and what may not be read */
 const ofFolder = (found: FolderDaemon, io: TargetSources["io"], given: string | undefined): Target => {
   const { directory, owner, url, unreadable } = found;
-  if (url === null && unreadable.length === 0) {
-    throw new CtlError(exitCodes.unreachable, `no daemon runs in ${owned(found)}`, [
-      `start it: cd ${directory} && solar-host serve`,
-    ]);
-  }
   if (url === null) {
     throw new CtlError(
       exitCodes.unreachable,
@@ -98,10 +93,10 @@ const localDaemon = async ({ io, daemons, folder }: TargetSources, key: string |
   const here = await folderAround(io.cwd, folder);
   // What stands nearer is meant; a folder counts before daemons elsewhere where one runs in it, or that is not to be seen.
   const isNearer = here !== null && (own === null || here.directory.length > own.directory.length);
-  if (isNearer && (here.runs || (here.owner !== null && here.unreadable.length > 0))) return ofFolder(here, io, key);
+  if (isNearer && (here.url !== null || (here.owner !== null && here.unreadable.length > 0)))
+    return ofFolder(here, io, key);
   const only = own ?? (found.length === 1 ? found[0] : undefined);
   if (only !== undefined) return ofRecord(only, key);
-  if (found.length === 0 && here !== null && here.url !== null) return ofFolder(here, io, key);
   if (found.length > 1) {
     throw usageError(
       "several daemons run on this machine, say which",
