@@ -5,11 +5,13 @@ import type { ListedInstance } from "../contract/instance-facts.ts";
 import { Api } from "./api.ts";
 import { listInstances } from "./calls.ts";
 import type { RawConfig } from "./config-input.ts";
+import { readContexts } from "./contexts.ts";
 import { CtlError, exitCodes, usageError, worst } from "./errors.ts";
 import { textOf } from "./foreign-text.ts";
 import { type Io, jsonError, reportError, writeJson, writeJsonError } from "./io.ts";
+import { findLocalDaemons } from "./local-daemons.ts";
 import { checkNamed, chooseInstances, nameOf } from "./names.ts";
-import { chooseTarget, isHere, lookAgain, type TargetOptions, targetSources } from "./target.ts";
+import { chooseTarget, isHere, lookAgain, type TargetOptions } from "./target.ts";
 
 /** What commands share: common flags, the connection, and how an action ends. */
 
@@ -112,9 +114,8 @@ export class Cli {
   }
 
   async connect(command: Command): Promise<Api> {
-    const options = await this.targetOptions(command);
-    const sources = targetSources(this.io);
-    return new Api(await chooseTarget(options, sources), (target) => lookAgain(target, sources));
+    const target = await chooseTarget(await this.targetOptions(command), this.io);
+    return new Api(target, (before) => lookAgain(before, this.io));
   }
 
   /**
@@ -123,7 +124,7 @@ export class Cli {
    */
   async withPaths(api: Api, config: RawConfig, file: string | null, before?: RawConfig): Promise<RawConfig> {
     const { cwd, home } = this.io;
-    if (!(await isHere(api.target, targetSources(this.io)))) return config;
+    if (!(await isHere(api.target, this.io))) return config;
     const { withAbsolutePaths } = await import("./model-paths.ts");
     const folder = file === null || file === "-" ? cwd : dirname(resolve(cwd, file));
     return withAbsolutePaths(config, { home, folder, onlyExisting: file !== null }, before);
@@ -155,9 +156,8 @@ export class Cli {
   async refuseUnnamedDaemon(command: Command): Promise<void> {
     const { context, url } = command.optsWithGlobals<ConnectionOptions>();
     const isNamed = context !== undefined || url !== undefined || Boolean(this.io.env.SOLAR_HOST_URL);
-    const { contexts, daemons } = targetSources(this.io);
-    if (isNamed || contexts().current !== null) return;
-    const found = await daemons();
+    if (isNamed || readContexts(this.io).current !== null) return;
+    const found = await findLocalDaemons(this.io);
     if (found.length < 2) return;
     throw usageError(
       "several daemons run on this machine: say whose instances are meant",

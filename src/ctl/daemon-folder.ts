@@ -74,12 +74,9 @@ export const lookInFolder = async (directory: string): Promise<FolderDaemon | nu
 };
 
 /** The daemon's folder in which `path` is: the nearest one above. */
-export const folderAround = async (
-  path: string,
-  look: typeof lookInFolder = lookInFolder,
-): Promise<FolderDaemon | null> => {
+export const folderAround = async (path: string): Promise<FolderDaemon | null> => {
   for (let directory = path; ; directory = dirname(directory)) {
-    const found = await look(directory);
+    const found = await lookInFolder(directory);
     if (found !== null) return found;
     if (directory === dirname(directory)) return null;
   }

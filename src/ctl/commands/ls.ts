@@ -9,7 +9,7 @@ import { type Io, jsonError, type Palette, reportError, writeJson } from "../io.
 import { nameOf, shortId } from "../names.ts";
 import { paintStatus, reasonOf } from "../status.ts";
 import { type Column, layOut, numbers, orDash } from "../table.ts";
-import { allTargets, type Target, targetSources } from "../target.ts";
+import { allTargets, type Target } from "../target.ts";
 import { since } from "../time.ts";
 
 /** One host that is silent is not to hold up the others for long. */
@@ -106,7 +106,7 @@ interface LsOptions extends OutputOptions {
 
 /** All hosts at once; one that is dead is told and does not spoil the rest. */
 const askEverywhere = async ({ io }: Cli): Promise<Asked[]> => {
-  const targets = await allTargets(targetSources(io));
+  const targets = await allTargets(io);
   if (targets.length > 0) return await Promise.all(targets.map(ask));
   throw usageError(
     "no context is named, and no daemon runs here",
