@@ -15,10 +15,6 @@ export const listInstances = (api: Api, options: RequestOptions = {}): Promise<A
 export const getInstance = (api: Api, id: string, options: RequestOptions = {}): Promise<Answer<ListedInstance>> =>
   api.request(instancePath(id), listedInstance, options);
 
-/** @param withLogs whether its log files go too */
-export const deleteInstance = (api: Api, id: string, withLogs: boolean): Promise<Answer<ListedAnswer>> =>
-  api.request(instancePath(id), listedAnswer, { method: "DELETE", query: { logs: withLogs ? "true" : undefined } });
-
 /** @param waitS seconds that the daemon waits for the model; its own default where undefined */
 export const operate = (
   api: Api,

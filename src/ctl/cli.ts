@@ -5,11 +5,13 @@ import type { ListedInstance } from "../contract/instance-facts.ts";
 import { Api } from "./api.ts";
 import { listInstances } from "./calls.ts";
 import type { RawConfig } from "./config-input.ts";
+import { readContexts } from "./contexts.ts";
 import { CtlError, exitCodes, usageError, worst } from "./errors.ts";
 import { textOf } from "./foreign-text.ts";
 import { type Io, jsonError, reportError, writeJson, writeJsonError } from "./io.ts";
+import { findLocalDaemons } from "./local-daemons.ts";
 import { checkNamed, chooseInstances, nameOf } from "./names.ts";
-import { chooseTarget, isHere, lookAgain, type TargetOptions, targetSources } from "./target.ts";
+import { chooseTarget, isHere, lookAgain, type TargetOptions } from "./target.ts";
 
 /** What commands share: common flags, the connection, and how an action ends. */
 
@@ -71,9 +73,6 @@ export interface Outcome<T> {
   code: number;
 }
 
-export const foundIn = <T>({ results }: Outcome<T>): Found<T>[] =>
-  results.flatMap((result) => ("error" in result ? [] : [result]));
-
 export class Cli {
   /** Lines are printed until an interrupt, which is then the usual end and no failure. */
   isStream = false;
@@ -115,9 +114,8 @@ export class Cli {
   }
 
   async connect(command: Command): Promise<Api> {
-    const options = await this.targetOptions(command);
-    const sources = targetSources(this.io);
-    return new Api(await chooseTarget(options, sources), (target) => lookAgain(target, sources));
+    const target = await chooseTarget(await this.targetOptions(command), this.io);
+    return new Api(target, (before) => lookAgain(before, this.io));
   }
 
   /**
@@ -126,7 +124,7 @@ export class Cli {
    */
   async withPaths(api: Api, config: RawConfig, file: string | null, before?: RawConfig): Promise<RawConfig> {
     const { cwd, home } = this.io;
-    if (!(await isHere(api.target, targetSources(this.io)))) return config;
+    if (!(await isHere(api.target, this.io))) return config;
     const { withAbsolutePaths } = await import("./model-paths.ts");
     const folder = file === null || file === "-" ? cwd : dirname(resolve(cwd, file));
     return withAbsolutePaths(config, { home, folder, onlyExisting: file !== null }, before);
@@ -158,9 +156,8 @@ export class Cli {
   async refuseUnnamedDaemon(command: Command): Promise<void> {
     const { context, url } = command.optsWithGlobals<ConnectionOptions>();
     const isNamed = context !== undefined || url !== undefined || Boolean(this.io.env.SOLAR_HOST_URL);
-    const { contexts, daemons } = targetSources(this.io);
-    if (isNamed || contexts().current !== null) return;
-    const found = await daemons();
+    if (isNamed || readContexts(this.io).current !== null) return;
+    const found = await findLocalDaemons(this.io);
     if (found.length < 2) return;
     throw usageError(
       "several daemons run on this machine: say whose instances are meant",
@@ -213,7 +210,7 @@ export class Cli {
     { json, quiet }: OutputOptions,
     print: (found: Found<T>[]) => void = () => undefined,
   ): number {
-    const found = foundIn(outcome);
+    const found = outcome.results.flatMap((result) => ("error" in result ? [] : [result]));
     if (json) {
       const documents = outcome.results.map((one) => ("error" in one ? jsonError(one.error) : one.answer.raw));
       for (const document of outcome.single ? documents : [documents]) writeJson(this.io, document);
@@ -222,17 +219,11 @@ export class Cli {
     return outcome.code;
   }
 
-  private async askKey(): Promise<string> {
-    const { askSecret } = await import("./prompt.ts");
-    return (await askSecret(this.io, "Key of the daemon (not shown): ")).trim();
-  }
-
   private async readKey(): Promise<string> {
-    const key = this.io.stdin.terminal
-      ? await this.askKey()
-      : (textOf(await this.readStdin("--key -"), "--key -")
-          .split("\n", 1)[0]
-          ?.trim() ?? "");
+    const given = this.io.stdin.terminal
+      ? await (await import("./prompt.ts")).askSecret(this.io, "Key of the daemon (not shown): ")
+      : textOf(await this.readStdin("--key -"), "--key -");
+    const key = given.split("\n", 1)[0]?.trim() ?? "";
     if (key === "") throw usageError("--key - got no key", "for example: solar-host ctl ls --key - < key-file");
     return key;
   }

@@ -6,7 +6,7 @@ import { addConnection, Cli } from "./cli.ts";
 import { LOCAL, readContexts } from "./contexts.ts";
 import type { Io } from "./io.ts";
 import { oneLine } from "./table.ts";
-import { chooseTarget, targetSources } from "./target.ts";
+import { chooseTarget } from "./target.ts";
 import { verbIn, verbs } from "./verbs.ts";
 
 /** What may stand where the cursor is: asked by the completion scripts at each press of the tab key. */
@@ -109,7 +109,7 @@ const instances = async (io: Io, typed: readonly string[]): Promise<ListedInstan
     url: flagValue(typed, "--url"),
     key: key === "-" ? undefined : key,
   };
-  const api = new Api(await chooseTarget(options, targetSources(io)));
+  const api = new Api(await chooseTarget(options, io));
   return (await listInstances(api, { timeoutMs: PATIENCE_MS })).value;
 };
 

@@ -1,8 +1,7 @@
 import { readFileSync } from "node:fs";
 import { isRecord } from "../common/record.ts";
-import { systemProblem } from "../common/system-error.ts";
 import type { Cli } from "./cli.ts";
-import { CtlError, exitCodes, usageError } from "./errors.ts";
+import { doing, usageError } from "./errors.ts";
 import { textOf } from "./foreign-text.ts";
 
 /** A config from a file or stdin: JSON or YAML, the bare config or `{config}` as the API takes it. */
@@ -55,11 +54,6 @@ export const parseConfigText = async (text: string, name: string): Promise<RawCo
 
 export const readConfigFile = async (cli: Cli, path: string): Promise<RawConfig> => {
   if (path === "-") return await parseConfigText(textOf(await cli.readStdin("-f -"), "stdin"), "stdin");
-  let bytes: Uint8Array;
-  try {
-    bytes = readFileSync(path);
-  } catch (error) {
-    throw new CtlError(exitCodes.failure, `-f: cannot read: ${systemProblem(error, path)}`);
-  }
+  const bytes = doing("-f: cannot read", path, () => readFileSync(path));
   return await parseConfigText(textOf(bytes, path), path);
 };

@@ -1,7 +1,6 @@
 import { readFileSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { parseDotenv } from "../common/dotenv.ts";
-import { urlOf } from "../common/endpoint.ts";
 import { errorCode } from "../common/system-error.ts";
 import { FOLDER_RECORD, type FolderRecord, folderRecord, STATE_FOLDER } from "../contract/folder-record.ts";
 import { isRunning } from "./local-daemons.ts";
@@ -12,12 +11,10 @@ export interface FolderDaemon {
   directory: string;
   /** Name of the user whose daemon it is; null where that is the user of this client. */
   owner: string | null;
-  /** Null where no daemon runs there, or the address cannot be read. */
+  /** Null where no daemon runs there, or what it says of itself cannot be read. */
   url: string | null;
   /** Null where none is set in its `.env`, or that cannot be read. */
   key: string | null;
-  /** The process that wrote the record runs: the address is not only a guess from the settings. */
-  runs: boolean;
   /** What this user may not read. */
   unreadable: string[];
 }
@@ -53,10 +50,6 @@ const settingIn = (text: string, name: string): string | null => {
   return found?.[1] ?? null;
 };
 
-/** Where a daemon with these settings is reached on its own machine. */
-const urlOfSettings = (text: string): string =>
-  urlOf({ host: settingIn(text, "HOST") ?? "", port: Number(settingIn(text, "PORT") || 8001) });
-
 /** Null where the folder is no daemon's. */
 export const lookInFolder = async (directory: string): Promise<FolderDaemon | null> => {
   const state = join(directory, STATE_FOLDER);
@@ -72,29 +65,18 @@ export const lookInFolder = async (directory: string): Promise<FolderDaemon | nu
     uid = statSync(directory, { throwIfNoEntry: false })?.uid;
   }
   const owner = uid === undefined || uid === process.getuid?.() ? null : nameOfUser(uid);
-  if (unreadable.length > 0) return { directory, owner, url: null, key: null, runs: false, unreadable };
+  if (unreadable.length > 0) return { directory, owner, url: null, key: null, unreadable };
   const recordText = readIfAllowed(join(state, FOLDER_RECORD), unreadable);
   const record = recordText === null ? null : parseRecord(recordText);
   const settings = readIfAllowed(record?.env_file ?? join(directory, ".env"), unreadable);
-  const runs = record !== null && (await isRunning(record));
-  const guessed = record === null && settings !== null ? urlOfSettings(settings) : null;
-  return {
-    directory,
-    owner,
-    url: runs ? record.url : guessed,
-    key: settings === null ? null : settingIn(settings, "API_KEY"),
-    runs,
-    unreadable,
-  };
+  const url = record !== null && (await isRunning(record)) ? record.url : null;
+  return { directory, owner, url, key: settings === null ? null : settingIn(settings, "API_KEY"), unreadable };
 };
 
 /** The daemon's folder in which `path` is: the nearest one above. */
-export const folderAround = async (
-  path: string,
-  look: typeof lookInFolder = lookInFolder,
-): Promise<FolderDaemon | null> => {
+export const folderAround = async (path: string): Promise<FolderDaemon | null> => {
   for (let directory = path; ; directory = dirname(directory)) {
-    const found = await look(directory);
+    const found = await lookInFolder(directory);
     if (found !== null) return found;
     if (directory === dirname(directory)) return null;
   }

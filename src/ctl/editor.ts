@@ -1,12 +1,11 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { systemProblem } from "../common/system-error.ts";
 import { type BackendType, configFields } from "../contract/config.ts";
 import type { Cli } from "./cli.ts";
 import { checked, withoutKey } from "./config-edit.ts";
 import { parseConfigText, type RawConfig } from "./config-input.ts";
-import { CtlError, exitCodes, usageError } from "./errors.ts";
+import { CtlError, doing, exitCodes, usageError } from "./errors.ts";
 import { textOf } from "./foreign-text.ts";
 import { type Io, reportError } from "./io.ts";
 import { asWord } from "./names.ts";
@@ -65,23 +64,14 @@ const openEditor = async ({ env, stdout }: Io, path: string): Promise<void> => {
 };
 
 /** In a file that only the user may read, since a config may hold a key. */
-const writeText = (text: string): string => {
-  try {
+const writeText = (text: string): string =>
+  doing("cannot write the text for the editor", tmpdir(), () => {
     const path = join(mkdtempSync(join(tmpdir(), "solar-host-")), "config.yaml");
     writeFileSync(path, text, { mode: 0o600 });
     return path;
-  } catch (error) {
-    throw new CtlError(exitCodes.failure, `cannot write the text for the editor: ${systemProblem(error, tmpdir())}`);
-  }
-};
+  });
 
-const readText = (path: string): Buffer => {
-  try {
-    return readFileSync(path);
-  } catch (error) {
-    throw new CtlError(exitCodes.failure, `cannot read the edited text: ${systemProblem(error, path)}`);
-  }
-};
+const readText = (path: string): Buffer => doing("cannot read the edited text", path, () => readFileSync(path));
 
 /** The config as the user wants it, after as many edits as that takes; null where the text was left as it was. */
 const settled = async ({ io }: Cli, path: string, text: string, before: RawConfig): Promise<RawConfig | null> => {

@@ -1,3 +1,5 @@
+import { systemProblem } from "../common/system-error.ts";
+
 /** What a command can end in; each number is documented in `solar-host ctl --help`. */
 export const exitCodes = {
   ok: 0,
@@ -29,3 +31,12 @@ export class CtlError extends Error {
 
 export const usageError = (message: string, ...hints: string[]): CtlError =>
   new CtlError(exitCodes.usage, message, hints);
+
+/** What the system refuses, as an error that names what could not be done. @param path the file that it is about */
+export const doing = <T>(what: string, path: string, run: () => T): T => {
+  try {
+    return run();
+  } catch (error) {
+    throw new CtlError(exitCodes.failure, `${what}: ${systemProblem(error, path)}`);
+  }
+};

@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { type DaemonRecord, daemonRecord, daemonRecordFolder } from "../contract/daemon-record.ts";
 import { Api } from "./api.ts";
+import { listInstances } from "./calls.ts";
 import type { Io } from "./io.ts";
 
 /** Finds the daemons of this user on this machine by the records that they leave. */
@@ -33,8 +34,23 @@ const darwinStartTime = (pid: number): string | null => {
   return text === "" ? null : text;
 };
 
-/** What a record says of the process that left it. */
-export type RecordedProcess = Pick<DaemonRecord, "url" | "pid" | "start_time" | "boot_id" | "pid_namespace">;
+/** What a record says of the process that left it; that of a folder has no key. */
+export type RecordedProcess = Pick<DaemonRecord, "url" | "pid" | "start_time" | "boot_id" | "pid_namespace"> &
+  Partial<Pick<DaemonRecord, "key">>;
+
+const ASKED_MS = 2000;
+
+/** Whether a daemon answers at an address, and takes the key: another one may have the address by now. */
+const answers = async (url: string, key: string): Promise<boolean> => {
+  const api = new Api({ url, key, name: url, keyFrom: "its record" });
+  try {
+    if (key === "") return (await api.daemonVersion()) !== null;
+    await listInstances(api, { timeoutMs: ASKED_MS });
+    return true;
+  } catch {
+    return false;
+  }
+};
 
 /**
  * Whether the very process that left a record still runs: the number alone may be someone else's by now. On macOS
@@ -42,12 +58,12 @@ export type RecordedProcess = Pick<DaemonRecord, "url" | "pid" | "start_time" | 
  * numbers its processes itself, so that of a daemon in another one its address is asked.
  */
 export const isRunning = async (record: RecordedProcess): Promise<boolean> => {
-  const { url, pid, start_time, boot_id, pid_namespace } = record;
+  const { url, key = "", pid, start_time, boot_id, pid_namespace } = record;
   if (process.platform === "darwin") return darwinStartTime(pid) === start_time;
   if (boot_id !== unlessGone(() => readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim())) return false;
   if (pid_namespace === undefined || pid_namespace === unlessGone(() => readlinkSync("/proc/self/ns/pid")))
     return linuxStartTime(pid) === start_time;
-  return (await new Api({ url, key: "", name: url, keyFrom: "" }).daemonVersion()) !== null;
+  return await answers(url, key);
 };
 
 const readRecord = (path: string): DaemonRecord | null =>

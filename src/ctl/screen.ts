@@ -1,5 +1,5 @@
+import { emitKeypressEvents, type Interface, type Key } from "node:readline";
 import type { Io } from "./io.ts";
-import { keyReader } from "./keys.ts";
 
 /** A screen of its own on the terminal, drawn over in place; what was there before comes back at the end. */
 
@@ -8,7 +8,8 @@ const LEAVE = "\u001b[?7h\u001b[?25h\u001b[?1049l";
 const HOME = "\u001b[H";
 const CLEAR_LINE_END = "\u001b[K";
 const CLEAR_BELOW = "\u001b[J";
-const INTERRUPT = "\u0003";
+/** For so long an escape may be the beginning of a key. */
+const ESCAPE_MS = 50;
 
 export interface ScreenHandlers {
   /** A character, or the name of a key; never an interrupt. */
@@ -20,7 +21,6 @@ export interface ScreenHandlers {
 
 export class Screen {
   private open = false;
-  private readonly keys = keyReader();
 
   constructor(
     private readonly io: Io,
@@ -34,7 +34,8 @@ export class Screen {
     if (this.io.stdin.terminal) {
       // In raw mode Ctrl-C is a key like any other.
       stdin.setRawMode(true);
-      stdin.on("data", this.take);
+      emitKeypressEvents(stdin, { escapeCodeTimeout: ESCAPE_MS } as unknown as Interface);
+      stdin.on("keypress", this.take);
       stdin.resume();
     }
     stdout.on("resize", this.handlers.resized);
@@ -55,7 +56,7 @@ export class Screen {
     const { stdin, stdout } = process;
     stdout.off("resize", this.handlers.resized);
     if (this.io.stdin.terminal) {
-      stdin.off("data", this.take);
+      stdin.off("keypress", this.take);
       stdin.setRawMode(false);
       stdin.pause();
     }
@@ -67,10 +68,9 @@ export class Screen {
     this.handlers.interrupted(code);
   }
 
-  private readonly take = (chunk: Buffer): void => {
-    for (const key of this.keys(chunk.toString("utf8"))) {
-      if (key === INTERRUPT) this.interrupt(130);
-      else this.handlers.key(key);
-    }
+  private readonly take = (text: string | undefined, { name, ctrl }: Key): void => {
+    if (ctrl && name === "c") this.interrupt(130);
+    else if (text !== undefined && text >= " " && text !== "\u007f") this.handlers.key(text);
+    else if (name !== undefined) this.handlers.key(name === "return" ? "enter" : name);
   };
 }

@@ -2,7 +2,16 @@ import type { Command } from "commander";
 import type { ListedInstance } from "../contract/instance-facts.ts";
 import { type Api, RefusedError } from "./api.ts";
 import { operate } from "./calls.ts";
-import type { Cli, Named, Outcome, OutputOptions } from "./cli.ts";
+import {
+  addConnection,
+  addJson,
+  addNames,
+  addQuiet,
+  type Cli,
+  type Named,
+  type Outcome,
+  type OutputOptions,
+} from "./cli.ts";
 import { CtlError, exitCodes } from "./errors.ts";
 import { asWord, nameOf } from "./names.ts";
 import { Progress } from "./progress.ts";
@@ -121,7 +130,7 @@ export const startOne = async (
   }
 };
 
-/** The whole of `start` and `restart`. */
+/** Starts or restarts what was named, all at the same time. */
 export const startAll = async (
   cli: Cli,
   named: Named,
@@ -141,3 +150,16 @@ export const startAll = async (
   cli.onInterrupt = null;
   return outcome;
 };
+
+/** The whole of `start` and `restart`. @param help what stands below their flags */
+export const addStart = (command: Command, cli: Cli, verb: "start" | "restart", help: string): Command =>
+  addConnection(addQuiet(addJson(addPatience(addNames(command)), "what the API answers, an array for several")))
+    .addHelpText("after", help)
+    .action(
+      cli.action(async (names: string[], options: StartOptions & { all?: true }) => {
+        if (options.all && verb === "restart") await cli.refuseUnnamedDaemon(command);
+        const patience = patienceOf(options);
+        const named = await cli.named(command, names, options.all === true, patience.deadline.signal);
+        return cli.print(await startAll(cli, named, verb, options, patience), options);
+      }),
+    );

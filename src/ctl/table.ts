@@ -13,6 +13,16 @@ export interface Column<Row> {
   spare?: true;
 }
 
+/** A column of numbers. */
+export const numbers = <Row>(
+  title: string,
+  value: (row: Row) => string,
+  more: Partial<Column<Row>> = {},
+): Column<Row> => ({ title, value, align: "right", ...more });
+
+/** What is not known, or is not there, is a dash. */
+export const orDash = (value: string | number | null | undefined): string => String(value ?? "-");
+
 const GAP = "  ";
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it looks for

@@ -1,7 +1,7 @@
 import { realpathSync } from "node:fs";
 import { resolve } from "node:path";
 import type { DaemonRecord } from "../contract/daemon-record.ts";
-import { type Contexts, contextNamed, LOCAL, parseUrl, readContexts } from "./contexts.ts";
+import { contextNamed, LOCAL, parseUrl, readContexts } from "./contexts.ts";
 import { type FolderDaemon, folderAround, lookInFolder } from "./daemon-folder.ts";
 import { CtlError, exitCodes, usageError } from "./errors.ts";
 import type { Io } from "./io.ts";
@@ -34,21 +34,8 @@ export interface TargetOptions {
 
 const DEFAULT_URL = "http://127.0.0.1:8001";
 
-/** Everything that a choice depends on, read when it is needed. */
-export interface TargetSources {
-  io: Pick<Io, "env" | "cwd" | "home">;
-  contexts: () => Contexts;
-  daemons: () => Promise<DaemonRecord[]>;
-  /** The daemon that a folder tells of. */
-  folder: typeof lookInFolder;
-}
-
-export const targetSources = (io: Io): TargetSources => ({
-  io,
-  contexts: () => readContexts(io),
-  daemons: () => findLocalDaemons(io),
-  folder: lookInFolder,
-});
+/** Where the choice is made: contexts and records of daemons are read when they are needed. */
+type Place = Pick<Io, "env" | "cwd" | "home">;
 
 type Key = readonly [key: string | null | undefined, from: string];
 
@@ -70,14 +57,9 @@ const listed = (daemons: readonly DaemonRecord[]): string[] =>
 const owned = ({ directory, owner }: FolderDaemon): string =>
   owner === null ? directory : `${directory}, of the user ${owner}`;
 
-/** What a folder tells of its daemon. @throws CtlError: whose it is and what may not be read, or that none runs */
-const ofFolder = (found: FolderDaemon, io: TargetSources["io"], given: string | undefined): Target => {
+/** What a folder tells of its daemon. @throws CtlError: whose it is and what may not be read */
+const ofFolder = (found: FolderDaemon, io: Place, given: string | undefined): Target => {
   const { directory, owner, url, unreadable } = found;
-  if (url === null && unreadable.length === 0) {
-    throw new CtlError(exitCodes.unreachable, `no daemon runs in ${owned(found)}`, [
-      `start it: cd ${directory} && solar-host serve`,
-    ]);
-  }
   if (url === null) {
     throw new CtlError(
       exitCodes.unreachable,
@@ -92,16 +74,16 @@ const ofFolder = (found: FolderDaemon, io: TargetSources["io"], given: string | 
   return withKey(target, given, [found.key, "the daemon's .env"], keyOfEnvironment(io.env));
 };
 
-const localDaemon = async ({ io, daemons, folder }: TargetSources, key: string | undefined): Promise<Target> => {
-  const found = await daemons();
+const localDaemon = async (io: Place, key: string | undefined): Promise<Target> => {
+  const found = await findLocalDaemons(io);
   const own = daemonAround(found, io.cwd);
-  const here = await folderAround(io.cwd, folder);
+  const here = await folderAround(io.cwd);
   // What stands nearer is meant; a folder counts before daemons elsewhere where one runs in it, or that is not to be seen.
   const isNearer = here !== null && (own === null || here.directory.length > own.directory.length);
-  if (isNearer && (here.runs || (here.owner !== null && here.unreadable.length > 0))) return ofFolder(here, io, key);
+  if (isNearer && (here.url !== null || (here.owner !== null && here.unreadable.length > 0)))
+    return ofFolder(here, io, key);
   const only = own ?? (found.length === 1 ? found[0] : undefined);
   if (only !== undefined) return ofRecord(only, key);
-  if (found.length === 0 && here !== null && here.url !== null) return ofFolder(here, io, key);
   if (found.length > 1) {
     throw usageError(
       "several daemons run on this machine, say which",
@@ -119,21 +101,17 @@ const localDaemon = async ({ io, daemons, folder }: TargetSources, key: string |
 };
 
 /** `--context /srv/models`: the daemon of a directory on this machine. */
-const daemonOf = async (
-  { io, daemons, folder }: TargetSources,
-  path: string,
-  key: string | undefined,
-): Promise<Target> => {
+const daemonOf = async (io: Place, path: string, key: string | undefined): Promise<Target> => {
   let directory = resolve(io.cwd, path);
   try {
     directory = realpathSync(directory);
   } catch {
     // What is not there has no daemon either, which is said below.
   }
-  const found = await daemons();
+  const found = await findLocalDaemons(io);
   const record = found.find((daemon) => daemon.directory === directory);
   if (record !== undefined) return ofRecord(record, key);
-  const told = await folder(directory);
+  const told = await lookInFolder(directory);
   if (told !== null && (told.url !== null || told.unreadable.length > 0)) return ofFolder(told, io, key);
   throw new CtlError(exitCodes.unreachable, `no daemon of yours runs in ${directory}`, [
     ...(found.length === 0 ? [] : ["there are:", ...listed(found)]),
@@ -145,62 +123,59 @@ const daemonOf = async (
 const withoutNames = (url: string): string => url.replace(/\/\/localhost(?=[:/]|$)/, "//127.0.0.1");
 const isSame = (a: string, b: string): boolean => withoutNames(a) === withoutNames(b);
 
-const ofContext = (sources: Pick<TargetSources, "contexts">, name: string, given: string | undefined): Target => {
-  const { url, key } = contextNamed(sources.contexts(), name);
+const ofContext = (io: Place, name: string, given: string | undefined): Target => {
+  const { url, key } = contextNamed(readContexts(io), name);
   return withKey({ url, name, context: name }, given, [key, `context '${name}'`]);
 };
 
 /** An address alone: its key is the one given, else the one known for that very address. */
-const ofUrl = async (sources: TargetSources, text: string, options: TargetOptions): Promise<Target> => {
+const ofUrl = async (io: Place, text: string, options: TargetOptions): Promise<Target> => {
   const url = parseUrl(text);
   const target = { url, name: url };
   const { key: given } = options;
-  const fromEnv = keyOfEnvironment(sources.io.env);
+  const fromEnv = keyOfEnvironment(io.env);
   const direct = withKey(target, given, fromEnv);
   if ((given ?? fromEnv[0]) !== undefined) return direct;
-  const context = Object.entries(sources.contexts().contexts).find(([, known]) => isSame(known.url, url));
-  if (context !== undefined) return { ...ofContext(sources, context[0], undefined), url, name: url };
-  const record = (await sources.daemons()).find((daemon) => isSame(daemon.url, url));
+  const context = Object.entries(readContexts(io).contexts).find(([, known]) => isSame(known.url, url));
+  if (context !== undefined) return { ...ofContext(io, context[0], undefined), url, name: url };
+  const record = (await findLocalDaemons(io)).find((daemon) => isSame(daemon.url, url));
   return record === undefined ? direct : { ...target, key: record.key, keyFrom: ofRecord(record, undefined).keyFrom };
 };
 
 const isPath = (name: string): boolean => name === "." || name === ".." || name.includes("/");
 
 /** Flags, then the environment, then the context in use, then the daemon on this machine. */
-export const chooseTarget = async (options: TargetOptions, sources: TargetSources): Promise<Target> => {
+export const chooseTarget = async (options: TargetOptions, io: Place): Promise<Target> => {
   const { context, url, key } = options;
   if (context !== undefined && url !== undefined) throw usageError("--context and --url name two daemons: give one");
-  if (url !== undefined) return ofUrl(sources, url, options);
-  if (context === LOCAL) return localDaemon(sources, key);
-  if (context !== undefined)
-    return isPath(context) ? daemonOf(sources, context, key) : ofContext(sources, context, key);
-  const fromEnv = sources.io.env.SOLAR_HOST_URL;
-  if (fromEnv) return ofUrl(sources, fromEnv, options);
-  const { current } = sources.contexts();
-  return current === null ? localDaemon(sources, key) : ofContext(sources, current, key);
+  if (url !== undefined) return ofUrl(io, url, options);
+  if (context === LOCAL) return localDaemon(io, key);
+  if (context !== undefined) return isPath(context) ? daemonOf(io, context, key) : ofContext(io, context, key);
+  const fromEnv = io.env.SOLAR_HOST_URL;
+  if (fromEnv) return ofUrl(io, fromEnv, options);
+  const { current } = readContexts(io);
+  return current === null ? localDaemon(io, key) : ofContext(io, current, key);
 };
 
 /** Whether the daemon runs on this machine, so that paths mean the same to both. */
-export const isHere = async (
-  { directory, url }: Target,
-  { daemons }: Pick<TargetSources, "daemons">,
-): Promise<boolean> => directory !== undefined || (await daemons()).some((daemon) => isSame(daemon.url, url));
+export const isHere = async ({ directory, url }: Target, io: Place): Promise<boolean> =>
+  directory !== undefined || (await findLocalDaemons(io)).some((daemon) => isSame(daemon.url, url));
 
 /** Where the same daemon is now: one that was found on this machine may have come back on another port. */
-export const lookAgain = async (target: Target, sources: TargetSources): Promise<Target> => {
+export const lookAgain = async (target: Target, io: Place): Promise<Target> => {
   const { directory, name } = target;
   if (directory === undefined) return target;
   const given = target.keyFrom === "--key" ? target.key : undefined;
-  const record = (await sources.daemons()).find((daemon) => daemon.directory === directory);
+  const record = (await findLocalDaemons(io)).find((daemon) => daemon.directory === directory);
   if (record !== undefined) return { ...ofRecord(record, given), name };
-  const told = await sources.folder(directory);
-  return told === null || told.url === null ? target : ofFolder(told, sources.io, given);
+  const told = await lookInFolder(directory);
+  return told === null || told.url === null ? target : ofFolder(told, io, given);
 };
 
 /** Every host that is named, and the daemons on this machine that are not among them. */
-export const allTargets = async (sources: TargetSources): Promise<Target[]> => {
-  const named = Object.keys(sources.contexts().contexts).map((name) => ofContext(sources, name, undefined));
-  const daemons = (await sources.daemons()).filter((daemon) =>
+export const allTargets = async (io: Place): Promise<Target[]> => {
+  const named = Object.keys(readContexts(io).contexts).map((name) => ofContext(io, name, undefined));
+  const daemons = (await findLocalDaemons(io)).filter((daemon) =>
     named.every((target) => !isSame(target.url, daemon.url)),
   );
   const local = daemons.map((daemon) => ofRecord(daemon, undefined));

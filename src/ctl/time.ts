@@ -1,3 +1,4 @@
+import { z } from "zod";
 import { usageError } from "./errors.ts";
 
 /** Times as people write and read them. */
@@ -26,11 +27,7 @@ export const parseDuration = (text: string, option: string): number => {
 const RFC_3339 = /^\d{4}-\d\d-\d\d(?:[Tt ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:[Zz]|[+-]\d\d:?\d\d)?)?$/;
 
 /** Whether the date is in the calendar; others would be read as a day of the next month. */
-const isDay = (text: string): boolean => {
-  const [year, month, day] = text.slice(0, 10).split("-").map(Number);
-  const date = new Date(Date.UTC(year ?? 0, (month ?? 0) - 1, day));
-  return date.getUTCMonth() + 1 === month && date.getUTCDate() === day;
-};
+const isDay = (text: string): boolean => z.iso.date().safeParse(text.slice(0, 10)).success;
 
 /**
  * A moment, in ms since 1970: a duration counts back from `now`, or on from it, a time without a zone is local, and a

@@ -4,7 +4,7 @@ import type { Memory } from "../contract/system.ts";
 import type { Palette } from "./io.ts";
 import { nameOf } from "./names.ts";
 import { paintPhase, paintStatus, reasonOf } from "./status.ts";
-import { type Column, fit, layOut, oneLine } from "./table.ts";
+import { type Column, fit, layOut, numbers, oneLine, orDash } from "./table.ts";
 import { since } from "./time.ts";
 import { firstView, type Sort, type TopView } from "./top-view.ts";
 
@@ -61,31 +61,13 @@ const columns = (palette: Palette, now: number): Column<Row>[] => [
     paint: ({ state }) => (state === undefined ? palette.dim : paintPhase(state.phase, palette)),
     shrinkTo: 5,
   },
-  {
-    title: "SLOTS",
-    value: ({ state }) => (state === undefined ? "-" : String(state.active_slots)),
-    align: "right",
-    shrinkTo: 3,
-  },
-  {
-    title: "TOKENS/S",
-    value: ({ state }) => (state === undefined ? "-" : (rate(state)?.toFixed(1) ?? "-")),
-    align: "right",
-    shrinkTo: 5,
-  },
-  {
-    title: "TOKENS",
-    value: ({ state }) => String(state?.generated_tokens ?? "-"),
-    align: "right",
+  numbers("SLOTS", ({ state }) => (state === undefined ? "-" : String(state.active_slots)), { shrinkTo: 3 }),
+  numbers("TOKENS/S", ({ state }) => (state === undefined ? "-" : (rate(state)?.toFixed(1) ?? "-")), { shrinkTo: 5 }),
+  numbers("TOKENS", ({ state }) => orDash(state?.generated_tokens), { shrinkTo: 4 }),
+  numbers("PORT", ({ instance }) => orDash(instance.port), { shrinkTo: 4 }),
+  numbers("UPTIME", ({ instance }) => (instance.status === "running" ? since(instance.started_at, now) : "-"), {
     shrinkTo: 4,
-  },
-  { title: "PORT", value: ({ instance }) => String(instance.port ?? "-"), align: "right", shrinkTo: 4 },
-  {
-    title: "UPTIME",
-    value: ({ instance }) => (instance.status === "running" ? since(instance.started_at, now) : "-"),
-    align: "right",
-    shrinkTo: 4,
-  },
+  }),
   { title: "REASON", value: ({ instance }) => reasonOf(instance, now), paint: () => palette.red, shrinkTo: 6 },
 ];
 

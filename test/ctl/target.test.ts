@@ -1,18 +1,28 @@
 import { expect, test } from "bun:test";
-import type { DaemonRecord } from "../../src/contract/index.ts";
-import { type Contexts, parseUrl } from "../../src/ctl/contexts.ts";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { type DaemonRecord, daemonRecordFolder } from "../../src/contract/index.ts";
+import { type Contexts, changeContexts, parseUrl } from "../../src/ctl/contexts.ts";
 import { CtlError } from "../../src/ctl/errors.ts";
 import { allTargets, chooseTarget, type TargetOptions } from "../../src/ctl/target.ts";
+import { ownIdentity } from "../../src/process/identity.ts";
+import { removeFoldersAfterEach, temporaryFolder } from "../support/folder.ts";
 
-const record = (directory: string, port: number): DaemonRecord => ({
-  url: `http://127.0.0.1:${port}`,
-  directory,
-  key: `key-of-${port}`,
-  version: "3.0.0",
-  pid: 1,
-  start_time: "1",
-  boot_id: "b",
-});
+removeFoldersAfterEach();
+
+/** As a daemon leaves it that is this very process. */
+const record = (directory: string, port: number): DaemonRecord => {
+  const { pid, startTime, bootId } = ownIdentity();
+  return {
+    url: `http://127.0.0.1:${port}`,
+    directory,
+    key: `key-of-${port}`,
+    version: "3.0.0",
+    pid,
+    start_time: startTime,
+    boot_id: bootId,
+  };
+};
 
 const contexts: Contexts = {
   current: null,
@@ -29,13 +39,18 @@ interface World {
   daemons?: DaemonRecord[];
 }
 
-const choose = (options: TargetOptions, { env = {}, cwd = "/", current, daemons = [] }: World = {}) =>
-  chooseTarget(options, {
-    io: { env, cwd, home: "/home/nobody" },
-    contexts: () => ({ ...contexts, current: current ?? null }),
-    daemons: async () => daemons,
-    folder: async () => null,
-  });
+/** A home in which these contexts are named and these daemons have left their records. */
+const place = async ({ env = {}, cwd = "/", current, daemons = [] }: World) => {
+  const home = temporaryFolder();
+  const io = { env, cwd, home };
+  await changeContexts(io, () => ({ ...contexts, current: current ?? null }));
+  const folder = daemonRecordFolder(env, home);
+  mkdirSync(folder, { recursive: true });
+  for (const [at, daemon] of daemons.entries()) writeFileSync(join(folder, `${at}.json`), JSON.stringify(daemon));
+  return io;
+};
+
+const choose = async (options: TargetOptions, world: World = {}) => chooseTarget(options, await place(world));
 
 const exitCode = async (run: () => unknown): Promise<number> => {
   try {
@@ -130,22 +145,12 @@ test.each<[TargetOptions, DaemonRecord, string]>([
 });
 
 test("a daemon that calls itself localhost is the one that is named by its number", async () => {
-  const targets = await allTargets({
-    io: { env: {}, cwd: "/", home: "/" },
-    contexts: () => contexts,
-    daemons: async () => [{ ...record("/srv/a", 1), url: "http://localhost:1" }],
-    folder: async () => null,
-  });
+  const targets = await allTargets(await place({ daemons: [{ ...record("/srv/a", 1), url: "http://localhost:1" }] }));
   expect(targets.map(({ name }) => name)).toEqual(["gpu1", "here"]);
 });
 
 test("all hosts are the named ones, and the daemons here that are not among them", async () => {
-  const targets = await allTargets({
-    io: { env: {}, cwd: "/", home: "/" },
-    contexts: () => contexts,
-    daemons: async () => two,
-    folder: async () => null,
-  });
+  const targets = await allTargets(await place({ daemons: two }));
   expect(targets.map(({ name, url }) => [name, url])).toEqual([
     ["gpu1", "http://gpu1:8001"],
     ["here", "http://127.0.0.1:1"],

@@ -1,5 +1,4 @@
 import { describe, expect, test } from "bun:test";
-import { keyReader } from "../../src/ctl/keys.ts";
 import { firstView, pageOf, press, type TopView, windowed } from "../../src/ctl/top-view.ts";
 
 /** Fifty rows in twenty-four lines: what keys do, and what is on the screen. */
@@ -60,21 +59,5 @@ describe("keys", () => {
     expect(pressed("/", "a", "escape")).toMatchObject({ typing: false, filter: "" });
     expect(pressed("/", "a", "enter", "escape").filter).toBe("");
     expect(windowed(table, pressed("/", "a"), HEIGHT).footer).toContain("filter: a_");
-  });
-
-  test("are read out of what a terminal sends, cut in two as well", () => {
-    const read = keyReader();
-    expect(read("a\u001b[A\u001b[6~é\r\u007f\u001bOB")).toEqual([
-      "a",
-      "up",
-      "pagedown",
-      "é",
-      "enter",
-      "backspace",
-      "down",
-    ]);
-    expect([...read("\u001b["), ...read("B"), ...read("q")]).toEqual(["down", "q"]);
-    expect(read("\u001b")).toEqual(["escape"]);
-    expect(read("\u0003")).toEqual(["\u0003"]);
   });
 });

@@ -38,5 +38,11 @@ test.skipIf(!isRoot)(
     expect((await ctl.run(["health", "--key", "wrong"], elsewhere)).err).toContain(two.url);
     await two.kill();
     expect(await names([])).toBe("of-one\n");
+    // Another daemon at the address of one that was killed is not taken for it.
+    await one.end();
+    const three = { API_KEY: "of-three", PORT: String(two.port) };
+    await using _three = await TestDaemon.start({ dir: folder("three"), env: { ...env, ...three } });
+    expect((await ctl.run(["ls", "--context", "./two"], { cwd: home })).code).toBe(6);
+    expect(await ctl.ok(["ls", "-q"])).toBe("");
   },
 );

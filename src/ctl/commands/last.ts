@@ -4,7 +4,7 @@ import { RefusedError } from "../api.ts";
 import { instancePath } from "../calls.ts";
 import { addConnection, addJson, addNames, type Cli, type OutputOptions } from "../cli.ts";
 import { CtlError, exitCodes } from "../errors.ts";
-import { type Column, printTable } from "../table.ts";
+import { type Column, numbers, orDash, printTable } from "../table.ts";
 import { parseDuration, parseMoment, since } from "../time.ts";
 
 interface LastOptions extends OutputOptions {
@@ -18,16 +18,14 @@ interface Row {
   metrics: GenerationMetrics;
 }
 
-const count = (value: number | null): string => (value === null ? "-" : String(value));
-
 const columns = (now: number): Column<Row>[] => [
   { title: "NAME", value: ({ name }) => name, shrinkTo: 8 },
-  { title: "SLOT", value: ({ metrics }) => count(metrics.slot_id), align: "right" },
-  { title: "PROMPT", value: ({ metrics }) => count(metrics.prompt_tokens), align: "right" },
-  { title: "CACHED", value: ({ metrics }) => count(metrics.cached_tokens), align: "right" },
-  { title: "GENERATED", value: ({ metrics }) => count(metrics.generated_tokens), align: "right" },
-  { title: "TOKENS/S", value: ({ metrics }) => metrics.decode_tps?.toFixed(1) ?? "-", align: "right" },
-  { title: "MS/TOKEN", value: ({ metrics }) => metrics.decode_ms_per_token?.toFixed(2) ?? "-", align: "right" },
+  numbers("SLOT", ({ metrics }) => orDash(metrics.slot_id)),
+  numbers("PROMPT", ({ metrics }) => orDash(metrics.prompt_tokens)),
+  numbers("CACHED", ({ metrics }) => orDash(metrics.cached_tokens)),
+  numbers("GENERATED", ({ metrics }) => orDash(metrics.generated_tokens)),
+  numbers("TOKENS/S", ({ metrics }) => metrics.decode_tps?.toFixed(1) ?? "-"),
+  numbers("MS/TOKEN", ({ metrics }) => metrics.decode_ms_per_token?.toFixed(2) ?? "-"),
   {
     title: "FINISHED",
     value: ({ metrics }) => (metrics.finished_at === null ? "-" : `${since(metrics.finished_at, now)} ago`),

@@ -8,8 +8,8 @@ import { usageError, worst } from "../errors.ts";
 import { type Io, jsonError, type Palette, reportError, writeJson } from "../io.ts";
 import { nameOf, shortId } from "../names.ts";
 import { paintStatus, reasonOf } from "../status.ts";
-import { type Column, layOut } from "../table.ts";
-import { allTargets, type Target, targetSources } from "../target.ts";
+import { type Column, layOut, numbers, orDash } from "../table.ts";
+import { allTargets, type Target } from "../target.ts";
 import { since } from "../time.ts";
 
 /** One host that is silent is not to hold up the others for long. */
@@ -46,14 +46,11 @@ const columns = (palette: Palette, now: number, wide: boolean): Column<Row>[] =>
     paint: ({ instance }) => paintStatus(instance.status, palette),
   },
   { title: "MODEL", value: ({ instance }) => (wide ? wholeModel : modelOf)(instance), shrinkTo: 8 },
-  { title: "PORT", value: ({ instance }) => String(instance.port ?? "-"), align: "right" },
-  {
-    title: "UPTIME",
-    value: ({ instance }) => (instance.status === "running" ? since(instance.started_at, now) : "-"),
-    align: "right",
+  numbers("PORT", ({ instance }) => orDash(instance.port)),
+  numbers("UPTIME", ({ instance }) => (instance.status === "running" ? since(instance.started_at, now) : "-"), {
     spare: true,
-  },
-  { title: "RESTARTS", value: ({ instance }) => String(instance.restarts ?? 0), align: "right", spare: true },
+  }),
+  numbers("RESTARTS", ({ instance }) => String(instance.restarts ?? 0), { spare: true }),
   { title: "BACKEND", value: ({ instance }) => instance.config.backend_type, shrinkTo: 8, spare: true },
   { title: "URL", value: addressOf, spare: true },
   { title: "REASON", value: ({ instance }) => reasonOf(instance, now), shrinkTo: 24 },
@@ -62,8 +59,8 @@ const columns = (palette: Palette, now: number, wide: boolean): Column<Row>[] =>
 /** What -o wide shows besides, before the reason. */
 const wideColumns = (now: number): Column<Row>[] => [
   { title: "DESIRED", value: ({ instance }) => instance.desired },
-  { title: "PID", value: ({ instance }) => String(instance.pid ?? "-"), align: "right" },
-  { title: "AGE", value: ({ instance }) => since(instance.created_at, now), align: "right" },
+  numbers("PID", ({ instance }) => orDash(instance.pid)),
+  numbers("AGE", ({ instance }) => since(instance.created_at, now)),
 ];
 
 const print = (io: Io, rows: readonly Row[], withContext: boolean, wide: boolean): void => {
@@ -109,7 +106,7 @@ interface LsOptions extends OutputOptions {
 
 /** All hosts at once; one that is dead is told and does not spoil the rest. */
 const askEverywhere = async ({ io }: Cli): Promise<Asked[]> => {
-  const targets = await allTargets(targetSources(io));
+  const targets = await allTargets(io);
   if (targets.length > 0) return await Promise.all(targets.map(ask));
   throw usageError(
     "no context is named, and no daemon runs here",

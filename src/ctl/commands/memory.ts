@@ -2,7 +2,7 @@ import type { Command } from "commander";
 import { type Memory, memory } from "../../contract/system.ts";
 import { addConnection, addJson, type Cli } from "../cli.ts";
 import { writeJson } from "../io.ts";
-import { type Column, printTable } from "../table.ts";
+import { type Column, numbers, printTable } from "../table.ts";
 
 interface Row {
   name: string;
@@ -13,9 +13,9 @@ interface Row {
 
 const columns: Column<Row>[] = [
   { title: "DEVICE", value: ({ name }) => name, shrinkTo: 8 },
-  { title: "USED", value: ({ used }) => `${used.toFixed(2)} GiB`, align: "right" },
-  { title: "TOTAL", value: ({ total }) => `${total.toFixed(2)} GiB`, align: "right" },
-  { title: "PERCENT", value: ({ percent }) => `${percent.toFixed(0)}%`, align: "right" },
+  numbers("USED", ({ used }) => `${used.toFixed(2)} GiB`),
+  numbers("TOTAL", ({ total }) => `${total.toFixed(2)} GiB`),
+  numbers("PERCENT", ({ percent }) => `${percent.toFixed(0)}%`),
 ];
 
 const rowsOf = ({ devices, memory_type, used_gb, total_gb, percent }: Memory): Row[] => [

@@ -1,6 +1,6 @@
 import type { Command } from "commander";
-import type { ListedInstance } from "../../contract/instance-facts.ts";
-import { deleteInstance, operate } from "../calls.ts";
+import { type ListedInstance, listedAnswer } from "../../contract/instance-facts.ts";
+import { instancePath, operate } from "../calls.ts";
 import { addConnection, addJson, addNames, addQuiet, type Cli, type OutputOptions } from "../cli.ts";
 import { CtlError, exitCodes } from "../errors.ts";
 import { asWord, nameOf } from "../names.ts";
@@ -58,7 +58,10 @@ Examples:
         const outcome = await cli.each(named, async (instance, name) => {
           if (isKept(instance)) throw stillRuns(instance, name);
           if (!isAtRest(instance.status)) await operate(api, instance.id, "stop");
-          const answer = await deleteInstance(api, instance.id, options.logs === true);
+          const answer = await api.request(instancePath(instance.id), listedAnswer, {
+            method: "DELETE",
+            query: { logs: options.logs ? "true" : undefined },
+          });
           if (!options.quiet && !options.json)
             cli.io.say(`${name} is deleted${options.logs ? ", with its log files" : "; its log files stay"}`);
           return answer;

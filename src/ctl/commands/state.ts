@@ -4,7 +4,7 @@ import { getInstance, instancePath } from "../calls.ts";
 import { addConnection, addJson, addNames, type Cli, type Named, type OutputOptions } from "../cli.ts";
 import type { Palette } from "../io.ts";
 import { notRunning, paintPhase } from "../status.ts";
-import { type Column, oneLine, printTable } from "../table.ts";
+import { type Column, numbers, oneLine, orDash, printTable } from "../table.ts";
 
 interface StateOptions extends OutputOptions {
   all?: true;
@@ -22,20 +22,16 @@ interface Row {
   facts: SlotFacts;
 }
 
-const count = (value: number | null): string => (value === null ? "-" : String(value));
-
 const columns = (palette: Palette): Column<Row>[] => [
   { title: "NAME", value: ({ name }) => name, paint: () => palette.bold, shrinkTo: 8 },
-  { title: "SLOT", value: ({ slot }) => count(slot), align: "right" },
+  numbers("SLOT", ({ slot }) => orDash(slot)),
   { title: "PHASE", value: ({ facts }) => facts.phase, paint: ({ facts }) => paintPhase(facts.phase, palette) },
-  {
-    title: "PREFILL",
-    value: ({ facts }) => (facts.prefill_progress === null ? "-" : `${Math.round(facts.prefill_progress * 100)}%`),
-    align: "right",
-  },
-  { title: "PROMPT", value: ({ facts }) => count(facts.prefill_prompt_tokens), align: "right" },
-  { title: "GENERATED", value: ({ facts }) => count(facts.generated_tokens), align: "right" },
-  { title: "TOKENS/S", value: ({ facts }) => facts.decode_tps?.toFixed(1) ?? "-", align: "right" },
+  numbers("PREFILL", ({ facts }) =>
+    facts.prefill_progress === null ? "-" : `${Math.round(facts.prefill_progress * 100)}%`,
+  ),
+  numbers("PROMPT", ({ facts }) => orDash(facts.prefill_prompt_tokens)),
+  numbers("GENERATED", ({ facts }) => orDash(facts.generated_tokens)),
+  numbers("TOKENS/S", ({ facts }) => facts.decode_tps?.toFixed(1) ?? "-"),
 ];
 
 /** A row for each slot at work, or one that says that it is idle. */
