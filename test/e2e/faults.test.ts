@@ -1,7 +1,7 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
-import type { Instance } from "../../src/contract/index.ts";
+import type { EventFrame, Instance } from "../../src/contract/index.ts";
 import { type DaemonOptions, TestDaemon } from "../support/daemon.ts";
 import { fakeServer } from "../support/paths.ts";
 import { until } from "../support/until.ts";
@@ -278,10 +278,16 @@ describe.concurrent("a crash", () => {
     const { id } = await daemon.createFake();
     const first = (await daemon.start(id)).body.instance;
     expect(first).toMatchObject({ failure: null, restarts: 0 });
-    await nextTime(first, { readyAfterMs: 2000 });
+    // Each change comes: the pause before the next attempt may be over before anything is asked.
+    const socket = daemon.socket("/events");
+    await until("the snapshot", () => socket.frames.length > 0);
     process.kill(first.pid ?? 2 ** 30, "SIGKILL");
-    const waiting = await whenTold(daemon, id);
-    expect(waiting.failure?.next_attempt_at).toBeString();
+    await until("the time of the next attempt", () =>
+      (socket.frames as unknown as EventFrame[]).some(
+        (frame) => frame.type === "instance" && typeof frame.instance.failure?.next_attempt_at === "string",
+      ),
+    );
+    socket.close();
     const second = await daemon.whenStatus(id, "running");
     const failure = { exit_code: null, signal: "SIGKILL", attempts: 1, at: expect.any(String), next_attempt_at: null };
     expect(second).toMatchObject({ error_message: null, restarts: 1, failure });
