@@ -42,30 +42,31 @@ describe("a principal", () => {
   });
 });
 
+const touched: string[] = [];
+const supervisor = new Proxy({} as Supervisor, {
+  get: (_, name) => {
+    if (name === "events") return new EventStream();
+    touched.push(String(name));
+    const managed = { view: exampleInstance as Instance };
+    return name === "list" ? () => [managed] : () => managed;
+  },
+});
+const app = createApp({
+  supervisor,
+  keys: noKeys,
+  readMemory: () => Promise.reject(new Error("not asked")),
+  startWaitMs: 0,
+  report: () => undefined,
+});
+const operations = Object.entries(describeApi(app).paths ?? {}).flatMap(([path, methods]) =>
+  Object.entries(methods as Record<string, { security?: { ApiKey: Scope[] }[] }>).map(([method, { security }]) => ({
+    method: method.toUpperCase(),
+    path: path.replace("{id}", exampleInstance.id),
+    scope: security?.[0]?.ApiKey[0] ?? null,
+  })),
+);
+
 describe("a route", () => {
-  const touched: string[] = [];
-  const supervisor = new Proxy({} as Supervisor, {
-    get: (_, name) => {
-      if (name === "events") return new EventStream();
-      touched.push(String(name));
-      const managed = { view: exampleInstance as Instance };
-      return name === "list" ? () => [managed] : () => managed;
-    },
-  });
-  const app = createApp({
-    supervisor,
-    keys: noKeys,
-    readMemory: () => Promise.reject(new Error("not asked")),
-    startWaitMs: 0,
-    report: () => undefined,
-  });
-  const operations = Object.entries(describeApi(app).paths ?? {}).flatMap(([path, methods]) =>
-    Object.entries(methods as Record<string, { security?: { ApiKey: Scope[] }[] }>).map(([method, { security }]) => ({
-      method: method.toUpperCase(),
-      path: path.replace("{id}", exampleInstance.id),
-      scope: security?.[0]?.ApiKey[0] ?? null,
-    })),
-  );
   const ask = (principal: Principal, method: string, path: string): Promise<Response> =>
     Promise.resolve(app.fetch(new Request(`http://x${path}`, { method }), { principal }));
 
@@ -103,8 +104,11 @@ describe("a route", () => {
 });
 
 describe("the door", () => {
+  let seconds = 0;
+  /** However many wrong keys there are, each comes a second after the last. */
+  const patient = new WrongKeys(() => 1000 * seconds++);
   const keys: Record<string, Principal> = { reads: withScopes("read"), infers: withScopes("infer") };
-  const door = createDoor(crossOriginRules("a key"), (offered) => keys[offered ?? ""] ?? null, new WrongKeys());
+  const door = createDoor(crossOriginRules("a key"), (offered) => keys[offered ?? ""] ?? null, patient);
   const asked = (path: string, key?: string, method = "GET"): Request =>
     new Request(`http://x${path}`, { method, headers: key === undefined ? {} : { "X-API-Key": key } });
   const route = async (request: Request): Promise<string> => {
@@ -116,6 +120,13 @@ describe("the door", () => {
     expect(answer.headers.get("access-control-allow-origin")).toBe("*");
     return `${answer.status} ${name}`;
   };
+
+  test.each(operations.filter(({ scope }) => scope !== null))(
+    "lets nothing through to $method $path without a key, or with a wrong one",
+    async ({ method, path }) => {
+      for (const key of [undefined, "", "wrong"]) expect(await route(asked(path, key, method))).toBe("401 nobody");
+    },
+  );
 
   test("tells the route who asks, and refuses a wrong key before anything is routed", async () => {
     expect(await route(asked("/instances", "reads"))).toBe("200 a key of a test");
