@@ -9,10 +9,11 @@ import type { Io } from "./io.ts";
 /** The line that is typed; null where it is broken off or there is no more input. */
 const readLine = (io: Io, question: string, isSecret: boolean): Promise<string | null> =>
   new Promise((resolve) => {
-    io.writeError(question);
     // Of a secret the terminal shows nothing: what is typed is shown to no one.
     const nowhere = new Writable({ write: (_chunk, _encoding, done) => done() });
     const lines = createInterface({ input: process.stdin, output: nowhere, terminal: isSecret });
+    // Only now does the terminal show nothing: an answer that is quicker than this would be seen.
+    io.writeError(question);
     let typed: string | null = null;
     lines.once("line", (line) => {
       typed = line;

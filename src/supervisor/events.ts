@@ -38,9 +38,20 @@ export class EventStream {
     return () => this.listeners.delete(listener);
   }
 
+  /**
+   * A listener that throws does not reach what publishes, a stop in the middle of it say, nor the other listeners: that
+   * is a fault that was not foreseen, and is told as one.
+   */
   publish(event: SupervisorEvent): void {
-    // A listener that ends itself, or another one, while it is told does not disturb the rest.
-    for (const listener of [...this.listeners]) if (this.listeners.has(listener)) listener(event);
+    for (const listener of [...this.listeners]) {
+      // It was ended by one that was told before it.
+      if (!this.listeners.has(listener)) continue;
+      try {
+        listener(event);
+      } catch (error) {
+        reportError(error);
+      }
+    }
   }
 
   /**

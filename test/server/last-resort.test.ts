@@ -7,6 +7,7 @@ const fixture = join(root, "test/fixtures/throw-in-a-timer.ts");
 test.each([
   ["timer", "in a timer", "free"],
   ["promise", "in a promise", "free"],
+  ["listener", "in a listener", "free"],
   ["timer", "in a timer", "stuck"],
 ])("a fault in a %s ends the daemon as an upgrade would: told, models let go of, exit 70", (where, message, how) => {
   const { exitCode, stdout } = Bun.spawnSync([process.execPath, fixture, where, how]);

@@ -1,6 +1,7 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, spyOn, test } from "bun:test";
 import type { Instance } from "../../src/contract/index.ts";
 import { EventStream, type SupervisorEvent } from "../../src/supervisor/events.ts";
+import { testSupervisor } from "../support/supervisor.ts";
 
 const changed = (id: string): SupervisorEvent => ({ type: "changed", instance: { id } as Instance, cause: null });
 
@@ -28,6 +29,37 @@ describe("subscribers", () => {
     events.subscribe(() => seen.push("last"));
     events.publish(changed("one"));
     expect(seen).toEqual(["first", "last"]);
+  });
+});
+
+describe("a subscriber that throws", () => {
+  const silenced = () => spyOn(globalThis, "reportError").mockImplementation(() => undefined);
+
+  test("keeps no other from being told, and is told of itself", () => {
+    using reported = silenced();
+    const events = new EventStream();
+    const fault = new Error("broken");
+    const seen: string[] = [];
+    events.subscribe(() => {
+      throw fault;
+    });
+    events.subscribe(({ type }) => seen.push(type));
+    events.publish(changed("one"));
+    expect([seen, reported.mock.calls]).toEqual([["changed"], [[fault]]]);
+  });
+
+  test("disturbs no start and no stop, whatever it is told", async () => {
+    using reported = silenced();
+    await using place = testSupervisor(23_000 + (process.pid % 100) * 10);
+    const instance = await place.instance("stopped");
+    place.supervisor.events.subscribe(() => {
+      throw new Error("broken");
+    });
+    await instance.lifecycle.start(30_000, "a person");
+    expect(instance.view).toMatchObject({ status: "running", failure: null, restarts: 0 });
+    await instance.lifecycle.stop("a person");
+    expect(instance.view.status).toBe("stopped");
+    expect(reported).toHaveBeenCalled();
   });
 });
 
