@@ -8,7 +8,7 @@ export interface PsRow {
   state: string;
 }
 
-/** A program that tells of the system could not be asked: what it would have told is unknown, and not "nothing". */
+/** A program that reports on the system could not be run: its answer is unknown, which is not "nothing". */
 export class NotToldError extends Error {}
 
 /**

@@ -3,8 +3,8 @@ import { isZombie, output, parseEnvironments, parsePsRows, valueIn } from "./dar
 import { isLiving, processIds, readEnviron, readProcStat } from "./proc.ts";
 
 /**
- * Process groups. A model server may fork, and what it forks holds the GPU as well as it does: it is the group
- * that is signalled, and a stop is done when nothing of the group is left.
+ * Process groups. A model server may fork, and its children hold the GPU too. So the group is signalled, and a stop
+ * is done when nothing of the group is left.
  */
 
 /** Pids of the group's members that still run; zombies have ended and are left out. */

@@ -4,7 +4,7 @@ import { outputLater } from "./darwin.ts";
 import { socketInodes } from "./proc.ts";
 import { answering, type Listener, parseLsof, parseProcNet } from "./sockets.ts";
 
-/** Who listens at an address, seen from a set of processes. */
+/** Which processes listen at an address: a given set, or others. */
 export interface PortHolders {
   /** One of the processes listens there. */
   ours: boolean;
