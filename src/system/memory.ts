@@ -18,7 +18,7 @@ export interface MemoryReaderOptions {
 const FRESH_MS = 5_000;
 /** For how long the last reading of the GPUs stands in while they cannot be asked. */
 const KEEP_MS = 60_000;
-/** When a machine that has no GPU, or one that told nothing, is asked again. */
+/** Milliseconds after which a machine is asked again that has no GPU or told nothing. */
 const ABSENT_MS = 300_000;
 const FAILED_MS = 30_000;
 

@@ -8,7 +8,7 @@ export interface ProgramResult {
 
 export type RunProgram = (argv: string[]) => Promise<ProgramResult | "timeout">;
 
-/** What they need of our environment; the daemon's key is not among it. */
+/** The variables of our environment that they need; the daemon's key is not one. */
 const INHERITED = ["PATH", "HOME", "LD_LIBRARY_PATH"];
 
 /**
