@@ -68,7 +68,7 @@ export class ManagedInstance {
     host.ports.keepFor(id, stored.config.port);
   }
 
-  /** What its log tells goes to those who wait for it. */
+  /** What its log tells goes to the parts that wait for it. */
   private publishRuntime(events: EventStream): void {
     const { id } = this;
     this.tracker.subscribe((event) => {
