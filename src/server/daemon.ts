@@ -41,7 +41,7 @@ const NO_INIT =
 
 const print = (text: string): void => void process.stderr.write(text);
 
-/** What may refuse the start without anything being changed, in a folder that may be another program's. */
+/** The checks that change nothing: the folder may be another program's. */
 const lookFirst = (settings: Settings, flags: DaemonFlags, envFile: EnvFile): string | null => {
   const key = givenKey(settings, flags);
   checkConfigFolder(settings);
@@ -72,7 +72,7 @@ const serve = async (flags: DaemonFlags): Promise<number> => {
   // As it is now: a link that is changed later would lead to a file that is not locked.
   const target = targetOf(configPath);
   const stateDir = join(dirname(configPath), ".solar-host");
-  // Until this process has gone: what it owns must not look like another daemon's to the next one.
+  // Held until this process has gone: the next daemon must not meet processes whose owner still lives.
   lock(stateDir, target);
   for (const said of settleEnvFile(envFile)) journal.warn(said);
   const key = given ?? makeKey(envPath);
