@@ -111,7 +111,7 @@ With a model of your own: see README.md. Ctrl-C ends the daemon and its instance
 `;
 };
 
-/** The daemon once there is one, and whether somebody wants it to end. */
+/** The daemon once there is one, and whether a signal asked for the end. */
 interface Session {
   daemon: QuickstartDaemon | null;
   interrupted: boolean;

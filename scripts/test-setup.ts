@@ -98,7 +98,7 @@ export const makeBinary = once(async () => {
   if (attempt(["bash", "-c", build, "bash", process.execPath]) !== 0) throw new Error("the build failed: see above");
 });
 
-/** What fuzzes the API. It has an environment of its own, for what it needs fits with nobody else's. */
+/** What fuzzes the API. It has an environment of its own, since its packages do not fit with the others. */
 const fuzzRequirements = join(root, "test/fuzz/requirements.txt");
 const fuzzVenv = join(root, ".tools/schemathesis");
 

@@ -10,7 +10,7 @@ import { figure, median, ms } from "./report.ts";
 const LINES = 200_000;
 const ROUNDS = 5;
 
-/** Milliseconds to write them to a file that nobody reads. */
+/** Milliseconds to write them to a file without a reader. */
 const unread = (dir: string, writer: string, round: number): number => {
   const done = Bun.spawnSync([writer], {
     env: { ...process.env, WRITER: `file:${LINES}:${join(dir, `unread-${round}.log`)}` },

@@ -33,7 +33,7 @@ const writeStamps = async (): Promise<void> => {
 };
 
 if (mode === "file") {
-  // No daemon at all: what writing to a file with nobody reading takes.
+  // No daemon at all: what writing to a file without a reader takes.
   console.error(writeBurst(openSync(rate, "a"), Number(count)));
 } else if (mode === "stamps-now") {
   await writeStamps();

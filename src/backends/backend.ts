@@ -36,14 +36,14 @@ export interface Launch {
   env: Record<string, string>;
   /** What the program is called where it is not there, or cannot run. */
   programName: string;
-  /** How a person names another program: told beside what is wrong with this one. */
+  /** How a person names another program; follows the message about this one. */
   remedy: string;
 }
 
 /** The part of a slot's state that a line or a poll can tell. */
 export type SlotProgress = Partial<Omit<SlotState, "slot_id">>;
 
-/** What a finished generation is known by; the instance and the times are added by who reads the log. */
+/** The figures of a finished generation; the reader of the log adds the instance and the times. */
 export type FinishedGeneration = Omit<GenerationMetrics, "instance_id" | "started_at" | "finished_at">;
 
 /** What a log line says. */

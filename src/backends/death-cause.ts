@@ -3,9 +3,9 @@
 export type DeathCause =
   /** Another attempt meets the same fault: the model file, the config. */
   | { type: "lasting" }
-  /** There was not enough memory; another attempt eats it again. */
+  /** There was not enough memory; another attempt would take it again. */
   | { type: "memory"; advice: string }
-  /** The address could not be taken: by another's port, or because the machine has no such address. */
+  /** The address could not be taken: another program has the port, or the machine has no such address. */
   | { type: "bind" };
 
 export interface CauseRules {

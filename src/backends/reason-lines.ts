@@ -29,7 +29,7 @@ export interface ReasonRules {
   clean(line: string): string;
   /** Most telling first. Each gives one line at most, the last that it fits. */
   patterns: readonly RegExp[];
-  /** Looked for only where none of those fits: what comes with any failure and explains none. */
+  /** Used only where none of those fits: lines that come with any failure and explain none. */
   weak: readonly RegExp[];
   /** Lines that say nothing, left out where no pattern fits. */
   noise: RegExp;

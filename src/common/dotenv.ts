@@ -38,7 +38,7 @@ const escapes: Readonly<Record<string, string>> = { a: "\x07", b: "\b", f: "\f",
 const unescaped = (text: string, which: RegExp): string =>
   text.replace(which, (_, letter: string) => escapes[letter] ?? letter);
 
-/** The rest of the text is not what it should be there. */
+/** The rest of the text does not fit the grammar there. */
 class Unexpected extends Error {}
 
 class Reader {
@@ -94,7 +94,7 @@ const readBinding = (reader: Reader): Binding | null => {
   return key === null ? null : { key, value };
 };
 
-/** `${NAME}` and `${NAME:-default}`, of what stood above before what the environment has. */
+/** `${NAME}` and `${NAME:-default}`: the lines above come before the environment. */
 const interpolated = (value: string, known: (name: string) => string | null | undefined): string =>
   value.replace(/\$\{([^}:]*)(?::-([^}]*))?\}/g, (_, name: string, fallback: string | undefined) => {
     const found = known(name);

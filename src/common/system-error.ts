@@ -4,7 +4,7 @@
 export const errorCode = (error: unknown): string | undefined =>
   error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined;
 
-/** Whether it says that a file is not there, and only that: any other error may pass. */
+/** Whether the error says that a file is not there. Any other error may be a passing one. */
 export const isMissing = (error: unknown): boolean => errorCode(error) === "ENOENT";
 
 const isFolder = (path: string): string => `${path} is a folder and no file`;
@@ -12,7 +12,7 @@ const noPermission = (path: string): string =>
   `this user has no permission for ${path}: change its owner or mode, or those of its folder`;
 const silent = (path: string): string => `the file system that holds ${path} does not answer: mount it again`;
 
-/** Too many files are open, by this process or on the whole machine: it meets whatever is opened next. */
+/** Too many files are open, by this process or on the whole machine: the next open fails too. */
 export const isLackOfFiles = (code: string): boolean => code === "EMFILE" || code === "ENFILE";
 
 /** What each code says of a path, and what would help. */
@@ -47,7 +47,7 @@ const meanings: Readonly<Record<string, (path: string) => string>> = {
 /** What a code means of `shown`, a path in quotes or other words for what was asked for; null for a rare code. */
 export const meaningOf = (code: string, shown: string): string | null => meanings[code]?.(shown) ?? null;
 
-/** What a folder with those above it is made in the place of, where it says that it is there already. */
+/** A recursive mkdir met a file where a folder is to be. */
 const isFileForFolder = (error: unknown): boolean =>
   errorCode(error) === "EEXIST" && (error as NodeJS.ErrnoException).syscall === "mkdir";
 

@@ -1,7 +1,7 @@
 import { z } from "zod";
 
 /**
- * What a running daemon leaves for clients of the same user on the same machine: a file that nobody else may
+ * What a running daemon leaves for clients of the same user on the same machine: a file that other users may not
  * read, removed at the daemon's end.
  */
 export const daemonRecord = z.object({

@@ -32,7 +32,7 @@ type Coercion = (value: unknown) => unknown;
 export interface Field<S extends z.ZodType = z.ZodType> {
   schema: S;
   coerce: Coercion;
-  /** What its text names: a file, which has to be there at a start, or a model, by its id on a hub or by a folder. */
+  /** What the text names: a file, which has to be there at a start; or a model, by its id on a hub or its folder. */
   names?: "file" | "model";
   /**
    * Why a request may not ask for a value, though a stored config with it goes on loading: it was taken once and can

@@ -63,10 +63,10 @@ export const answerFacts = {
     .meta({ description: "Keys of the config that are not known and were left out" }),
 } as const;
 
-/** As far as a client needs it; a daemon of an earlier version tells of none. */
+/** The part that a client needs; daemons of earlier versions send none. */
 const listedFailure = z.object({ reason: z.string(), at: z.string().optional() });
 
-/** An instance for whoever needs no more of its config than its name. */
+/** An instance for clients that need no more of its config than its name. */
 export const listedInstance = z.object({
   id: instanceId,
   config: z.looseObject({ alias: z.string(), backend_type: z.string() }),

@@ -17,7 +17,7 @@ const EMPTY_POLLS = 10;
 /** Now and then a watch's last event does not come. Outside Linux, watches are coarse. */
 const SLOW_CHECK_MS = process.platform === "linux" ? 500 : 50;
 const WINDOW_MS = 50;
-/** What in one window makes it a burst: many small reads, or much in a few. And under which a burst is over. */
+/** A window with so many reads, or so many bytes, is a burst; one with fewer ends it. */
 const BURST = { reads: 40, bytes: 64 * 1024 };
 const CALM = { reads: 10, bytes: 16 * 1024 };
 

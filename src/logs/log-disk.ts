@@ -2,13 +2,13 @@ import { closeSync, fstatSync, openSync, readSync, writeSync } from "node:fs";
 import { statfs } from "node:fs/promises";
 
 /**
- * Whether the disk under the logs is full. A model server goes on then, and what it writes is lost without an error
- * that reaches a person: so the daemon says so, and leaves a note in each log where lines are missing.
+ * Whether the disk under the logs is full. A model server then goes on, and its lines are lost without an error.
+ * So the daemon says that the disk is full, and leaves a note in each log where lines are missing.
  */
 
 /** A file system that has less is full for a writer of lines. */
 const FULL_BYTES = 64 * 1024;
-/** And is not any more with so much, so that the news do not flap. */
+/** With so much it has room again; more than the least, so that the message does not flap. */
 const ROOM_BYTES = 2 * FULL_BYTES;
 
 /** Bytes that this user may still write there. */

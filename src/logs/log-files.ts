@@ -6,7 +6,7 @@ import { fromStored, isOurs, type StoredSegment, toStored } from "./file-place.t
 import type { LogRecords, LogSettings } from "./log-settings.ts";
 import { firstSeqAt, indexPath, lastTimeOf, type SegmentRecord } from "./segment.ts";
 
-/** The files of one instance's log, oldest first: which are kept, and for whom. */
+/** The files of one instance's log, oldest first: which are kept, and for which readers. */
 
 /** A reader of the log at its own pace; its position keeps the caps from overtaking it early. */
 export interface LogReaderPosition {

@@ -1,6 +1,6 @@
 import type { LogPlaces, StoredSegment } from "./file-place.ts";
 
-/** What the log of an instance is kept by: settings of the daemon, and where its files are recorded. */
+/** How the log of an instance is kept: settings of the daemon, and where its files are recorded. */
 
 export interface LogSettings extends LogPlaces {
   indexDir: string;

@@ -3,7 +3,7 @@
 /** Long lines must not turn a thousand of them into gigabytes. In UTF-16 units, about bytes. */
 const MAX_UNITS = 32 * 1024 * 1024;
 
-/** Lines that were read at one time, as they go from the file to the ring and to everyone who takes lines. */
+/** Lines that were read at one time, as they go from the file to the ring and to subscribers. */
 export interface LogBatch {
   /** Number of the first line; the others count on from it. */
   seq: number;

@@ -7,7 +7,7 @@ import type { LogRecords, LogSettings } from "./log-settings.ts";
 /** Keeps the newest file within its size while its writer goes on: the blocks of its head go back to the file system. */
 export class SizeCap {
   private canFree = true;
-  /** That it cannot be done is said once, until it can. */
+  /** Whether a failure was reported already: it is reported once, until freeing works again. */
   private told = false;
   /** Where it could not be done: not before the file has grown to that offset is it tried again. */
   private failed: { file: string; again: number } | null = null;

@@ -10,12 +10,12 @@ import type { LaunchRecord } from "./launch-record.ts";
 const ADOPTED_POLL_MS = 250;
 
 const findByMark = (record: LaunchRecord): ProcessIdentity | null => {
-  // Only what leads its group: where that is gone, what is left of it serves nobody.
+  // Only the leader of its group: without that, the rest serves no requests.
   const pid = processesWithEnv(LAUNCH_MARK, record.mark).find((pid) => groupMembers(pid).includes(pid));
   return pid === undefined ? null : identify(pid);
 };
 
-/** A system that does not tell now has not told that it is gone. */
+/** No answer from the system now does not mean that the process is gone. */
 export const mayRun = (identity: ProcessIdentity): boolean => {
   try {
     return isSame(identity);

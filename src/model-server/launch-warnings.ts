@@ -7,7 +7,7 @@ const problemOf = (program: string, env: LaunchServices["env"]): string | null =
   return "path" in found ? formatDoubt(found.path) : found.problem.text;
 };
 
-/** What of the daemon's settings and environment a person should know before the first start fails of it. */
+/** Faults of the daemon's settings and environment, told before the first start fails because of them. */
 export const launchWarnings = (
   { env, programs }: Pick<LaunchServices, "env" | "programs">,
   all: readonly Pick<Backend, "program" | "isWithheld">[] = Object.values(backends),

@@ -25,7 +25,7 @@ import { targetOf, terminate } from "./termination.ts";
  * | `stop` | a signal reaches a stranger, or a child outlives its leader: the group, by identity, until it is empty |
  * | `hurry` | a second stop waits for the grace time of the first |
  * | `detach` | the daemon ends first: the process and its record stay as they are for the next one |
- * | `exited` | it resolves once, whoever looks and whenever |
+ * | `exited` | each caller sees the same end, also one that comes late |
  */
 
 /** What a dead leader left behind is not asked for long. */

@@ -4,7 +4,7 @@ import type { ProcessIdentity } from "../process/identity.ts";
 import type { RecordFolder } from "../store/records.ts";
 import type { LaunchRecord } from "./launch-record.ts";
 
-/** What of the daemon and its settings a model server is started and watched with. */
+/** The parts of the daemon and of its settings with which a model server is started and watched. */
 export interface LaunchServices extends Services {
   /** The daemon's folder: its id, which no other folder has, and its path as of the boot. */
   readonly folder: { readonly id: string; readonly path: string };

@@ -7,7 +7,7 @@ import type { LaunchedProcess } from "./launch.ts";
 
 /** On macOS each look starts a `ps`, so that it is taken four times a second. */
 const POLL_MS = process.platform === "darwin" ? 250 : 10;
-/** How long the system may take to clear away what was killed before somebody is told. */
+/** How long the system may take to clear away a killed process before that is reported. */
 const KILL_WAIT_MS = 5000;
 const STUCK_POLL_MS = 500;
 
@@ -79,7 +79,7 @@ export const killAll = async (find: () => number[]): Promise<boolean> => {
 /**
  * Resolves when nothing of the group is left, however long that takes.
  * @param graceMs from SIGTERM to SIGKILL
- * @param escalated turns true when nobody wants to wait for the grace time
+ * @param escalated turns true when the grace time is to be cut short
  * @param onStuck told what keeps it from ending, and whether it has outlived SIGKILL (it hangs in the kernel, or is
  *   not ours to signal)
  */
@@ -94,7 +94,7 @@ export const terminate = async (
     try {
       signalGroup(target.pid, signal);
     } catch (error) {
-      // Not ours to signal (it changed its user, say): somebody else has to end it.
+      // Not ours to signal (it changed its user, say): only its new owner can end it.
       onStuck(`cannot send ${signal} to process group ${target.pid}: ${(error as Error).message}`, false);
     }
   };

@@ -8,7 +8,7 @@ export interface PsRow {
   state: string;
 }
 
-/** A program that tells of the system could not be asked: what it would have told is unknown, and not "nothing". */
+/** A program that reports on the system could not be run: its answer is unknown, which is not "nothing". */
 export class NotToldError extends Error {}
 
 /**
@@ -16,17 +16,17 @@ export class NotToldError extends Error {}
  * It waits for the program, some 10 ms: on macOS only, and only where a process is started, stopped or adopted.
  * @throws NotToldError where it could not be run, was ended, or failed
  */
-export function output(argv: [string, ...string[]]): string {
+export const output = (argv: [string, ...string[]]): string => {
   try {
     const { stdout, stderr, exitCode } = Bun.spawnSync(argv, { ...quiet, env: plainEnv() });
     return told(argv, exitCode, stdout.toString(), stderr.toString());
   } catch (error) {
     throw asNotTold(argv, error);
   }
-}
+};
 
 /** The same without waiting. */
-export async function outputLater(argv: [string, ...string[]]): Promise<string> {
+export const outputLater = async (argv: [string, ...string[]]): Promise<string> => {
   try {
     const child = Bun.spawn(argv, { ...quiet, env: plainEnv() });
     const [stdout, stderr] = await Promise.all([child.stdout.text(), child.stderr.text()]);
@@ -34,37 +34,39 @@ export async function outputLater(argv: [string, ...string[]]): Promise<string> 
   } catch (error) {
     throw asNotTold(argv, error);
   }
-}
+};
 
 /** @param exitCode of a program that a signal ended it is none */
-function told(argv: readonly string[], exitCode: number | null, stdout: string, stderr: string): string {
+const told = (argv: readonly string[], exitCode: number | null, stdout: string, stderr: string): string => {
   const nothingFound = exitCode === 1 && stdout === "" && stderr === "";
   if (exitCode === 0 || nothingFound) return stdout;
   throw new NotToldError(`\`${argv.join(" ")}\` failed: ${stderr.trim().split("\n")[0] || `exit code ${exitCode}`}`);
-}
+};
 
-function asNotTold(argv: readonly string[], error: unknown): NotToldError {
+const asNotTold = (argv: readonly string[], error: unknown): NotToldError => {
   if (error instanceof NotToldError) return error;
   return new NotToldError(`\`${argv[0]}\` cannot be run: ${systemProblem(error, argv[0])}`);
-}
+};
 
 const quiet = { stdin: "ignore", stdout: "pipe", stderr: "pipe" } as const;
 
 /** Fixed language and time zone: the text of a start time must read the same to every daemon that compares it. */
-function plainEnv(): Record<string, string> {
-  return { PATH: process.env.PATH ?? "/usr/bin:/bin:/usr/sbin:/sbin", LC_ALL: "C", TZ: "UTC" };
-}
+const plainEnv = (): Record<string, string> => ({
+  PATH: process.env.PATH ?? "/usr/bin:/bin:/usr/sbin:/sbin",
+  LC_ALL: "C",
+  TZ: "UTC",
+});
 
 /** Output of `ps -o lstart=,stat= -p PID`: `Mon Nov 24 10:00:00 2025     Ss`. */
-export function parseStartTime(text: string): { startTime: string; state: string } | null {
+export const parseStartTime = (text: string): { startTime: string; state: string } | null => {
   const words = text.trim().split(/\s+/);
   const state = words.pop();
   if (state === undefined || words.length < 5) return null;
   return { startTime: words.join(" "), state };
-}
+};
 
 /** Output of `ps -A -o pid=,pgid=,stat=`. */
-export function parsePsRows(text: string): PsRow[] {
+export const parsePsRows = (text: string): PsRow[] => {
   const rows: PsRow[] = [];
   for (const line of text.split("\n")) {
     const [pid, group, state] = line.trim().split(/\s+/);
@@ -73,11 +75,9 @@ export function parsePsRows(text: string): PsRow[] {
     }
   }
   return rows;
-}
+};
 
-export function isZombie(state: string): boolean {
-  return state.startsWith("Z");
-}
+export const isZombie = (state: string): boolean => state.startsWith("Z");
 
 /**
  * Environments by pid. `ps -E` writes them behind the arguments, all parted by blanks: only what follows the arguments,
@@ -85,7 +85,7 @@ export function isZombie(state: string): boolean {
  * @param withEnv output of `ps -A -E -ww -o pid=,command=`
  * @param withoutEnv output of `ps -A -ww -o pid=,command=`
  */
-export function parseEnvironments(withEnv: string, withoutEnv: string): Map<number, string> {
+export const parseEnvironments = (withEnv: string, withoutEnv: string): Map<number, string> => {
   const commands = parseCommands(withoutEnv);
   const environments = new Map<number, string>();
   for (const [pid, text] of parseCommands(withEnv)) {
@@ -94,18 +94,17 @@ export function parseEnvironments(withEnv: string, withoutEnv: string): Map<numb
     if (command !== undefined && text.startsWith(`${command} `)) environments.set(pid, text.slice(command.length));
   }
   return environments;
-}
+};
 
-function parseCommands(text: string): Map<number, string> {
+const parseCommands = (text: string): Map<number, string> => {
   const commands = new Map<number, string>();
   for (const line of text.split("\n")) {
     const [, pid, command] = line.match(/^\s*(\d+) (.*)$/) ?? [];
     if (pid !== undefined && command !== undefined) commands.set(Number(pid), command.trimEnd());
   }
   return commands;
-}
+};
 
 /** Value of `name` in an environment of {@link parseEnvironments}; a value with blanks cannot be told from its end. */
-export function valueIn(environment: string | undefined, name: string): string | null {
-  return environment?.match(new RegExp(`(?:^| )${name}=(\\S*)`))?.[1] ?? null;
-}
+export const valueIn = (environment: string | undefined, name: string): string | null =>
+  environment?.match(new RegExp(`(?:^| )${name}=(\\S*)`))?.[1] ?? null;

@@ -96,7 +96,7 @@ const findAt = (program: string, env: Environment, depth: number): FoundProgram 
   return { problem: first ?? { missing: true, text: `no '${program}' in any folder of PATH (${folders})${unseen}` } };
 };
 
-/** Says of a format, where it does not look like one that this system runs: it may have been taught to. */
+/** What to say of a format that this system does not usually run; binfmt_misc may run it all the same. */
 export const formatDoubt = (path: string): string | null => {
   const own = formatAt(process.execPath);
   const format = formatAt(path);
@@ -118,7 +118,7 @@ export const formatDoubt = (path: string): string | null => {
   }
 };
 
-/** What the system says of a program that it will never start as it is. */
+/** Codes with which the system refuses a program for good. */
 const LASTING = ["ENOEXEC", "ENOENT", "EACCES", "EPERM", "ELIBBAD", "EINVAL", "E2BIG"];
 
 const MEANINGS: Readonly<Record<string, string>> = {

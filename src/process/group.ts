@@ -3,12 +3,12 @@ import { isZombie, output, parseEnvironments, parsePsRows, valueIn } from "./dar
 import { isLiving, processIds, readEnviron, readProcStat } from "./proc.ts";
 
 /**
- * Process groups. A model server may fork, and what it forks holds the GPU as well as it does: it is the group
- * that is signalled, and a stop is done when nothing of the group is left.
+ * Process groups. A model server may fork, and its children hold the GPU too. So the group is signalled, and a stop
+ * is done when nothing of the group is left.
  */
 
 /** Pids of the group's members that still run; zombies have ended and are left out. */
-export function groupMembers(pgid: number): number[] {
+export const groupMembers = (pgid: number): number[] => {
   checkGroup(pgid);
   if (process.platform === "darwin") {
     const rows = parsePsRows(output(["ps", "-A", "-o", "pid=,pgid=,stat="]));
@@ -18,9 +18,9 @@ export function groupMembers(pgid: number): number[] {
     const stat = readProcStat(pid);
     return stat !== null && stat.group === pgid && isLiving(stat);
   });
-}
+};
 
-export function groupAlive(pgid: number): boolean {
+export const groupAlive = (pgid: number): boolean => {
   checkGroup(pgid);
   // One call says that nothing is there at all, and one more that its leader lives: it is asked every few
   // milliseconds while a group is being stopped, and reading each process of the machine takes some of them.
@@ -31,19 +31,19 @@ export function groupAlive(pgid: number): boolean {
     if (errorCode(error) !== "EPERM") throw error;
   }
   return leaderLives(pgid) || groupMembers(pgid).length > 0;
-}
+};
 
-function leaderLives(pgid: number): boolean {
+const leaderLives = (pgid: number): boolean => {
   const stat = process.platform === "darwin" ? null : readProcStat(pgid);
   return stat !== null && stat.group === pgid && isLiving(stat);
-}
+};
 
 /**
  * Sends a signal to each member of the group; false where the group has no member. (A zombie counts as
  * a member here until its parent has waited for it: `groupAlive` tells whether a process runs.)
  * Throws where members live that may not be signalled.
  */
-export function signalGroup(pgid: number, signal: NodeJS.Signals): boolean {
+export const signalGroup = (pgid: number, signal: NodeJS.Signals): boolean => {
   checkGroup(pgid);
   try {
     process.kill(-pgid, signal);
@@ -54,51 +54,51 @@ export function signalGroup(pgid: number, signal: NodeJS.Signals): boolean {
     if (errorCode(error) === "EPERM" && groupMembers(pgid).length === 0) return false;
     throw error;
   }
-}
+};
 
 /**
  * Pids of processes that were started with `name=value` in their environment, as far as it may be read (on
  * Linux that of processes of the same user). It finds what has left the group and the session, for the
  * environment is inherited by all. Never this process itself.
  */
-export function processesWithEnv(name: string, value: string): number[] {
+export const processesWithEnv = (name: string, value: string): number[] => {
   const pids =
     process.platform === "darwin"
       ? [...darwinEnvironments()].flatMap(([pid, env]) => (valueIn(env, name) === value ? [pid] : []))
       : linuxProcessesWithEnv(name, value);
   return pids.filter((pid) => pid !== process.pid);
-}
+};
 
-function darwinEnvironments(): Map<number, string> {
+const darwinEnvironments = (): Map<number, string> => {
   const list = (...flags: string[]): string => output(["ps", "-A", ...flags, "-ww", "-o", "pid=,command="]);
   return parseEnvironments(list("-E"), list());
-}
+};
 
-function linuxProcessesWithEnv(name: string, value: string): number[] {
+const linuxProcessesWithEnv = (name: string, value: string): number[] => {
   const entry = Buffer.from(`${name}=${value}\0`);
   return processIds().filter((pid) => {
     const environ = readEnviron(pid);
     // A zombie's environment is gone already, so what matches still runs.
     return environ !== null && hasEntry(environ, entry);
   });
-}
+};
 
 /** Value of `name` in the environment that a process was started with; null where it has none, or hides it. */
-export function environmentValue(pid: number, name: string): string | null {
+export const environmentValue = (pid: number, name: string): string | null => {
   if (process.platform === "darwin") return valueIn(darwinEnvironments().get(pid), name);
   const entries = readEnviron(pid)?.toString("utf8").split("\0") ?? [];
   return entries.find((entry) => entry.startsWith(`${name}=`))?.slice(name.length + 1) ?? null;
-}
+};
 
 /** Whether `entry`, its NUL included, stands in `environ` at the start of an entry. */
-export function hasEntry(environ: Buffer, entry: Buffer): boolean {
+export const hasEntry = (environ: Buffer, entry: Buffer): boolean => {
   for (let at = environ.indexOf(entry); at >= 0; at = environ.indexOf(entry, at + 1)) {
     if (at === 0 || environ[at - 1] === 0) return true;
   }
   return false;
-}
+};
 
 /** kill(2) takes -1 for every process of the user and 0 for our own group: neither is ever meant here. */
-function checkGroup(pgid: number): void {
+const checkGroup = (pgid: number): void => {
   if (!Number.isInteger(pgid) || pgid <= 1) throw new RangeError(`not a process group of a child: ${pgid}`);
-}
+};

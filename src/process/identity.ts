@@ -25,67 +25,68 @@ let known: string | undefined;
 let knownNamespace: { pidNamespace?: string } | undefined;
 
 /** Changes at each boot of the machine and never within one. */
-export function bootId(): string {
+export const bootId = (): string => {
   known ??= readBootId();
   return known;
-}
+};
 
-function readBootId(): string {
+const readBootId = (): string => {
   if (process.platform !== "darwin") return readFileSync(linuxBootId, "utf8").trim();
   const id = output(["sysctl", "-n", "kern.bootsessionuuid"]).trim();
   if (id === "") throw new Error("sysctl does not tell kern.bootsessionuuid");
   return id;
-}
+};
 
 /** Those of this process; empty where there is no such thing. */
-export function pidNamespace(): { pidNamespace?: string } {
+export const pidNamespace = (): { pidNamespace?: string } => {
   knownNamespace ??= process.platform === "darwin" ? {} : { pidNamespace: readlinkSync("/proc/self/ns/pid") };
   return knownNamespace;
-}
+};
 
 /** Null where no such process runs; a zombie has ended and counts as gone. */
-export function identify(pid: number, boot: string = bootId()): ProcessIdentity | null {
+export const identify = (pid: number, boot: string = bootId()): ProcessIdentity | null => {
   if (!Number.isInteger(pid) || pid <= 0) return null;
   const startTime = process.platform === "darwin" ? darwinStartTime(pid) : linuxStartTime(pid);
   return startTime === null ? null : { pid, startTime, bootId: boot, ...pidNamespace() };
-}
+};
 
 /** Of this very process. */
-export function ownIdentity(): ProcessIdentity {
+export const ownIdentity = (): ProcessIdentity => {
   const identity = identify(process.pid);
   if (identity === null) throw new Error("the system does not tell when this process started");
   return identity;
-}
+};
 
 /** Whether a process of that identity could be seen from here, if it ran. */
-export function isVisible({ bootId: boot, pidNamespace: namespace }: ProcessIdentity, now: string = bootId()): boolean {
-  return boot === now && (namespace === undefined || namespace === pidNamespace().pidNamespace);
-}
+export const isVisible = (
+  { bootId: boot, pidNamespace: namespace }: ProcessIdentity,
+  now: string = bootId(),
+): boolean => boot === now && (namespace === undefined || namespace === pidNamespace().pidNamespace);
 
 /** Clock ticks a second, in which /proc counts; the same on every Linux that we are made for. Source: proc_pid_stat(5). */
 const TICKS = 100;
 
 /** Milliseconds since a process started, by the machine's uptime and not by its clock, which may have been set since. */
-export function ageOf({ startTime }: ProcessIdentity): number {
+export const ageOf = ({ startTime }: ProcessIdentity): number => {
   const age =
     process.platform === "darwin"
       ? Date.now() - Date.parse(`${startTime} UTC`)
       : uptime() * 1000 - (Number(startTime) / TICKS) * 1000;
   return Math.max(0, age);
-}
+};
 
 /** Whether that very process still runs, as far as it can be seen from here. `boot` is the machine's present run. */
-export function isSame(identity: ProcessIdentity, boot: string = bootId()): boolean {
+export const isSame = (identity: ProcessIdentity, boot: string = bootId()): boolean => {
   if (!isVisible(identity, boot)) return false;
   return identify(identity.pid, boot)?.startTime === identity.startTime;
-}
+};
 
-function linuxStartTime(pid: number): string | null {
+const linuxStartTime = (pid: number): string | null => {
   const stat = readProcStat(pid);
   return stat !== null && isLiving(stat) ? stat.startTime : null;
-}
+};
 
-function darwinStartTime(pid: number): string | null {
+const darwinStartTime = (pid: number): string | null => {
   const row = parseStartTime(output(["ps", "-o", "lstart=,stat=", "-p", String(pid)]));
   return row !== null && !isZombie(row.state) ? row.startTime : null;
-}
+};

@@ -4,7 +4,7 @@ import { outputLater } from "./darwin.ts";
 import { socketInodes } from "./proc.ts";
 import { answering, type Listener, parseLsof, parseProcNet } from "./sockets.ts";
 
-/** Who listens at an address, seen from a set of processes. */
+/** Which processes listen at an address: a given set, or others. */
 export interface PortHolders {
   /** One of the processes listens there. */
   ours: boolean;
@@ -24,7 +24,7 @@ export interface PortHolders {
  * It takes some 10 ms, since the kernel goes through its whole table of connections to print the listeners; they
  * pass on another thread.
  */
-export async function listenersOn(port: number, host: string, pids: readonly number[]): Promise<PortHolders> {
+export const listenersOn = async (port: number, host: string, pids: readonly number[]): Promise<PortHolders> => {
   const all = process.platform === "darwin" ? await darwinListeners(port) : await linuxListeners(port);
   const listeners = answering(all, host);
   if (listeners.length === 0) return { ours: false, foreign: false, unknown: false };
@@ -32,14 +32,14 @@ export async function listenersOn(port: number, host: string, pids: readonly num
   const ours = listeners.filter((listener) => held.has(listener.holder)).length;
   const others = ours < listeners.length;
   return { ours: ours > 0, foreign: others && !hidden, unknown: others && hidden };
-}
+};
 
-async function linuxListeners(port: number): Promise<Listener[]> {
+const linuxListeners = async (port: number): Promise<Listener[]> => {
   const texts = await Promise.all(["/proc/net/tcp", "/proc/net/tcp6"].map(readTable));
   return texts.flatMap((text) => parseProcNet(text, port));
-}
+};
 
-async function readTable(path: string): Promise<string> {
+const readTable = async (path: string): Promise<string> => {
   try {
     return await readFile(path, "latin1");
   } catch (error) {
@@ -47,9 +47,9 @@ async function readTable(path: string): Promise<string> {
     if (errorCode(error) === "ENOENT") return "";
     throw error;
   }
-}
+};
 
-function heldByInode(pids: readonly number[]): { held: Set<string>; hidden: boolean } {
+const heldByInode = (pids: readonly number[]): { held: Set<string>; hidden: boolean } => {
   const held = new Set<string>();
   let hidden = false;
   for (const pid of pids) {
@@ -58,12 +58,12 @@ function heldByInode(pids: readonly number[]): { held: Set<string>; hidden: bool
     else for (const inode of inodes) held.add(inode);
   }
   return { held, hidden };
-}
+};
 
-async function darwinListeners(port: number): Promise<Listener[]> {
-  return parseLsof(await outputLater(["lsof", "-nPw", `-iTCP:${port}`, "-sTCP:LISTEN", "-Fptn"]), port);
-}
+const darwinListeners = async (port: number): Promise<Listener[]> =>
+  parseLsof(await outputLater(["lsof", "-nPw", `-iTCP:${port}`, "-sTCP:LISTEN", "-Fptn"]), port);
 
-function heldByPid(pids: readonly number[]): { held: Set<string>; hidden: boolean } {
-  return { held: new Set(pids.map(String)), hidden: false };
-}
+const heldByPid = (pids: readonly number[]): { held: Set<string>; hidden: boolean } => ({
+  held: new Set(pids.map(String)),
+  hidden: false,
+});

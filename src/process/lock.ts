@@ -92,17 +92,17 @@ export const byCommand =
 export const openFlock = (library: () => Flock | null = byLibrary): Flock => library() ?? byCommand("flock");
 
 export class LockedError extends Error {
-  /** @param owner what the holder wrote of itself */
+  /** @param owner the holder, as it describes itself */
   constructor(readonly owner: string) {
     super(`locked by ${owner}`);
   }
 }
 
 /**
- * Takes the lock of a folder until the process is gone. Locked are the file, which tells others who holds it, and the
- * folder in which the file's own folder lies: a person who removes our state under a running daemon lets no second one in.
+ * Takes the lock of a folder until the process is gone. Two things are locked: the file, which names the holder, and
+ * the folder above its own folder, so that no second daemon gets in where our state was removed under the first.
  * @param path the lock file, in a folder that is ours alone
- * @param description what others are told of the holder
+ * @param description the holder, for the message of a daemon that is refused
  * @throws LockedError where another process holds it, an error in words where the system cannot lock
  */
 export const takeLock = (path: string, description: string): void => {

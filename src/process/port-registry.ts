@@ -11,7 +11,7 @@ const takenBy = (port: number, holder: "another program" | "another instance"): 
 const ANY_IPV6 = "::";
 const ANY_IPV4 = "0.0.0.0";
 
-/** Codes that say something of the port; others, as where no descriptor is left, would be those of any port. */
+/** Codes that are about the port; others (no descriptor left, say) would come for any port. */
 const isOfPort = (code: string): boolean => ["EADDRINUSE", "EACCES", "EPERM"].includes(code);
 
 const errorOf = (port: number, code: string): Error => {

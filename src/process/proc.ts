@@ -18,7 +18,7 @@ export interface ProcStat {
 }
 
 /** Null for a text that is no stat line. */
-export function parseProcStat(text: string): ProcStat | null {
+export const parseProcStat = (text: string): ProcStat | null => {
   // The second field is the program's name in parentheses, which may itself hold blanks and parentheses.
   const nameEnd = text.lastIndexOf(")");
   if (nameEnd < 0) return null;
@@ -40,42 +40,40 @@ export function parseProcStat(text: string): ProcStat | null {
     threads: Number(threads),
     startTime,
   };
-}
+};
 
 /**
  * Whether it still runs. A zombie leader that has threads left is not gone: this is how a process looks whose
  * first thread has ended, and one that was killed while another thread still sits in the driver and holds the GPU.
  */
-export function isLiving(stat: ProcStat): boolean {
+export const isLiving = (stat: ProcStat): boolean => {
   if (stat.state === "X" || stat.state === "x") return false;
   return stat.state !== "Z" || stat.threads > 1;
-}
+};
 
 /** Null where there is no such process, or it is not ours to read. */
-export function readProcStat(pid: number): ProcStat | null {
+export const readProcStat = (pid: number): ProcStat | null => {
   const text = unlessGone(() => readFileSync(`/proc/${pid}/stat`, "latin1"));
   return text === null ? null : parseProcStat(text);
-}
+};
 
-export function processIds(): number[] {
+export const processIds = (): number[] => {
   const pids: number[] = [];
   for (const name of readdirSync("/proc")) {
     const first = name.charCodeAt(0);
     if (first >= 0x31 && first <= 0x39) pids.push(Number(name));
   }
   return pids;
-}
+};
 
 /** The environment a process was started with, entries ended by NUL; null where it cannot be read. */
-export function readEnviron(pid: number): Buffer | null {
-  return unlessGone(() => readFileSync(`/proc/${pid}/environ`));
-}
+export const readEnviron = (pid: number): Buffer | null => unlessGone(() => readFileSync(`/proc/${pid}/environ`));
 
 /**
  * Inodes of the sockets a process holds. Null where they are kept from us: a program with file capabilities
  * (`setcap` for locked memory, say) hides its descriptors even from its own user.
  */
-export function socketInodes(pid: number): string[] | null {
+export const socketInodes = (pid: number): string[] | null => {
   const folder = `/proc/${pid}/fd`;
   let names: string[];
   try {
@@ -92,26 +90,26 @@ export function socketInodes(pid: number): string[] | null {
     if (inode !== undefined) inodes.push(inode);
   }
   return inodes;
-}
+};
 
 /** Only what says "gone" or "not yours" is swallowed: no descriptors left must not look like a dead process. */
-function unlessGone<T>(read: () => T): T | null {
+const unlessGone = <T>(read: () => T): T | null => {
   try {
     return read();
   } catch (error) {
     if (isGone(error) || isRefused(error)) return null;
     throw error;
   }
-}
+};
 
-function isGone(error: unknown): boolean {
+const isGone = (error: unknown): boolean => {
   const code = errorCode(error);
   return code === "ENOENT" || code === "ESRCH";
-}
+};
 
-function isRefused(error: unknown): boolean {
+const isRefused = (error: unknown): boolean => {
   const code = errorCode(error);
   return code === "EACCES" || code === "EPERM";
-}
+};
 
 export { errorCode };

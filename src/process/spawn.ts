@@ -4,12 +4,12 @@ import { constants } from "node:os";
 export const LAUNCH_MARK = "SOLAR_HOST_LAUNCH";
 
 /**
- * Names the folder whose daemon started a process, so that what no record tells of is found all the same. Its value is
- * the folder's id; older versions wrote the folder's path, which other folders may bear as well.
+ * Names the folder whose daemon started a process, so that a process without a record is found too. Its value is
+ * the folder's id; older versions wrote the folder's path, which is not unique to the folder.
  */
 export const FOLDER_MARK = "SOLAR_HOST_FOLDER";
 
-/** The daemon's key, and what would change a Bun program's behaviour, are no business of a child's. */
+/** A child gets neither the daemon's key nor variables that would change a Bun program's behaviour. */
 const WITHHELD = ["API_KEY", "SOLAR_HOST_API_KEY", "BUN_OPTIONS", "BUN_BE_BUN", LAUNCH_MARK, FOLDER_MARK];
 
 export interface ChildExit {

@@ -54,12 +54,12 @@ export class StateKeeper {
     this.saved = kept ?? { slots: [], generations: [] };
   }
 
-  /** Saves in a moment; never at once, as the lines of which one has changed the state are read to their end first. */
+  /** Saves in a moment; never at once, since the rest of a batch of lines may change the state again. */
   changed(): void {
     if (this.closed) return;
     const wait = Math.max(0, this.savedAt + EVERY_MS - performance.now());
     this.timer ??= setTimeout(() => this.flush(), wait);
-    // Whoever ends saves by itself.
+    // The end of the daemon calls `close`: it need not wait for the timer.
     this.timer.unref();
   }
 
@@ -69,7 +69,7 @@ export class StateKeeper {
     this.closed = true;
   }
 
-  /** Of one that is deleted nothing is kept. */
+  /** Nothing is kept of a deleted instance. */
   drop(): void {
     if (this.timer !== null) clearTimeout(this.timer);
     this.timer = null;

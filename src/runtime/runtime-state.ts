@@ -20,7 +20,7 @@ export interface Runtime {
   readonly instanceId: string;
   /** Slots at work, the one that changed last at the end. */
   readonly slots: readonly SlotRuntime[];
-  /** What the polls remember, by slot: changes with each of them, and nobody sees it. */
+  /** What the polls remember, by slot: it changes with each poll, and the API does not show it. */
   readonly polls: ReadonlyMap<number, PollMemory>;
   /** The task that each slot left last. */
   readonly released: ReadonlyMap<number, ReleasedTask>;

@@ -135,7 +135,7 @@ export class RuntimeTracker {
     this.schedulePoll();
   }
 
-  /** The process is gone, and with it whatever it was doing. */
+  /** The process is gone, and its work with it. */
   end(): void {
     this.probe = null;
     if (this.timer !== null) clearTimeout(this.timer);

@@ -8,7 +8,7 @@ export interface SlotRuntime {
   readonly startedAt: number | null;
 }
 
-/** What polls of one task have to remember; nobody else sees it. */
+/** What polls of one task have to remember; the API does not show it. */
 export interface PollMemory {
   readonly task: number | null;
   /** Polls in a row that found the slot idle. */

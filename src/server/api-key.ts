@@ -5,7 +5,7 @@ import { type Settings, writeFirstKey } from "../store/settings.ts";
 import { BootError, type DaemonFlags } from "./boot.ts";
 import { isLoopback } from "./cross-origin.ts";
 
-/** Where the daemon's key comes from, and which one it will not go with. */
+/** Where the daemon's key comes from, and which keys are refused. */
 
 const readKeyFile = (path: string): string => {
   let key: string;
@@ -14,7 +14,7 @@ const readKeyFile = (path: string): string => {
   } catch (error) {
     throw new BootError(`--api-key-file: cannot read the key: ${systemProblem(error, path)}`, 2);
   }
-  // Most likely one that was never filled: to go without a key takes saying so.
+  // Most likely a file that was never filled: no authentication has to be asked for by `API_KEY=`.
   if (key === "") {
     throw new BootError(`--api-key-file: '${path}' is empty. Write a key into it, or leave the flag out.`, 2);
   }

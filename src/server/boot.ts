@@ -6,7 +6,7 @@ import { LockedError, takeFileLock, takeLock } from "../process/lock.ts";
 import { whyNotWritable } from "../store/savable.ts";
 import { askedLogFormat, readEnvFile, type Settings, SettingsError } from "../store/settings.ts";
 
-/** What must be so before a daemon may begin, and what is said where it is not. */
+/** The checks before a daemon may begin, and their messages. */
 
 /** A start that cannot go on; `message` is one line for a person. */
 export class BootError extends Error {
@@ -85,9 +85,9 @@ export const folderProblems = (
 };
 
 /**
- * A folder may be moved, or another put in its place, under its daemon: what that goes on writing would then be another
- * daemon's.
- * @returns throws where the folder at `path` is not the one any more that it is now
+ * A folder may be moved, or another put in its place, under its daemon. The daemon would then write into another
+ * daemon's folder.
+ * @returns throws where the folder at `path` is no longer the one of this call
  */
 export const samePlace = (path: string): (() => void) => {
   const placeOf = (): string => {
@@ -109,7 +109,7 @@ export const askedFormat = (flags: DaemonFlags): "human" | "json" => {
   try {
     envFile = readEnvFile(resolve(".env"));
   } catch (error) {
-    // That it cannot be read is what will be told.
+    // The boot will report that it cannot be read.
     if (!(error instanceof SettingsError)) throw error;
   }
   return askedLogFormat(flags.settings, process.env, envFile);

@@ -27,7 +27,7 @@ export interface CrossOriginRules {
   readable(request: Asked | null, answer: Response): Response;
 }
 
-/** A name may begin like an address, as 127.example.com does, and belong to anyone. */
+/** A name may begin like an address, as 127.example.com does, and belong to any owner. */
 export const isLoopback = (host: string): boolean =>
   host === "localhost" || host === "::1" || (host.startsWith("127.") && isIPv4(host));
 

@@ -4,8 +4,9 @@ import { addressOf } from "../common/endpoint.ts";
 import { systemProblem } from "../common/system-error.ts";
 import { launchWarnings } from "../model-server/launch-warnings.ts";
 import { removeRests, targetOf } from "../store/atomic-file.ts";
-import { CONFIG_MODE, ConfigFile, loadConfig } from "../store/config-file.ts";
+import { CONFIG_MODE, ConfigFile } from "../store/config-file.ts";
 import { KeyFile } from "../store/key-file.ts";
+import { loadConfig } from "../store/load-config.ts";
 import { whyNotSavable } from "../store/savable.ts";
 import { readEnvFile, resolveSettings, type Settings, SettingsError } from "../store/settings.ts";
 import { Supervisor } from "../supervisor/supervisor.ts";
@@ -41,7 +42,7 @@ const NO_INIT =
 
 const print = (text: string): void => void process.stderr.write(text);
 
-/** What may refuse the start without anything being changed, in a folder that may be another program's. */
+/** The checks that change nothing: the folder may be another program's. */
 const lookFirst = (settings: Settings, flags: DaemonFlags, envFile: EnvFile): string | null => {
   const key = givenKey(settings, flags);
   checkConfigFolder(settings);
@@ -72,7 +73,7 @@ const serve = async (flags: DaemonFlags): Promise<number> => {
   // As it is now: a link that is changed later would lead to a file that is not locked.
   const target = targetOf(configPath);
   const stateDir = join(dirname(configPath), ".solar-host");
-  // Until this process has gone: what it owns must not look like another daemon's to the next one.
+  // Held until this process has gone: the next daemon must not meet processes whose owner still lives.
   lock(stateDir, target);
   for (const said of settleEnvFile(envFile)) journal.warn(said);
   const key = given ?? makeKey(envPath);

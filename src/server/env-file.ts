@@ -7,8 +7,8 @@ import { BootError } from "./boot.ts";
 
 /**
  * Whose `.env` it is. The folder may be that of another program, whose `.env` has a PORT and an API_KEY too. It is
- * ours where the folder was served before, or where it names nothing but our settings. Another's is read, since
- * names that are not ours may stand in it, and never changed.
+ * ours where the folder was served before, or where it names nothing but our settings. Another
+ * program's is read, since unknown names may stand in it, and never changed.
  */
 
 export interface EnvFile {

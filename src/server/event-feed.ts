@@ -28,7 +28,7 @@ export class EventFeed {
   /**
    * Sends the snapshot and goes on from there.
    * @param memory as of now; null where it cannot be read
-   * @param options who subscribes, and whether the log of events is sent too
+   * @param options the subscriber, and whether the log of events is sent too
    */
   constructor(
     private readonly socket: Socket,

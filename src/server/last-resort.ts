@@ -2,8 +2,8 @@ import type { Journal } from "../common/journal.ts";
 import type { Supervisor } from "../supervisor/supervisor.ts";
 
 /**
- * A fault that was not foreseen. What the daemon knows may be wrong from then on, so that it ends as it would for an
- * upgrade: told, with its models left running for the next daemon. Nothing relies on this.
+ * A fault that was not foreseen. The daemon's state may be wrong from then on, so that it reports the fault and ends as
+ * for an upgrade, with its models left running for the next daemon. Nothing relies on this.
  */
 
 /** EX_SOFTWARE of sysexits.h: a service manager starts the daemon again. */

@@ -21,7 +21,7 @@ const reason = async (host: string, port: number, code: string): Promise<string>
   // The runtime takes addresses with a zone for no part of a URL.
   if (isIP(host) !== 0 && host.includes("%"))
     return "an address with a zone ('%…') cannot be listened on. Change HOST; :: is every address, link-local ones too.";
-  // Of a name that is none, the runtime's error has whatever code the last call left.
+  // For a name that does not resolve, the runtime's error has the code that the last call left.
   if (!(await resolves(host))) return "no such host. Change HOST.";
   // The runtime guesses this of what it does not know, as it does of a lack of permission outside Linux.
   const told = code === "EADDRINUSE" && isIP(host) !== 0 ? await bindError(host, port) : null;

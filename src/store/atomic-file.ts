@@ -125,7 +125,7 @@ const putInPlace = async (parts: readonly Part[], folder: string): Promise<void>
   }
 };
 
-/** Like Promise.all, but nothing is under way any more where it fails. */
+/** Like Promise.all, but it fails only when all have come to an end. */
 const allOf = async (works: Promise<void>[]): Promise<void> => {
   for (const result of await Promise.allSettled(works)) {
     if (result.status === "rejected") throw result.reason;
@@ -176,7 +176,7 @@ const linkTo = async (path: string, name: string): Promise<boolean> => {
   return true;
 };
 
-/** What was refused must not be there after a crash, as far as such a disk can still be told. */
+/** A refused change must not be there after a crash, as far as such a disk still obeys. */
 const putBack = async (path: string, old: string | null): Promise<void> => {
   try {
     await (old === null ? rm(path, { force: true }) : rename(old, path));

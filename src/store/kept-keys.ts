@@ -21,11 +21,11 @@ export const withKept = <T extends object>(ours: T, kept: Keys): T => ({
   ...without(kept, Object.keys(ours)),
 });
 
-/** A word, where ours is a number: that of a program that ranks instances by name. */
+/** A priority in words, of a program that ranks instances by name; ours is a number. */
 const isForeignPriority = (value: unknown): boolean =>
   typeof value === "string" && value.trim() !== "" && Number.isNaN(Number(value));
 
-/** A stored config as it can be parsed, and what of it is not ours though it has a name of ours. */
+/** A stored config as it can be parsed, and the foreign values under names of ours. */
 export const splitPriority = (config: unknown): { config: unknown; kept: Keys } => {
   const { priority, ...rest } = (config ?? {}) as Record<string, unknown>;
   return isForeignPriority(priority) ? { config: rest, kept: { priority } } : { config, kept: {} };

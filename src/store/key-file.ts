@@ -16,7 +16,7 @@ const file = z.object({ keys: z.array(storedKey) });
 
 const MODE = 0o600;
 
-/** The file stops the boot: to go on without it would let nobody in, and the next save would lose its keys. */
+/** The file stops the boot: without it, its keys would be refused, and the next save would lose them. */
 export class KeyFileError extends Error {}
 
 export class KeyFile {

@@ -5,8 +5,8 @@ import { systemProblem } from "../common/system-error.ts";
 import { rewriteFile, targetOf } from "./atomic-file.ts";
 
 /**
- * Whether a file can be replaced as a save does it, tried before the first save has to: what stands there is saved once
- * more, since what may refuse that is more than can be asked for.
+ * Whether a file can be replaced as a save does it, tried before the first save has to. The present content is saved
+ * once more: no question to the system foretells every refusal.
  * @param file the file, or a link to it; it need not be there
  * @param mode permissions of the file that is saved
  * @returns for a person; null where nothing stands in the way

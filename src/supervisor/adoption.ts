@@ -57,7 +57,7 @@ export class Adoption {
     const instance = this.by.instances.get(id);
     const isAlive = found !== null;
     const ours = record !== null && this.isOurs(record, found);
-    // Before the decision: the record may know better than the configuration what should be.
+    // Before the decision: where the record is newer than the configuration, it says what should be.
     if (record !== null && ours && isWorthRecalling(record, isAlive, bootId())) instance?.recall(record);
     const entry = this.entryOf(id, instance);
     const outcome = decideAdoption({ record, isAlive, isOurs: ours, entry, bootId: bootId() });

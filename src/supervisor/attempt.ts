@@ -249,7 +249,7 @@ export class Attempt {
   private failureOf(error: unknown): Failure {
     const reason = error instanceof Error ? error.message : String(error);
     const isFinal = error instanceof UnstartableError || error instanceof PortError;
-    // What neither the config nor the system is to blame for is a fault of ours, which has to be seen.
+    // A failure that is neither the config's nor the system's is a fault of ours, which has to be seen.
     if (!isFinal && !(error instanceof Error && "code" in error)) {
       const stack = error instanceof Error ? error.stack : undefined;
       this.warn(`unexpected error: ${reason}`, stack);

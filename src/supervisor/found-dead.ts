@@ -21,7 +21,8 @@ export interface EarlierCrash {
 }
 
 /**
- * A crash like any other, but that a boot starts what should run: it is the next crash then that may be one too many.
+ * A crash like any other, with one difference: a boot starts it again in any case, so that only the next crash may be
+ * one too many.
  * @param log opened
  */
 export const judgeFoundDead = (

@@ -2,7 +2,7 @@ import { backendOf } from "../backends/index.ts";
 import type { Instance, InstanceConfig, InstanceFailure, InstanceStatus, LoadingProgress } from "../contract/index.ts";
 import type { InstanceLog } from "../logs/instance-log.ts";
 import type { LogDisk } from "../logs/log-disk.ts";
-import { asUtc, type Intent, type StoredInstance } from "../store/config-file.ts";
+import { asUtc, type Intent, type StoredInstance } from "../store/stored-instance.ts";
 import type { EventStream, StatusCause } from "./events.ts";
 import { isAtRest, nextStatus, type Transition } from "./status-transitions.ts";
 

@@ -4,7 +4,7 @@ import { InstanceLog } from "../logs/instance-log.ts";
 import type { LaunchRecord } from "../model-server/launch-record.ts";
 import { StateKeeper } from "../runtime/kept-state.ts";
 import { RuntimeTracker } from "../runtime/runtime-tracker.ts";
-import type { StoredInstance } from "../store/config-file.ts";
+import type { StoredInstance } from "../store/stored-instance.ts";
 import { holdPortOf } from "./config-change.ts";
 import { CurrentRun } from "./current-run.ts";
 import { InstanceActiveError } from "./errors.ts";
@@ -68,7 +68,7 @@ export class ManagedInstance {
     host.ports.keepFor(id, stored.config.port);
   }
 
-  /** What its log tells goes to those who wait for it. */
+  /** What its log tells goes to the parts that wait for it. */
   private publishRuntime(events: EventStream): void {
     const { id } = this;
     this.tracker.subscribe((event) => {

@@ -1,4 +1,4 @@
-import type { Intent } from "../store/config-file.ts";
+import type { Intent } from "../store/stored-instance.ts";
 import { NotSavedError } from "./errors.ts";
 import type { InstanceState } from "./instance-state.ts";
 

@@ -1,5 +1,5 @@
 import type { Endpoint } from "../common/endpoint.ts";
-import type { Intent } from "../store/config-file.ts";
+import type { Intent } from "../store/stored-instance.ts";
 import type { CurrentRun } from "./current-run.ts";
 import {
   InstanceStoppedError,

@@ -44,7 +44,7 @@ export class OperationQueue {
     };
   }
 
-  /** @returns the moment of what overtakes */
+  /** @returns the moment of the overtaking operation */
   overtake(by: Overtaker): Moment {
     this.last = by;
     this.overtakings += 1;

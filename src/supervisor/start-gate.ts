@@ -3,7 +3,7 @@ interface Waiting {
   admit: () => void;
 }
 
-/** Bounds how many models load at the same time; of those that wait, the most urgent goes first, then who came first. */
+/** Bounds how many models load at the same time; of those that wait, the most urgent goes first, then the earliest. */
 export class StartGate {
   private inside = 0;
   private readonly waiting: Waiting[] = [];
@@ -58,7 +58,7 @@ export class StartGate {
     });
   }
 
-  /** The place goes to whoever is next, so that nobody slips in between. */
+  /** The place goes to the next in line, so that no newcomer slips in between. */
   private leave(): void {
     // Those that joined may have made it more than there is room for.
     const next = this.inside > this.limit ? undefined : this.waiting.shift();

@@ -35,6 +35,6 @@ export const nextStatus = (status: InstanceStatus, transition: Transition): Inst
 /** Statuses in which nothing of an instance runs and its config may change. */
 export const isAtRest = (status: InstanceStatus): boolean => status === "stopped" || status === "failed";
 
-/** How much a transition matters to one who reads the log: a crash is tried again, a failure is not. */
+/** The level of a transition in the daemon's log: a crash is tried again, a failure is not. */
 export const levelOf = (transition: Transition | null): "info" | "warn" | "error" =>
   transition === "fail" ? "error" : transition === "crash" ? "warn" : "info";

@@ -3,7 +3,7 @@ export interface Lease extends Disposable {
   release(): void;
 }
 
-/** Who uses an instance now. One that is in use is not unloaded to make room. */
+/** The uses of an instance now. An instance in use is not unloaded to make room. */
 export class Leases {
   private held = 0;
   private idleFrom = performance.now();

@@ -13,7 +13,7 @@ export interface GpuProbeOptions {
   run: RunProgram;
 }
 
-export function createGpuProbe(options: Partial<GpuProbeOptions> = {}): () => Promise<GpuProbe> {
+export const createGpuProbe = (options: Partial<GpuProbeOptions> = {}): (() => Promise<GpuProbe>) => {
   const nvml = options.nvml ?? ownProbe();
   const run = options.run ?? createRunner(LIMIT_MS);
   return async () => {
@@ -24,38 +24,34 @@ export function createGpuProbe(options: Partial<GpuProbeOptions> = {}): () => Pr
       return failed(`NVML cannot be asked: ${systemProblem(error, nvml[0])}`);
     }
   };
-}
+};
 
 /** This very program with its hidden command. A compiled one is its own program; otherwise Bun runs the source. */
-function ownProbe(): string[] {
-  return [process.execPath, ...(Bun.isStandaloneExecutable ? [] : [Bun.main]), "__nvml"];
-}
+const ownProbe = (): string[] => [process.execPath, ...(Bun.isStandaloneExecutable ? [] : [Bun.main]), "__nvml"];
 
-function answerOf({ code, stdout, stderr }: ProgramResult): GpuProbe {
+const answerOf = ({ code, stdout, stderr }: ProgramResult): GpuProbe => {
   if (code === probeExit.none) return { type: "none" };
   const gpus = code === probeExit.gpus ? parseGpus(stdout) : null;
   return gpus === null ? failed(`NVML probe ended with ${code}: ${stderr.trim()}`) : { type: "gpus", gpus };
-}
+};
 
 /** What the NVML probe printed; null for anything else. */
-export function parseGpus(text: string): Gpu[] | null {
+export const parseGpus = (text: string): Gpu[] | null => {
   try {
     const value: unknown = JSON.parse(text);
     return Array.isArray(value) && value.length > 0 && value.every(isGpu) ? value : null;
   } catch {
     return null;
   }
-}
+};
 
-function isGpu(value: unknown): value is Gpu {
+const isGpu = (value: unknown): value is Gpu => {
   if (typeof value !== "object" || value === null) return false;
   const { index, name, memory } = value as Record<string, unknown>;
   if (typeof index !== "number" || typeof name !== "string") return false;
   if (memory === null) return true;
   const { used, total } = (memory ?? {}) as Record<string, unknown>;
   return typeof used === "number" && typeof total === "number";
-}
+};
 
-function failed(reason: string): GpuProbe {
-  return { type: "failed", reason };
-}
+const failed = (reason: string): GpuProbe => ({ type: "failed", reason });

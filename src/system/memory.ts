@@ -18,7 +18,7 @@ export interface MemoryReaderOptions {
 const FRESH_MS = 5_000;
 /** For how long the last reading of the GPUs stands in while they cannot be asked. */
 const KEEP_MS = 60_000;
-/** When a machine that has no GPU, or one that told nothing, is asked again. */
+/** Milliseconds after which a machine is asked again that has no GPU or told nothing. */
 const ABSENT_MS = 300_000;
 const FAILED_MS = 30_000;
 
@@ -34,7 +34,7 @@ interface Reading {
  * longer than `patienceMs` to answer, it is at most a minute old, and after that it is the machine's own memory.
  * Callers at the same time share one probe, and no probe runs on the event loop.
  */
-export function createMemoryReader(options: Partial<MemoryReaderOptions> = {}): () => Promise<Memory> {
+export const createMemoryReader = (options: Partial<MemoryReaderOptions> = {}): (() => Promise<Memory>) => {
   const now = options.now ?? (() => performance.now());
   const ram = options.readRam ?? readRam;
   const patienceMs = options.patienceMs ?? 2_000;
@@ -57,7 +57,7 @@ export function createMemoryReader(options: Partial<MemoryReaderOptions> = {}): 
     const before = last !== null && now() - last.measured < KEEP_MS ? last.memory : null;
     return before === null ? running : withPatience(running, patienceMs, before);
   };
-}
+};
 
 interface KnownGpus {
   gpus: Gpu[];
@@ -65,7 +65,7 @@ interface KnownGpus {
 }
 
 /** The GPUs whose memory is known; null where there are none. Remembers that there are none. */
-function createGpuReader(probeGpus: () => Promise<GpuProbe>, now: () => number): () => Promise<KnownGpus | null> {
+const createGpuReader = (probeGpus: () => Promise<GpuProbe>, now: () => number): (() => Promise<KnownGpus | null>) => {
   let known: KnownGpus | null = null;
   let notBefore = Number.NEGATIVE_INFINITY;
   return async () => {
@@ -82,9 +82,9 @@ function createGpuReader(probeGpus: () => Promise<GpuProbe>, now: () => number):
     if (known === null) notBefore = now() + ABSENT_MS;
     return known;
   };
-}
+};
 
-async function withPatience<T>(promise: Promise<T>, ms: number, otherwise: T): Promise<T> {
+const withPatience = async <T>(promise: Promise<T>, ms: number, otherwise: T): Promise<T> => {
   const { promise: late, resolve } = Promise.withResolvers<T>();
   const timer = setTimeout(() => resolve(otherwise), ms);
   try {
@@ -92,9 +92,9 @@ async function withPatience<T>(promise: Promise<T>, ms: number, otherwise: T): P
   } finally {
     clearTimeout(timer);
   }
-}
+};
 
-function memoryOfGpus(gpus: readonly Gpu[]): Memory {
+const memoryOfGpus = (gpus: readonly Gpu[]): Memory => {
   const sum = { used: 0, total: 0 };
   const devices = gpus.map(({ index, name, memory }) => {
     sum.used += memory?.used ?? 0;
@@ -102,23 +102,17 @@ function memoryOfGpus(gpus: readonly Gpu[]): Memory {
     return { index, name, ...figures(memory ?? { used: 0, total: 0 }) };
   });
   return { ...figures(sum), memory_type: "VRAM", devices };
-}
+};
 
-function memoryOfRam(ram: Ram): Memory {
-  return { ...figures(ram), memory_type: "RAM", devices: [] };
-}
+const memoryOfRam = (ram: Ram): Memory => ({ ...figures(ram), memory_type: "RAM", devices: [] });
 
 const GIB = 2 ** 30;
 
 /** Rounded from the bytes, each for itself, so that a sum is not one of rounded parts. */
-function figures({ used, total }: Ram): Pick<Memory, "used_gb" | "total_gb" | "percent"> {
-  return {
-    used_gb: round(used / GIB),
-    total_gb: round(total / GIB),
-    percent: total > 0 ? round((used / total) * 100) : 0,
-  };
-}
+const figures = ({ used, total }: Ram): Pick<Memory, "used_gb" | "total_gb" | "percent"> => ({
+  used_gb: round(used / GIB),
+  total_gb: round(total / GIB),
+  percent: total > 0 ? round((used / total) * 100) : 0,
+});
 
-function round(value: number): number {
-  return Math.round(value * 100) / 100;
-}
+const round = (value: number): number => Math.round(value * 100) / 100;

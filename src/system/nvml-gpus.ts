@@ -44,7 +44,7 @@ const MEMORY_V2 = 40n | (2n << 24n);
 
 type Memory = Exclude<Gpu["memory"], null>;
 
-export function readGpus(api: NvmlApi): GpuProbe {
+export const readGpus = (api: NvmlApi): GpuProbe => {
   const code = api.nvmlInit_v2();
   if (code === DRIVER_NOT_LOADED || code === LIBRARY_NOT_FOUND) return { type: "none" };
   if (code !== SUCCESS) return failed("nvmlInit", code);
@@ -56,9 +56,9 @@ export function readGpus(api: NvmlApi): GpuProbe {
   } finally {
     api.nvmlShutdown();
   }
-}
+};
 
-function readEach(api: NvmlApi, count: number): GpuProbe {
+const readEach = (api: NvmlApi, count: number): GpuProbe => {
   if (count === 0) return { type: "none" };
   const gpus: Gpu[] = [];
   let failure: GpuProbe | null = null;
@@ -76,40 +76,39 @@ function readEach(api: NvmlApi, count: number): GpuProbe {
   // One GPU that has fallen off the bus must not hide the others; with none left there is nothing to tell.
   const anyKnown = gpus.some((gpu) => gpu.memory !== null);
   return failure !== null && !anyKnown ? failure : { type: "gpus", gpus };
-}
+};
 
-function nameOf(api: NvmlApi, device: bigint): string {
+const nameOf = (api: NvmlApi, device: bigint): string => {
   const name = new Uint8Array(NAME_BYTES);
   if (api.nvmlDeviceGetName(device, name, NAME_BYTES) !== SUCCESS) return "NVIDIA GPU";
   const end = name.indexOf(0);
   return new TextDecoder().decode(name.subarray(0, end < 0 ? NAME_BYTES : end));
-}
+};
 
 /** Bytes, or the error's number. Users without rights over a GPU that is cut up (MIG) see its parts alone. */
-function memoryOf(api: NvmlApi, device: bigint): Memory | number {
+const memoryOf = (api: NvmlApi, device: bigint): Memory | number => {
   const memory = memoryInfo(api, device);
   return memory === NO_PERMISSION ? (migMemory(api, device) ?? memory) : memory;
-}
+};
 
 /**
  * Version 2 first: version 1 counts as used what the driver keeps for itself (hundreds of MB on large GPUs), and
  * `nvidia-smi`, which people compare with, does not.
  */
-function memoryInfo(api: NvmlApi, device: bigint): Memory | number {
+const memoryInfo = (api: NvmlApi, device: bigint): Memory | number => {
   const v2 = BigUint64Array.of(MEMORY_V2, 0n, 0n, 0n, 0n);
   if (api.nvmlDeviceGetMemoryInfo_v2?.(device, v2) === SUCCESS) return known(v2[4], v2[1]);
   const v1 = new BigUint64Array(3);
   const code = api.nvmlDeviceGetMemoryInfo(device, v1);
   return code === SUCCESS ? known(v1[2], v1[0]) : code;
-}
+};
 
 /** Some drivers of unified-memory machines answer with zeros instead of "not supported". */
-function known(used = 0n, total = 0n): Memory | number {
-  return total === 0n ? NOT_SUPPORTED : { used: Number(used), total: Number(total) };
-}
+const known = (used = 0n, total = 0n): Memory | number =>
+  total === 0n ? NOT_SUPPORTED : { used: Number(used), total: Number(total) };
 
 /** Of all its parts together; null where the GPU is not cut up. */
-function migMemory(api: NvmlApi, device: bigint): Memory | null {
+const migMemory = (api: NvmlApi, device: bigint): Memory | null => {
   const count = new Uint32Array(1);
   if (api.nvmlDeviceGetMaxMigDeviceCount?.(device, count) !== SUCCESS) return null;
   const sum: Memory = { used: 0, total: 0 };
@@ -122,8 +121,6 @@ function migMemory(api: NvmlApi, device: bigint): Memory | null {
     sum.total += memory.total;
   }
   return sum.total > 0 ? sum : null;
-}
+};
 
-function failed(what: string, code: number): GpuProbe {
-  return { type: "failed", reason: `${what}: NVML error ${code}` };
-}
+const failed = (what: string, code: number): GpuProbe => ({ type: "failed", reason: `${what}: NVML error ${code}` });

@@ -20,7 +20,7 @@ const LIBRARIES = [
  * Prints the GPUs as JSON (`Gpu[]`) and ends the process with code 0; with 3 where there is no NVML, no driver or
  * no GPU, with 1 and a sentence on stderr where they cannot be asked. Run by the hidden command `__nvml`.
  */
-export function runNvmlProbe(): void {
+export const runNvmlProbe = (): void => {
   const api = loadNvml();
   if (api === null) process.exit(probeExit.none);
   const probe = readGpus(api);
@@ -31,9 +31,9 @@ export function runNvmlProbe(): void {
   }
   writeSync(1, JSON.stringify(probe.gpus));
   process.exit(probeExit.gpus);
-}
+};
 
-function loadNvml(): NvmlApi | null {
+const loadNvml = (): NvmlApi | null => {
   for (const library of LIBRARIES) {
     // One missing symbol refuses the whole library, so older drivers are asked for what they have.
     const api =
@@ -42,13 +42,13 @@ function loadNvml(): NvmlApi | null {
     if (api !== null) return api;
   }
   return null;
-}
+};
 
 /** What does not load is not there; bun:ffi tells no more than that. */
-function attempt<T>(load: () => T): T | null {
+const attempt = <T>(load: () => T): T | null => {
   try {
     return load();
   } catch {
     return null;
   }
-}
+};

@@ -8,7 +8,7 @@ export interface ProgramResult {
 
 export type RunProgram = (argv: string[]) => Promise<ProgramResult | "timeout">;
 
-/** What they need of our environment; the daemon's key is not among it. */
+/** The variables of our environment that they need; the daemon's key is not one. */
 const INHERITED = ["PATH", "HOME", "LD_LIBRARY_PATH"];
 
 /**
@@ -16,7 +16,7 @@ const INHERITED = ["PATH", "HOME", "LD_LIBRARY_PATH"];
  * kernel: until it has gone, none is started beside it, or they would pile up.
  * @throws where the program cannot be started
  */
-export function createRunner(limitMs: number, env: Record<string, string | undefined> = process.env): RunProgram {
+export const createRunner = (limitMs: number, env: Record<string, string | undefined> = process.env): RunProgram => {
   const passed = Object.fromEntries(INHERITED.flatMap((name) => (env[name] === undefined ? [] : [[name, env[name]]])));
   let stuck = false;
   return async (argv) => {
@@ -47,4 +47,4 @@ export function createRunner(limitMs: number, env: Record<string, string | undef
     }
     return result;
   };
-}
+};

@@ -118,7 +118,7 @@ describe("a config", () => {
     }
   });
 
-  test("refuses what is no number, whatever it looks like", () => {
+  test("refuses what is no number, also where it looks like one", () => {
     for (const value of ["many", " ", "1x", "NaN", "Infinity", "--1", [], {}, [1], true, false]) {
       expect([value, refused(withField("threads", value))]).toEqual([value, ["threads"]]);
     }

@@ -281,7 +281,7 @@ describe.concurrent("a model server whose daemon was killed", () => {
     await next.stop(id);
   });
 
-  test("of an instance that somebody took out of the config is ended", async () => {
+  test("of an instance that was taken out of the config is ended", async () => {
     await using daemon = await TestDaemon.start({ env: { STOP_TIMEOUT: "1" } });
     const { id, pid } = await startFake(daemon);
     await daemon.kill();
@@ -301,7 +301,7 @@ describe.concurrent("a model server whose daemon was killed", () => {
     expect(other.port).toBeGreaterThan(port ?? 0);
   });
 
-  test("is known to be at work, and what it had done long before, whatever it wrote since", async () => {
+  test("is known to be at work, and what it had done long before, however much it wrote since", async () => {
     await using daemon = await TestDaemon.start();
     const { id } = await daemon.createFake({ tokens: 100_000, tokenMs: 50 });
     const ask = ({ port }: Instance, path: string, body: string): Promise<string> =>
@@ -412,7 +412,7 @@ describe.concurrent("a record", () => {
     expect(isAlive(stranger.pid)).toBe(true);
   });
 
-  test("of another run of the machine is nobody's, though pid and start time agree", async () => {
+  test("of another run of the machine is left alone, though pid and start time agree", async () => {
     await using stranger = bystander();
     await using daemon = await TestDaemon.start({ env: { STOP_TIMEOUT: "1" } });
     const { id, pid } = await startFake(daemon);
@@ -445,7 +445,7 @@ describe.concurrent("a record", () => {
     expect(isAlive(pid)).toBe(false);
   });
 
-  test("that is damaged or gone leaves no process that nobody knows of", async () => {
+  test("that is damaged or gone leaves no process that no daemon knows", async () => {
     await using daemon = await TestDaemon.start();
     const servers = [await startFake(daemon), await startFake(daemon), await startFake(daemon)];
     const [damaged, removed, whole] = servers as [Instance, Instance, Instance];

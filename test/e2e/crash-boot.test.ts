@@ -9,7 +9,7 @@ import { expectNoRests, LogCheck, whenSettled } from "../support/invariants.ts";
 import { isAlive } from "../support/processes.ts";
 import { until } from "../support/until.ts";
 
-/** Deaths where nobody asked for anything: while the daemon comes up, while it ends, while it gives a log's head back. */
+/** Deaths outside of any request: while the daemon comes up, while it ends, while it gives a log's head back. */
 
 setDefaultTimeout(240_000);
 
@@ -111,7 +111,7 @@ describe.skipIf(process.platform !== "linux").concurrent("a daemon that dies", (
     }
   });
 
-  test("while it ends leaves nothing that nobody knows: the next one starts again what ran", async () => {
+  test("while it ends leaves no unknown process: the next one starts again what ran", async () => {
     await using first = await TestDaemon.start({ env });
     let daemon = first;
     try {

@@ -504,7 +504,7 @@ describe.concurrent("at its end the daemon", () => {
     expect((await third.request("GET", "/health")).status).toBe(200);
   });
 
-  test("does not mind that nobody reads its stderr any more", async () => {
+  test("goes on when the reader of its stderr has gone", async () => {
     await withFolder(async (dir) => {
       const env = { PATH: process.env.PATH ?? "", HOME: dir, API_KEY: KEY, HOST: "127.0.0.1", PORT: "0" };
       const child = Bun.spawn([requireBinary(), "serve"], { cwd: dir, env, stdin: "ignore", stderr: "pipe" });

@@ -103,7 +103,7 @@ describe.concurrent("bodies", () => {
     await expectUnharmed(daemon);
   });
 
-  test("that come a byte at a time keep nobody waiting", async () => {
+  test("that come a byte at a time keep no other client waiting", async () => {
     await using daemon = await TestDaemon.start();
     const sockets = await Promise.all(Array.from({ length: 300 }, () => open(daemon)));
     for (const [n, socket] of sockets.entries()) {
@@ -122,7 +122,7 @@ describe.concurrent("bodies", () => {
 });
 
 describe.concurrent("connections", () => {
-  test("1000 of them that say nothing keep nobody waiting", async () => {
+  test("1000 of them that say nothing keep no other client waiting", async () => {
     await using daemon = await TestDaemon.start();
     const sockets: Socket[] = [];
     for (let n = 0; n < 10; n++) {
@@ -256,7 +256,7 @@ describe.concurrent("paths that lead elsewhere", () => {
         const answer = await sendRaw(daemon, get(`/instances/${part}${route}`).replace("GET", method));
         const status = statusOf(answer);
         const where = `${method} /instances/${part.slice(0, 40)}${route}: ${status}`;
-        // ".." alone is resolved before anybody looks: that is another path then, a list at the most.
+        // ".." alone is resolved before the route is looked up: that is another path then, a list at the most.
         const resolved = /^(\.\.|%2e%2e)$/.test(part);
         expect([where, resolved ? status < 500 : [400, 404, 405, 414, 431].includes(status)]).toEqual([where, true]);
         if (status === 404) expect(answer).toContain('{"detail":');

@@ -104,7 +104,7 @@ describe("a daemon that cannot listen says why, and what to change", () => {
   });
 });
 
-test("a boot with too few descriptors says which limit to raise, whatever it was about to open", async () => {
+test("a boot with too few descriptors says which limit to raise, at each file that it may be about to open", async () => {
   const texts: string[] = [];
   // From the fewest with which the runtime comes up at all.
   for (let files = 6; files < 64; files++) {

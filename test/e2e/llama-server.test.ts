@@ -174,7 +174,7 @@ describe.concurrent("a model", () => {
     await using next = await daemon.again();
     const { pid, port, started_at } = instance;
     expect(await next.get(instance.id)).toMatchObject({ status: "running", pid, port, started_at });
-    // What it did while nobody looked is known.
+    // What it did while no client looked is known.
     const figures = await until("the figures", async () => {
       const got = await next.lastGeneration(instance.id);
       return got.status === 200 ? got.body : null;

@@ -5,7 +5,7 @@ import { KEY, TestDaemon } from "../support/daemon.ts";
 import { residentMib } from "../support/processes.ts";
 import { until } from "../support/until.ts";
 
-/** Everything at once: nobody waits for anybody, whoever reads misses nothing, and memory is bounded. */
+/** Everything at once: no client waits for another, readers miss nothing, and memory is bounded. */
 
 setDefaultTimeout(120_000);
 
@@ -101,7 +101,7 @@ const askSteadily = async (daemon: TestDaemon, paths: readonly string[], seconds
 };
 
 describe("under load", () => {
-  test("readers miss nothing, nobody waits, memory is bounded", async () => {
+  test("readers miss nothing, no client waits for another, memory is bounded", async () => {
     // The ring holds 10 ms of the loud one.
     await using daemon = await TestDaemon.start({ env: { LOG_BUFFER_SIZE: String(LINES_A_SECOND / 100) } });
     const loud = await running(daemon, {}, "loud");

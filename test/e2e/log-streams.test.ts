@@ -202,7 +202,7 @@ describe("200,000 lines at full speed", () => {
     await write(instance, "lines=200000");
     await until("the very last line", () => lastLine(follower).startsWith("line 400000"));
     expect(rssOf(daemon.process.pid) - before).toBeLessThan(120 * 1024 * 1024);
-    // And whoever asks now is not kept waiting.
+    // And a request now is not kept waiting.
     const began = performance.now();
     await daemon.request("GET", "/instances");
     expect(performance.now() - began).toBeLessThan(10_000);
@@ -310,7 +310,7 @@ describe("lines of every kind", () => {
 });
 
 describe("the record of the log files", () => {
-  test("that somebody damaged is told, and the numbers go on", async () => {
+  test("that was damaged is told, and the numbers go on", async () => {
     await using daemon = await TestDaemon.start();
     const { id } = await running(daemon);
     await daemon.stop(id);
@@ -416,7 +416,7 @@ describe("log files", () => {
     expect(socket.frames[0]).toEqual({ type: "gap", from: 0, to: (lines[0]?.seq ?? 0) - 1 });
   });
 
-  test("that somebody removed are a gap at once, though nothing new comes", async () => {
+  test("that were removed are a gap at once, though nothing new comes", async () => {
     await using daemon = await TestDaemon.start();
     const { id } = await running(daemon);
     await daemon.stop(id);

@@ -9,7 +9,7 @@ setDefaultTimeout(60_000);
 const START_PORT = 28_000 + (process.pid % 50) * 20;
 const env = { START_PORT: String(START_PORT), STOP_TIMEOUT: "2" };
 
-test("a boot gives a named port to nobody else, whatever stands first in the file", async () => {
+test("a boot gives a named port to no other instance, in any order of the file", async () => {
   await using daemon = await TestDaemon.start({ env });
   const auto = await daemon.createFake({}, { alias: "auto" });
   const named = await daemon.createFake({}, { alias: "named", port: START_PORT });

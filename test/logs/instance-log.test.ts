@@ -212,7 +212,7 @@ describe("the lines of an instance", () => {
     expect(timed(bench.all()).slice(0, 2)).toEqual(before);
   });
 
-  test("have the time at which they were written where nobody read them then", async () => {
+  test("have the time at which they were written where no daemon read them then", async () => {
     const bench = new Bench();
     await bench.start();
     await bench.writeLines(["a"]);
@@ -267,7 +267,7 @@ describe("the lines of an instance", () => {
     expect(first?.line === long).toBe(true);
   });
 
-  test("whose file somebody removed are a gap, and those of other files are not", async () => {
+  test("whose file was removed are a gap, and those of other files are not", async () => {
     const bench = new Bench({ bufferSize: 2 });
     for (let start = 0; start < 3; start++) {
       await bench.start();
@@ -354,7 +354,7 @@ describe("the lines of an instance", () => {
     await bench.writeLines(["after"]);
     const { gap, entries } = cursor.next(10);
     expect([gap, shown(entries)]).toEqual([null, ["30 after"]]);
-    // Whoever asks for what is yet to come waits for it.
+    // A reader of lines that are yet to come waits for them.
     expect(new LogCursor(bench.log, 1000).next(10)).toEqual({ gap: null, entries: [] });
   });
 });
@@ -443,7 +443,7 @@ describe("a log that another program truncates", () => {
   });
 });
 
-describe("somebody who writes faster than lines are read", () => {
+describe("a writer that is faster than lines are read", () => {
   test("does not keep the log from coming to an end: what is there at the call is read, and no more is waited for", async () => {
     const path = join(temporaryFolder(), "a.log");
     const chunk = Buffer.alloc(256 * 1024, "x");
@@ -451,7 +451,7 @@ describe("somebody who writes faster than lines are read", () => {
     const whole = 500;
     let written = 2;
     const follower = new FileFollower(path, 0, () => {
-      // As much as was read is there again, as long as anybody reads.
+      // As much as was read is there again, as long as the log is read.
       if (written < whole) appendFileSync(path, chunk);
       written += 1;
     });
@@ -679,7 +679,7 @@ describe("log files are capped", () => {
     expect(cursor.next(10).gap).toEqual({ from: 0, to: bench.log.firstSeq - 1 });
   });
 
-  test("where the file system cannot free a head, nothing is lost and somebody is told once", async () => {
+  test("where the file system cannot free a head, nothing is lost and the daemon's log says so once", async () => {
     const bench = new Bench({ maxBytes: 100_000, freeHead: () => false });
     await bench.start();
     for (let round = 0; round < 6; round++) {

@@ -25,7 +25,7 @@ describe("a model server that misses health checks", () => {
     expect([1, 2, 3, 4].map((missed) => verdicts({ missed }))).toEqual(["missed", "missed", "hung", "hung"]);
   });
 
-  test("is left alone while it is at work, for a limited time, and somebody is told", () => {
+  test("is left alone while it is at work, for a limited time, and that is reported", () => {
     expect(verdicts({ missed: 3, busy: true, silentFor: 30_000 })).toBe("silent-at-work");
     expect(verdicts({ missed: 300, busy: true, silentFor: 599_999 })).toBe("silent-at-work");
     expect(verdicts({ missed: 300, busy: true, silentFor: 600_000 })).toBe("hung");
@@ -198,7 +198,7 @@ describe("the watch over a model server", () => {
     expect(await until("the verdict", hung)).toContain("at work without an answer");
   });
 
-  test("asks nobody any more once it has ended, nor where it is off", async () => {
+  test("asks no more once it has ended, nor where it is off", async () => {
     const { behaviour, endpoint } = serve();
     const { liveness } = watch(endpoint, { busy: false });
     await until("one answer", () => behaviour.asked > 0);

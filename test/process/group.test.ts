@@ -63,7 +63,7 @@ test("a signal to a group that is gone is answered false", async () => {
   expect(signalGroup(leader.pid, "SIGTERM")).toBe(false);
 });
 
-test.each([0, 1, -1, 1.5, Number.NaN])("%p is refused as a group: it would mean everyone, or ourselves", (pgid) => {
+test.each([0, 1, -1, 1.5, Number.NaN])("%p is refused as a group: it would mean all of them, or our own", (pgid) => {
   expect(() => signalGroup(pgid, "SIGTERM")).toThrow(RangeError);
   expect(() => groupAlive(pgid)).toThrow(RangeError);
   expect(() => groupMembers(pgid)).toThrow(RangeError);

@@ -4,7 +4,7 @@ import { endProcessesAfterEach, firstLineNumbers, startShell, until } from "./pr
 
 endProcessesAfterEach();
 
-/** A pid above Linux's greatest (2^22) and macOS's, so that nobody has it. */
+/** A pid above Linux's greatest (2^22) and macOS's, so that no process has it. */
 const NOBODY = 2 ** 22 + 1;
 
 test("the boot id stays the same within a boot", () => {
@@ -40,7 +40,7 @@ test("a process that has ended is gone", async () => {
   expect(isSame(identity)).toBe(false);
 });
 
-test("a zombie that nobody waits for is gone", async () => {
+test("a zombie whose parent does not wait for it is gone", async () => {
   const parent = startShell("sleep 0.01 & echo $!; exec sleep 60");
   const [pid = 0] = await firstLineNumbers(parent);
   await until(() => identify(pid) === null, "the zombie counts as gone");
@@ -68,7 +68,7 @@ test("two processes have different identities", async () => {
   expect(identify(first.pid)).not.toEqual(identify(second.pid));
 });
 
-test.each([NOBODY, 0, -1, 1.5, Number.NaN])("nobody has the number %p", (pid) => {
+test.each([NOBODY, 0, -1, 1.5, Number.NaN])("no process has the number %p", (pid) => {
   expect(identify(pid)).toBeNull();
 });
 

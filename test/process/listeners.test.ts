@@ -29,7 +29,7 @@ async function listenThere(hostname: string, port = 0, reusePort = false): Promi
   return [child.pid, there];
 }
 
-test("a port where nobody listens belongs to nobody", async () => {
+test("a port without a listener belongs to no process", async () => {
   const port = listenHere("127.0.0.1");
   await servers.pop()?.stop(true);
   expect(await listenersOn(port, "127.0.0.1", [process.pid])).toEqual(nobody);
@@ -63,7 +63,7 @@ test("a listener on another address of the same port is none of ours to mind", a
   const [pid] = await listenThere("127.0.0.2", port);
   expect(await listenersOn(port, "127.0.0.2", [pid])).toEqual(ours);
   expect(await listenersOn(port, "127.0.0.1", [pid])).toEqual(foreign);
-  // Whoever wants every address has to share it with both.
+  // A server for every address has to share it with both.
   expect(await listenersOn(port, "0.0.0.0", [pid])).toEqual({ ...nobody, ours: true, foreign: true });
 });
 

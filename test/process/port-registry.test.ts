@@ -16,14 +16,14 @@ const allFree = async (): Promise<null> => null;
 const answers = (code: string) => async (): Promise<string> => code;
 
 describe("a port", () => {
-  test("is not free where somebody listens on it, on whatever address", async () => {
+  test("is not free where a program listens on it, on any address", async () => {
     for (const hostname of ["127.0.0.1", "0.0.0.0", "::", "::1"]) {
       const port = listenOn(hostname);
       expect([hostname, await portProblem(port)]).toEqual([hostname, "EADDRINUSE"]);
     }
   });
 
-  test("is not free where somebody shares it by SO_REUSEPORT", async () => {
+  test("is not free where a program shares it by SO_REUSEPORT", async () => {
     const server = Bun.serve({ hostname: "127.0.0.1", port: 0, reusePort: true, fetch: () => new Response() });
     servers.push({ stop: () => server.stop(true) });
     expect(await portProblem(server.port ?? 0)).toBe("EADDRINUSE");

@@ -73,7 +73,7 @@ describe("who answers", () => {
     expect(who("::1", "0.0.0.0", "127.0.0.1")).toEqual([]);
   });
 
-  test("whoever wants every address shares the port with each socket that takes one", () => {
+  test("a server for every address shares the port with each socket that takes one", () => {
     expect(who("0.0.0.0", "127.0.0.1", "10.0.0.5", "0.0.0.0", "::1")).toEqual(["127.0.0.1", "10.0.0.5", "0.0.0.0"]);
     expect(who("::", "127.0.0.1", "::", "::1")).toEqual(["127.0.0.1", "::", "::1"]);
   });

@@ -295,7 +295,7 @@ describe("a poll", () => {
     expect(toRuntimeState(runtime).prefill_progress).toBe(0.6);
   });
 
-  test("tells no progress of a prompt whose length nobody told", () => {
+  test("tells no progress of a prompt whose length is not known", () => {
     const runtime = polls(play([started(0, 7)]), [100, seen(0, { task: 7, promptProcessed: 30, promptCached: 0 })]);
     expect(toRuntimeState(runtime)).toMatchObject({ phase: "prefill", prefill_progress: null });
   });

@@ -36,7 +36,7 @@ describe("without the key", () => {
     for (const path of named) expect([path, (await ask("GET", path)).status]).toEqual([path, 200]);
   });
 
-  test("every route is closed, whatever the method, before anybody looks at what was asked", async () => {
+  test("every route is closed, for every method, before the request is read further", async () => {
     const id = unknownId;
     const asked: [string, string][] = [
       ["GET", "/instances"],
@@ -348,7 +348,7 @@ describe("a WebSocket", () => {
     });
   });
 
-  test("whose client sends what nobody asked for does no harm", async () => {
+  test("whose client sends messages unasked does no harm", async () => {
     const instance = await daemon.createFake();
     const socket = new WebSocket(`ws://127.0.0.1:${daemon.port}/instances/${instance.id}/state`, {
       headers: { "X-API-Key": KEY },

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { answerFault } from "../../src/server/errors.ts";
 
-test("a fault that nobody caught is an error like all others, and is told without what the client sent", async () => {
+test("an uncaught fault is an error like all others, and is told without what the client sent", async () => {
   const reported: Error[] = [];
   const fault = new TypeError('"/anything?api_key=TOPSECRET" cannot be parsed as a URL.');
   const answer = answerFault(fault, (error) => void reported.push(error));

@@ -304,7 +304,7 @@ describe("deleting an instance", () => {
     expect(answers.map(({ status }) => status).sort()).toEqual([200, 404, 404]);
   });
 
-  test("keeps its log files, and closes whoever looks on", async () => {
+  test("keeps its log files, and closes its subscribers' sockets", async () => {
     const { id } = await daemon.createFake({ exitCode: 1, lastWords: "the end" });
     await daemon.start(id);
     const { log_file: logFile } = await daemon.get(id);

@@ -120,7 +120,7 @@ describe.concurrent("a port that the config names", () => {
     expect(await healthOf(body.instance)).toBe(200);
   });
 
-  test("and that somebody else has is an error with the reason, not another port", async () => {
+  test("and that another program has is an error with the reason, not another port", async () => {
     const other = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data: () => undefined } });
     try {
       const { id } = await daemon.createFake({}, { port: other.port });

@@ -41,7 +41,7 @@ describe("replacing a file", () => {
     expect(readdirSync(join(path, "..")).sort()).toEqual(["config.json", "config.json.bak"]);
   });
 
-  test("keeps the copy apart: whoever breaks the file in an editor does not break that", async () => {
+  test("keeps the copy apart: an editor that breaks the file does not break that", async () => {
     const path = join(temporaryFolder(), "config.json");
     await replaceFile(path, "good", 0o600);
     writeFileSync(path, "broken");
@@ -64,7 +64,7 @@ describe("replacing a file", () => {
     expect(statSync(path).mode & 0o777).toBe(0o600);
   });
 
-  test("is never seen half done: whoever reads meanwhile has the old one or the new one", async () => {
+  test("is never seen half done: a reader meanwhile has the old one or the new one", async () => {
     const path = join(temporaryFolder(), "config.json");
     const texts = ["a", "b"].map((letter) => letter.repeat(2_000_000));
     await replaceFile(path, texts[0] ?? "", 0o600);

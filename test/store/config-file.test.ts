@@ -2,8 +2,10 @@ import { describe, expect, test } from "bun:test";
 import { mkdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { llamacppDefinition } from "../../src/contract/index.ts";
-import { asUtc, ConfigFile, ConfigFileError, loadConfig, type StoredInstance } from "../../src/store/config-file.ts";
+import { ConfigFile } from "../../src/store/config-file.ts";
 import { without } from "../../src/store/kept-keys.ts";
+import { ConfigFileError, loadConfig } from "../../src/store/load-config.ts";
+import { asUtc, type StoredInstance } from "../../src/store/stored-instance.ts";
 import { removeFoldersAfterEach, temporaryFolder } from "../support/folder.ts";
 
 removeFoldersAfterEach();

@@ -33,7 +33,7 @@ const inodesOf = (dir: string): number[] => [dir, ...Object.keys(files).map((pat
 const inode = (path: string): number => statSync(path).ino;
 
 describe("the unpacked Python server", () => {
-  test("is unpacked once, whoever asks at the same time: several starts of one daemon, several daemons", async () => {
+  test("is unpacked once for all that ask at the same time: several starts of one daemon, several daemons", async () => {
     const env = { XDG_CACHE_HOME: temporaryFolder() };
     const daemons = Array.from({ length: 6 }, () => pyserverUnpacker(env, temporaryFolder(), source));
     const dirs = await Promise.all(daemons.flatMap((unpack) => [unpack(), unpack()]));

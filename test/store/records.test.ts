@@ -13,7 +13,7 @@ const isNumbered = (value: unknown): value is { n: number } =>
 const isText = (value: unknown): value is string => typeof value === "string";
 
 describe("records", () => {
-  test("are found again under the id that they were written with, whatever it holds", () => {
+  test("are found again under the id that they were written with, any characters in it", () => {
     const dir = join(temporaryFolder(), "deep/records");
     const records = new RecordFolder(dir, ".launch.json", true, isNumbered, ignore);
     const ids = ["2f0d5c53-6a0e-4f6c-9b52-4f6f1f1f0a01", "with blank", "../../up", "100%", "ä"];
@@ -50,7 +50,7 @@ describe("records", () => {
     records.remove("never there");
   });
 
-  test("that must not be lost are found in their copy where somebody damaged them", () => {
+  test("that must not be lost are found in their copy where they were damaged", () => {
     const dir = temporaryFolder();
     const warnings: string[] = [];
     const records = new RecordFolder(dir, ".json", true, isNumbered, (message) => warnings.push(message));

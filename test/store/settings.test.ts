@@ -99,7 +99,7 @@ describe("the settings", () => {
     expect(resolveSettings({}, {}, { api_key: "k" }).API_KEY).toBe("k");
   });
 
-  test("take no key from the command line, where everybody's ps shows it", () => {
+  test("take no key from the command line, which ps shows to every user", () => {
     expect(resolveSettings({ API_KEY: "seen by all" }, {}, {}).API_KEY).toBeNull();
     expect(Object.keys(settingSpecs)).not.toContain("API_KEY");
   });

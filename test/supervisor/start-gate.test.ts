@@ -74,7 +74,7 @@ describe("the gate that bounds how many models load at once", () => {
     expect(order).toEqual([1, 3, 4, 0, 2]);
   });
 
-  test("counts nobody out twice who leaves twice", async () => {
+  test("counts one that leaves twice once", async () => {
     const gate = new StartGate(1);
     const first = ask(gate);
     await settle();

@@ -41,7 +41,7 @@ const answerOf = async <T>(request: Promise<Answer<T>>): Promise<Answer<T> | nul
   }
 };
 
-/** Besides 200, and 503 of a daemon that is ending. Nobody asks for what is not there, so that none is a 404. */
+/** Besides 200, and 503 of a daemon that is ending. No client asks for what is not there, so that none is a 404. */
 const LEGAL: Record<string, number[]> = {
   GET: [],
   // It is neither stopped nor failed.
@@ -66,7 +66,7 @@ const isLegal = (what: string, target: Promised, { status, body }: Answer<unknow
   return status === 500 && /start$/.test(what) && whyItFailed(target).test(String(detail));
 };
 
-/** One client. Nobody else changes its instances, so that it knows what they should be. */
+/** One client. No other client changes its instances, so that it knows what they should be. */
 export class ChaosClient {
   readonly promised: Promised[] = [];
   operations = 0;

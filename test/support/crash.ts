@@ -11,7 +11,7 @@ export const requireStrace = (): string => {
   return found;
 };
 
-/** Many systems let nobody but root trace a process that is not their own child. */
+/** On many systems only root may trace a process that is not its own child. */
 const asTracer = (): string[] => {
   if (process.getuid?.() === 0) return [requireStrace()];
   const scope = Bun.spawnSync(["cat", "/proc/sys/kernel/yama/ptrace_scope"], { stderr: "ignore" }).stdout.toString();

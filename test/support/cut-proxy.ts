@@ -31,7 +31,7 @@ export class CutProxy {
     }
   }
 
-  /** From now on nothing passes on the connections that there are, and nobody is told: a sleep, a lost route. */
+  /** From now on nothing passes on the connections that there are, and neither side is told: a sleep, a lost route. */
   silence(): void {
     for (const [client, upstream] of this.pairs) {
       client.unpipe();

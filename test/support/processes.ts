@@ -6,7 +6,7 @@ const read = (path: string): string => {
   try {
     return readFileSync(path, "latin1");
   } catch {
-    // It ended meanwhile, or belongs to somebody else.
+    // It ended meanwhile, or is another user's.
     return "";
   }
 };

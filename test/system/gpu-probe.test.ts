@@ -64,7 +64,7 @@ describe("a program that is run", () => {
     expect(result.stdout).not.toContain("secret");
   });
 
-  test("does not run in the daemon's directory, where anyone's library may lie", async () => {
+  test("does not run in the daemon's directory, where a foreign library may lie", async () => {
     expect(await createRunner(5000)([program("pwd")])).toMatchObject({ stdout: "/\n" });
   });
 

@@ -13,8 +13,8 @@ const rankOnPath = (prefix: string, path: readonly string[]): number => {
  *
  * Where a virtual environment and a conda one are both active, the inner one wins, which is what
  * `python` means in that shell: activation puts an environment's folder first on PATH. Where PATH
- * tells neither, it is the virtual environment: conda's base is active in many shells without
- * anybody having asked for it, a virtual environment never is.
+ * tells neither, it is the virtual environment: many shells activate conda's base unasked, and none
+ * activates a virtual environment unasked.
  */
 export const choosePython = (context: Pick<LaunchContext, "program" | "env">): string => {
   if (context.program !== "") return context.program;

@@ -1,7 +1,7 @@
 import { type CauseRules, causeOf, type DeathCause } from "../death-cause.ts";
 import { COMMON_REASONS, pickReasonLines, type ReasonRules } from "../reason-lines.ts";
 
-/** Why the Python server died: its own word for it, else the end of Python's. */
+/** Why the Python server died: by its own log line, else by the end of Python's traceback. */
 
 const RULES: ReasonRules = {
   clean: (line) => line,
@@ -12,7 +12,7 @@ const RULES: ReasonRules = {
     /^(?:[\w.]*OutOfMemoryError|MemoryError)\b/,
     /No module named /,
     /^solar_pyserver(?: \S+)?: error: (.*)/,
-    // The last line of a traceback; of several, the last is the one that nobody caught.
+    // The last line of a traceback; of several tracebacks, the last is the uncaught one.
     /^[A-Za-z_][\w.]*(?:Error|Exception|Interrupt|Exit)\b/,
   ],
   weak: [/^solar: error message=(.*)/],

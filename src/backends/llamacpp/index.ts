@@ -38,7 +38,7 @@ const launch = (config: LlamaCppConfig, context: LaunchContext): Launch => {
   const argv = argvOf(config, context);
   return {
     argv,
-    // Anyone's `ps` shows argv; the environment is the owner's alone.
+    // `ps` shows argv to every user; the environment is the owner's alone.
     env: { LLAMA_API_KEY: config.api_key },
     programName: program.name,
     remedy:
@@ -48,7 +48,7 @@ const launch = (config: LlamaCppConfig, context: LaunchContext): Launch => {
   };
 };
 
-/** Newer builds split the key at commas, so that nobody could log in with the whole of it. */
+/** Newer builds split the key at commas, so that the whole key would be refused. */
 const obstacle = (config: LlamaCppConfig): string | null =>
   config.api_key.includes(",") ? "api_key: llama-server takes a comma as the end of a key; choose one without" : null;
 

@@ -124,16 +124,16 @@ const STAGES: readonly (readonly [words: string, stage: string])[] = [
   ["load_model: initializing, n_slots", "initializing slots"],
 ];
 
-/** Who prints those; asked first, because a server that loads may write a lot of else. */
+/** The functions that print loading lines; checked first, because a loading server may write many other lines. */
 const LOADERS: ReadonlySet<number> = new Set(["srv", "main", "cmn", "load_tensors", "llama", "common"].map(pairOf));
 const SLOT = pairOf("slot");
 const SERVER = pairOf("srv");
 const BRACE = "{".charCodeAt(0);
 
-/** Loading lines are short; a long one is somebody's output. */
+/** Loading lines are short; a long one is other output. */
 const MAX_LOADING_LINE = 1000;
 
-/** What most lines say. */
+/** The event of most lines. */
 const NOTHING: readonly BackendEvent[] = [];
 
 class LlamaLogReader implements LogReader {

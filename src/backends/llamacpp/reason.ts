@@ -4,7 +4,7 @@ import { bodyStart, withoutColours } from "./line.ts";
 
 /** Why a llama-server died, from what builds of 2025 and 2026 print. */
 
-/** "srv    load_model: ", "cmn  common_init_: ", "gguf_init_from_file: ": who printed it. */
+/** "srv    load_model: ", "cmn  common_init_: ", "gguf_init_from_file: ": the function that printed the line. */
 const PRINTER = /^(?:(?:srv|cmn|slot|que|main|llama_server) +\S+ +|(?:main|[a-z0-9]+_[a-z0-9_]+): +)/;
 
 const clean = (line: string): string => {

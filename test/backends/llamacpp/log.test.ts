@@ -258,7 +258,7 @@ slot      release: id  0 | task 0 | stop processing: n_tokens = 1, truncated = 0
     ]);
   });
 
-  test("without a slot's line above them are nobody's", () => {
+  test("without a slot's line above them are of no slot", () => {
     expect(
       read(`
        eval time =     100.00 ms /    10 tokens (   10.00 ms per token,   100.00 tokens per second)
