@@ -4,7 +4,7 @@ import { bodyLimit } from "hono/body-limit";
 import type { Scope } from "../../contract/keys.ts";
 import { UNAUTHORIZED } from "../offered-key.ts";
 import { may, type Principal } from "../principal.ts";
-import { lacks, nameOf } from "../who-asks.ts";
+import { lacks, nameOf, TOO_MANY } from "../who-asks.ts";
 import { errorAnswer } from "./answers.ts";
 
 /** What is asked with a key: each route names the scope that it wants, and refuses a principal without it. */
@@ -24,6 +24,7 @@ const refusals = (scope: Scope) => ({
     `The key lacks the scope \`${scope}\`; or the daemon has no key, and the Origin or Host of the request is not this machine's own`,
     lacks(scope, "GET /instances"),
   ),
+  429: errorAnswer("Too many wrong keys came from this address; see Retry-After", TOO_MANY),
 });
 
 const wants =
