@@ -84,6 +84,8 @@ def prepare_batching(model: Any, max_rows: int, context: int) -> tuple[BatchMode
             return None, "it takes no position_ids"
         if rotates_by_longest(model, context):
             return None, "its rotary positions depend on the longest row"
+        if window := short_window(model.config.get_text_config(), context):
+            return None, f"its tokens see no more than {window} others, counted from the end of the longest row"
         reason = ""
         for mask in mask_kinds(str(getattr(model.config, "_attn_implementation", "eager"))):
             pool = KvPool(shapes, max_rows)
@@ -142,6 +144,24 @@ def _difference(model: Any, batch: BatchModel, device: torch.device) -> tuple[fl
     expected = torch.stack(plain).to(logits.device)
     scale = float(expected.abs().max())
     return float((logits - expected).abs().max()), scale * TOLERANCE.get(model.dtype, HALF_TOLERANCE)
+
+
+def short_window(config: Any, context: int) -> int | None:
+    """The smallest window of a model's attention, in tokens, that is below its context. None for none.
+
+    Behind a plain cache, the model cuts the window out of the mask by itself, and counts it from the end of the mask
+    (GPT-Neo, Doge). A trial of rows that are longer than the window would take minutes.
+    """
+    said = vars(config)
+    full = said.get("use_sliding_window") is False or set(said.get("layer_types") or ()) == {"full_attention"}
+    windows = [
+        value
+        for name, value in said.items()
+        if (name.endswith("window_size") or (name == "sliding_window" and not full))
+        and isinstance(value, int)
+        and 0 < value < context
+    ]
+    return min(windows, default=None)
 
 
 def rotates_by_longest(model: Any, context: int) -> bool:

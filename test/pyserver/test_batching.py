@@ -136,6 +136,26 @@ def test_a_sliding_window_is_not_batched_and_the_reason_names_its_layers(mistral
     assert "DynamicSlidingWindowLayer" in reason
 
 
+@pytest.mark.parametrize(("window", "batched"), [(32, False), (64, True)])
+@pytest.mark.parametrize("family", ["GPTNeo", "Doge"])
+def test_a_window_that_the_model_cuts_out_of_the_mask_itself_is_batched_only_up_to_its_length(
+    family: str, window: int, batched: bool
+) -> None:
+    import transformers
+
+    sizes: dict[str, Any] = {
+        "GPTNeo": {"num_layers": 2, "num_heads": 2, "attention_types": [[["global", "local"], 1]]},
+        "Doge": {"num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64},
+    }
+    name = {"GPTNeo": "window_size", "Doge": "keep_window_size"}[family]
+    config = getattr(transformers, f"{family}Config")(vocab_size=64, hidden_size=32, **sizes[family], **{name: window})
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(config).eval()
+    batch, reason = prepare_batching(model, 4, 64)
+    assert (batch is not None) is batched, reason
+    assert batched or "no more than 32" in reason
+
+
 def test_a_model_whose_batch_gives_other_logits_is_not_batched(llama: Any) -> None:
     class Wrong:
         """Ignores the mask, as a model does that does not know it."""
