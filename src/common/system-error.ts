@@ -10,6 +10,9 @@ export const isMissing = (error: unknown): boolean => errorCode(error) === "ENOE
 const isFolder = (path: string): string => `${path} is a folder and no file`;
 const noPermission = (path: string): string =>
   `this user has no permission for ${path}: change its owner or mode, or those of its folder`;
+/** Of what a file's owner may do, so that the mode is not all that may be wrong. */
+const notAllowed = (path: string): string =>
+  `${noPermission(path)}; where these are right, it may be immutable: lsattr shows that, and chattr -i ends it`;
 const silent = (path: string): string => `the file system that holds ${path} does not answer: mount it again`;
 
 /** Too many files are open, by this process or on the whole machine: it meets whatever is opened next. */
@@ -19,7 +22,7 @@ export const isLackOfFiles = (code: string): boolean => code === "EMFILE" || cod
 const meanings: Readonly<Record<string, (path: string) => string>> = {
   ENOENT: (path) => `${path} is not there`,
   EACCES: noPermission,
-  EPERM: noPermission,
+  EPERM: notAllowed,
   EROFS: (path) => `${path} is on a file system that is mounted read-only`,
   ENOSPC: (path) => `no space is left on the disk that holds ${path}: make room there`,
   EDQUOT: (path) => `this user's quota of the disk that holds ${path} is used up: make room there`,

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { dirname } from "node:path";
 import { z } from "zod";
 import { isRecord } from "../common/record.ts";
@@ -10,6 +10,7 @@ import { instanceFacts, instanceFailure } from "../contract/instance-facts.ts";
 import { backupPath, replaceFile, targetOf } from "./atomic-file.ts";
 import { placeOfJsonError } from "./json-place.ts";
 import { joinPriority, type KeptKeys, parseJsonExactly, splitPriority, withKept, without } from "./kept-keys.ts";
+import { readRegularFile } from "./regular-file.ts";
 
 /** `config.json`: the instances, loaded without losing any and saved without losing one. */
 
@@ -164,7 +165,7 @@ const expectNeverThere = (path: string): void => {
 export const loadConfig = (path: string): LoadedConfig => {
   let text: string;
   try {
-    text = decodeUtf8(readFileSync(path));
+    text = decodeUtf8(readRegularFile(path));
   } catch (error) {
     if (error instanceof EncodingError) {
       throw new ConfigFileError(`${path}:${error.line}:${error.column}: ${error.message}. ${restoreHint(path)}`);
