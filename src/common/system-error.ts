@@ -70,14 +70,17 @@ export const systemProblem = (error: unknown, path?: string): string => {
 /** A refusal of the system that is told in words already. */
 class SystemError extends Error {
   constructor(
-    cause: unknown,
-    path: string | undefined,
-    readonly code = errorCode(cause),
+    message: string,
+    readonly code: string | undefined,
+    cause?: unknown,
   ) {
-    super(systemProblem(cause, path), { cause });
+    super(message, { cause });
   }
 }
 
+/** A refusal of the system in words of the caller's, which {@link systemProblem} leaves as they are. */
+export const refusal = (message: string, code: string | undefined): Error => new SystemError(message, code);
+
 /** The same error, with words for its message; its code stays. */
 export const inWords = (error: unknown, path?: string): Error =>
-  error instanceof SystemError ? error : new SystemError(error, path);
+  error instanceof SystemError ? error : new SystemError(systemProblem(error, path), errorCode(error), error);

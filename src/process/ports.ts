@@ -1,3 +1,4 @@
+import { refusal } from "../common/system-error.ts";
 import { bindError, bindProblem } from "./bind-error.ts";
 
 /** The one owner of ports: none is handed to two instances, and none that another program listens on. */
@@ -20,7 +21,7 @@ const errorOf = (port: number, code: string): Error => {
   if (code === "EADDRINUSE") return takenBy(port, "another program");
   const changeable = { port: "the port of the config", host: "its host" };
   const message = `cannot listen on port ${port}: ${bindProblem(code, ANY_IPV4, port, changeable)}`;
-  return isOfPort(code) ? new PortError(message) : Object.assign(new Error(message), { code });
+  return isOfPort(code) ? new PortError(message) : refusal(message, code);
 };
 
 /** Why no server could listen on the port now, on every address of the machine, by the system's code; or null. */

@@ -113,5 +113,3 @@ function isRefused(error: unknown): boolean {
   const code = errorCode(error);
   return code === "EACCES" || code === "EPERM";
 }
-
-export { errorCode };

@@ -1,4 +1,5 @@
 import type { Endpoint } from "../common/endpoint.ts";
+import { systemProblem } from "../common/system-error.ts";
 import type { Intent } from "../store/config-file.ts";
 import type { CurrentRun } from "./current-run.ts";
 import {
@@ -74,7 +75,7 @@ export class Lifecycle {
     try {
       await this.intent.set("stopped");
     } catch (error) {
-      throw new OperationFailedError("stop", (error as Error).message);
+      throw new OperationFailedError("stop", systemProblem(error));
     }
     // What is left running for the next daemon is not stopped; that daemon knows that it should be.
     if (this.turns.isClosed) throw new ShuttingDownError();

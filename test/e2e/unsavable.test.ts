@@ -67,6 +67,10 @@ describe("what cannot be saved to is said at the boot", () => {
     expect(daemon.stderr).toMatch(
       /error .*cannot save the configuration: '\S*config\.json\.bak' is a folder and no file/,
     );
+    await daemon.createFake().catch(() => undefined);
+    await daemon.end();
+    expect(daemon.stderr.match(/cannot save the configuration: /g)?.length).toBeGreaterThan(1);
+    expect(daemon.stderr).not.toMatch(/Error: |\bE[A-Z]{3,}\b/);
   });
 
   test.skipIf(!isRoot)("a file of another user in a folder in which each may remove only what is theirs", async () => {
