@@ -10,6 +10,9 @@ export const isMissing = (error: unknown): boolean => errorCode(error) === "ENOE
 const isFolder = (path: string): string => `${path} is a folder and no file`;
 const noPermission = (path: string): string =>
   `this user has no permission for ${path}: change its owner or mode, or those of its folder`;
+/** Of what a file's owner may do, so that the mode is not all that may be wrong. */
+const notAllowed = (path: string): string =>
+  `${noPermission(path)}; where these are right, it may be immutable: lsattr shows that, and chattr -i ends it`;
 const silent = (path: string): string => `the file system that holds ${path} does not answer: mount it again`;
 
 /** Too many files are open, by this process or on the whole machine: the next open fails too. */
@@ -19,7 +22,7 @@ export const isLackOfFiles = (code: string): boolean => code === "EMFILE" || cod
 const meanings: Readonly<Record<string, (path: string) => string>> = {
   ENOENT: (path) => `${path} is not there`,
   EACCES: noPermission,
-  EPERM: noPermission,
+  EPERM: notAllowed,
   EROFS: (path) => `${path} is on a file system that is mounted read-only`,
   ENOSPC: (path) => `no space is left on the disk that holds ${path}: make room there`,
   EDQUOT: (path) => `this user's quota of the disk that holds ${path} is used up: make room there`,
@@ -67,14 +70,17 @@ export const systemProblem = (error: unknown, path?: string): string => {
 /** A refusal of the system that is told in words already. */
 class SystemError extends Error {
   constructor(
-    cause: unknown,
-    path: string | undefined,
-    readonly code = errorCode(cause),
+    message: string,
+    readonly code: string | undefined,
+    cause?: unknown,
   ) {
-    super(systemProblem(cause, path), { cause });
+    super(message, { cause });
   }
 }
 
+/** A refusal of the system in words of the caller's, which {@link systemProblem} leaves as they are. */
+export const refusal = (message: string, code: string | undefined): Error => new SystemError(message, code);
+
 /** The same error, with words for its message; its code stays. */
 export const inWords = (error: unknown, path?: string): Error =>
-  error instanceof SystemError ? error : new SystemError(error, path);
+  error instanceof SystemError ? error : new SystemError(systemProblem(error, path), errorCode(error), error);

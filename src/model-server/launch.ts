@@ -1,12 +1,12 @@
 import { randomUUID } from "node:crypto";
 import { closeSync } from "node:fs";
 import type { Backend, Launch } from "../backends/index.ts";
+import { errorCode, refusal, systemProblem } from "../common/system-error.ts";
 import type { InstanceConfig } from "../contract/index.ts";
 import type { InstanceLog } from "../logs/instance-log.ts";
 import { spawnProblem } from "../process/executable.ts";
 import { identify } from "../process/identity.ts";
 import { oomKills } from "../process/oom-kills.ts";
-import { errorCode } from "../process/proc.ts";
 import { type Child, type ChildExit, spawnDetached } from "../process/spawn.ts";
 import type { LaunchRecord } from "./launch-record.ts";
 import { prepareLaunch, UnstartableError } from "./prepare-launch.ts";
@@ -33,17 +33,7 @@ export interface LaunchOrder {
   counts: Pick<LaunchRecord, "crashes" | "retry_count">;
 }
 
-/** The system had no room for a process now: it may have later. */
-class SpawnError extends Error {
-  constructor(
-    message: string,
-    readonly code: string | undefined,
-  ) {
-    super(message);
-  }
-}
-
-/** @throws UnstartableError, SpawnError in words for a person */
+/** @throws in words: UnstartableError, another error where the system had no room for a process now and may have later */
 const spawnOrSay = (path: string, { programName, remedy }: Launch, spawn: () => Child): Child => {
   try {
     return spawn();
@@ -51,7 +41,7 @@ const spawnOrSay = (path: string, { programName, remedy }: Launch, spawn: () => 
     const problem = spawnProblem(path, errorCode(error));
     if (problem === null) throw error;
     if (problem.lasting) throw new UnstartableError(`${programName} cannot run: ${problem.text}; ${remedy}`);
-    throw new SpawnError(`${programName} could not be started: ${problem.text}`, errorCode(error));
+    throw refusal(`${programName} could not be started: ${problem.text}`, errorCode(error));
   }
 };
 
@@ -68,7 +58,7 @@ export const launchProcess = async (
     services.checkPlace();
   } catch (error) {
     // Its records and its log would be another daemon's.
-    throw new UnstartableError((error as Error).message);
+    throw new UnstartableError(systemProblem(error));
   }
   const { launch, program } = await prepareLaunch(services, backend, config, port);
   const file = await log.begin(config.alias);
@@ -99,7 +89,7 @@ export const launchProcess = async (
       services.launches.write(id, record);
     } catch (error) {
       // It runs now, and is found by its mark as well.
-      services.journal.warn(`cannot record process ${child.pid}: ${String(error)}`, { instance: id });
+      services.journal.warn(`cannot record process ${child.pid}: ${systemProblem(error)}`, { instance: id });
     }
     return { pid: child.pid, record, oomKills: killsBefore, exited: child.exited };
   } finally {

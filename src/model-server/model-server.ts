@@ -1,5 +1,6 @@
 import type { Backend } from "../backends/index.ts";
 import type { Endpoint } from "../common/endpoint.ts";
+import { systemProblem } from "../common/system-error.ts";
 import type { InstanceConfig } from "../contract/index.ts";
 import type { InstanceLog } from "../logs/instance-log.ts";
 import type { ChildExit } from "../process/spawn.ts";
@@ -68,7 +69,7 @@ export class ModelServer {
     });
   }
 
-  /** @throws UnstartableError where another start would be in vain; SpawnError, PortError, system errors otherwise */
+  /** @throws UnstartableError where another start would be in vain; PortError, system errors otherwise */
   static async start(services: LaunchServices, order: LaunchOrder): Promise<ModelServer> {
     const launched = await launchProcess(services, order);
     return new ModelServer(services, order.id, order.backend, order.config, launched);
@@ -168,7 +169,7 @@ export class ModelServer {
       try {
         return await terminate(targetOf(this.launched), graceMs, () => this.isHurried, onStuck);
       } catch (error) {
-        this.warn(`cannot end process ${this.pid} yet: ${String(error)}`);
+        this.warn(`cannot end process ${this.pid} yet: ${systemProblem(error)}`);
         await new Promise((resolve) => setTimeout(resolve, TERMINATE_AGAIN_MS));
       }
     }
@@ -180,7 +181,7 @@ export class ModelServer {
     try {
       this.services.launches.write(this.id, this.launched.record);
     } catch (error) {
-      this.warn(`cannot record the state of process ${this.pid}: ${String(error)}`);
+      this.warn(`cannot record the state of process ${this.pid}: ${systemProblem(error)}`);
     }
   }
 

@@ -1,3 +1,4 @@
+import { errorCode, systemProblem } from "../common/system-error.ts";
 import { groupAlive, processesWithEnv, signalGroup } from "../process/group.ts";
 import { identify, type ProcessIdentity } from "../process/identity.ts";
 import { FOLDER_MARK, LAUNCH_MARK } from "../process/spawn.ts";
@@ -94,8 +95,12 @@ export const terminate = async (
     try {
       signalGroup(target.pid, signal);
     } catch (error) {
-      // Not ours to signal (it changed its user, say): only its new owner can end it.
-      onStuck(`cannot send ${signal} to process group ${target.pid}: ${(error as Error).message}`, false);
+      // It changed its user, say.
+      const problem =
+        errorCode(error) === "EPERM"
+          ? "it runs as another user by now: end it as that user, or as root"
+          : systemProblem(error);
+      onStuck(`cannot send ${signal} to process group ${target.pid}: ${problem}`, false);
     }
   };
   if (groupAlive(target.pid) && !isAnothers(target)) {

@@ -1,3 +1,4 @@
+import { refusal } from "../common/system-error.ts";
 import { bindError, bindProblem } from "./bind-error.ts";
 
 /** The one owner of ports: none is handed to two instances, and none that another program listens on. */
@@ -5,7 +6,9 @@ import { bindError, bindProblem } from "./bind-error.ts";
 /** The port that a config names cannot be had, and another attempt would not help. */
 export class PortError extends Error {}
 
-const takenBy = (port: number, holder: "another program" | "another instance"): PortError =>
+type Holder = "another program" | "another instance" | "this daemon itself: it is the PORT of its own API";
+
+const takenBy = (port: number, holder: Holder): PortError =>
   new PortError(`address in use: port ${port} is taken by ${holder}`);
 
 const ANY_IPV6 = "::";
@@ -18,7 +21,7 @@ const errorOf = (port: number, code: string): Error => {
   if (code === "EADDRINUSE") return takenBy(port, "another program");
   const changeable = { port: "the port of the config", host: "its host" };
   const message = `cannot listen on port ${port}: ${bindProblem(code, ANY_IPV4, port, changeable)}`;
-  return isOfPort(code) ? new PortError(message) : Object.assign(new Error(message), { code });
+  return isOfPort(code) ? new PortError(message) : refusal(message, code);
 };
 
 /** Why no server could listen on the port now, on every address of the machine, by the system's code; or null. */
@@ -32,6 +35,8 @@ export class PortRegistry {
   private readonly reserved = new Map<number, string>();
   /** Ports that configs name, by owner: in use or not, no other instance is given one by chance. */
   private readonly named = new Map<string, number>();
+  /** Of the daemon's own API. */
+  private own: number | null = null;
 
   constructor(private readonly firstPort: number) {}
 
@@ -45,6 +50,7 @@ export class PortRegistry {
     probe: (port: number) => Promise<string | null> = portProblem,
   ): Promise<number> {
     if (wanted !== null) {
+      if (wanted === this.own) throw takenBy(wanted, "this daemon itself: it is the PORT of its own API");
       if (!this.claim(wanted, owner)) throw takenBy(wanted, "another instance");
       const problem = await probe(wanted);
       if (problem === null) return wanted;
@@ -53,7 +59,7 @@ export class PortRegistry {
     }
     const named = new Set([...this.named].flatMap(([other, port]) => (other === owner ? [] : [port])));
     for (let port = this.firstPort; port <= 65_535; port++) {
-      if (named.has(port)) continue;
+      if (named.has(port) || port === this.own) continue;
       // Claimed before it is probed: two starts at once never probe the same port.
       if (!this.claim(port, owner)) continue;
       const problem = await probe(port);
@@ -68,6 +74,11 @@ export class PortRegistry {
   keepFor(owner: string, port: number | null): void {
     if (port === null) this.named.delete(owner);
     else this.named.set(owner, port);
+  }
+
+  /** The port that the daemon itself listens on. */
+  keepOwn(port: number): void {
+    this.own = port;
   }
 
   /** Takes a port without probing: for a server that already listens on it. */

@@ -111,5 +111,3 @@ const isRefused = (error: unknown): boolean => {
   const code = errorCode(error);
   return code === "EACCES" || code === "EPERM";
 };
-
-export { errorCode };

@@ -108,6 +108,7 @@ const serve = async (flags: DaemonFlags): Promise<number> => {
   await supervisor.adopt();
   const { server, hub } = await orLetGo(supervisor, () => listen(settings, key, keys, supervisor, journal));
   const port = server.port ?? settings.PORT;
+  host.ports.keepOwn(port);
   const removeRecord = leaveRecord({ host: settings.HOST, port, directory: dirname(configPath), key }, (problem) =>
     journal.warn(problem),
   );

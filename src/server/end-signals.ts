@@ -1,4 +1,5 @@
 import type { Journal } from "../common/journal.ts";
+import { systemProblem } from "../common/system-error.ts";
 import type { Supervisor } from "../supervisor/supervisor.ts";
 import { signalsIgnoredAtStart } from "./ignored-signals.ts";
 
@@ -57,7 +58,7 @@ export const untilAskedToEnd = (
       first = heard;
       journal.info(`${signal}: ${keepInstances ? "leaving the instances running" : "stopping every instance"}`);
       supervisor.shutDown(keepInstances).then(done, (error: unknown) => {
-        journal.error(`unexpected error: ${String(error)}`);
+        journal.error(`unexpected error: ${systemProblem(error)}`);
         done(false);
       });
     });

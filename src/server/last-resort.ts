@@ -1,4 +1,5 @@
 import type { Journal } from "../common/journal.ts";
+import { systemProblem } from "../common/system-error.ts";
 import type { Supervisor } from "../supervisor/supervisor.ts";
 
 /**
@@ -26,6 +27,8 @@ export const firstFault = (journal: Journal): Promise<"fault"> =>
 /** Lets go of all models, as far as that can still be done. */
 export const letGoAfterFault = async (supervisor: Pick<Supervisor, "shutDown">, journal: Journal): Promise<void> => {
   journal.error("ending after that error; the models go on, and the next daemon takes them over");
-  const letGo = supervisor.shutDown(true).catch((error: unknown) => journal.error(`cannot let go: ${String(error)}`));
+  const letGo = supervisor
+    .shutDown(true)
+    .catch((error: unknown) => journal.error(`cannot let go: ${systemProblem(error)}`));
   await Promise.race([letGo, new Promise((resolve) => setTimeout(resolve, LET_GO_MS))]);
 };

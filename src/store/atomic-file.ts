@@ -11,9 +11,10 @@ import {
   rmSync,
   writeFileSync,
 } from "node:fs";
-import { copyFile, link, open, readFile, rename, rm } from "node:fs/promises";
+import { copyFile, link, open, rename, rm } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { inWords, isMissing } from "../common/system-error.ts";
+import { readRegularFile, whyNoFile } from "./regular-file.ts";
 
 /** Files that are either the old or the new one, whatever happens in between. */
 
@@ -51,18 +52,22 @@ export const replaceFile = (file: string, text: string, mode: number): Promise<v
  */
 export const rewriteFile = async (file: string, mode: number): Promise<void> => {
   const path = targetOf(file);
-  const text = await readUnlessGone(path);
+  const text = readUnlessGone(path);
   if (text === null) return;
-  // A backup that may not be read may be replaced all the same.
-  const backup = await readUnlessGone(backupPath(path)).catch(() => text);
+  let backup: Content | null = text;
+  try {
+    backup = readUnlessGone(backupPath(path));
+  } catch {
+    // A backup that may not be read may be replaced all the same.
+  }
   await replaceBoth(path, [text, backup], mode);
 };
 
 type Content = string | Uint8Array;
 
-const readUnlessGone = async (path: string): Promise<Content | null> => {
+const readUnlessGone = (path: string): Content | null => {
   try {
-    return await readFile(path);
+    return readRegularFile(path);
   } catch (error) {
     if (isMissing(error)) return null;
     throw error;
@@ -77,6 +82,7 @@ const replaceBoth = async (path: string, contents: [Content, Content | null], mo
     return content === null ? [] : [{ target, beside, old: `${beside}.old`, content }];
   });
   try {
+    refuseOther(path);
     // Together: most file systems make them durable in one go.
     await allOf(parts.map(({ beside, content }) => writeDurably(beside, content, mode)));
     await putInPlace(parts, dirname(path));
@@ -87,6 +93,12 @@ const replaceBoth = async (path: string, contents: [Content, Content | null], mo
       await rm(rest, { force: true }).catch(() => undefined);
     }
   }
+};
+
+/** A link may lead to a device, of which the whole machine would have a file instead. */
+const refuseOther = (path: string): void => {
+  const other = whyNoFile(path);
+  if (other !== null) throw new Error(other);
 };
 
 /** Where a file is to be made, only its folder can be missing. */
@@ -108,6 +120,7 @@ const putPartInPlace = async ({ target, beside, old }: Part): Promise<boolean> =
   } catch (error) {
     // What could only be moved away is not there any more.
     if (kept && lstatSync(target, { throwIfNoEntry: false }) === undefined) await putBack(target, old);
+    refuseOther(target);
     throw inWords(error, target);
   }
   return kept;
@@ -199,6 +212,7 @@ export const replaceFileSync = (file: string, text: string, durable: boolean): v
   const path = targetOf(file);
   const beside = temporary(path);
   try {
+    refuseOther(path);
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
     const fd = openSync(beside, "w", 0o600);
     try {

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { dirname } from "node:path";
 import { isRecord } from "../common/record.ts";
 import { isMissing, systemProblem } from "../common/system-error.ts";
@@ -7,6 +7,7 @@ import { backupPath, targetOf } from "./atomic-file.ts";
 import type { KeptContent } from "./config-file.ts";
 import { placeOfJsonError } from "./json-place.ts";
 import { parseJsonExactly } from "./kept-keys.ts";
+import { readRegularFile } from "./regular-file.ts";
 import { parseEntry, type StoredInstance } from "./stored-instance.ts";
 
 /** Loads `config.json` without losing an instance, or says why it stops the boot. */
@@ -63,7 +64,7 @@ const expectNeverThere = (path: string): void => {
 export const loadConfig = (path: string): LoadedConfig => {
   let text: string;
   try {
-    text = decodeUtf8(readFileSync(path));
+    text = decodeUtf8(readRegularFile(path));
   } catch (error) {
     if (error instanceof EncodingError) {
       throw new ConfigFileError(`${path}:${error.line}:${error.column}: ${error.message}. ${restoreHint(path)}`);

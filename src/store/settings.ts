@@ -1,11 +1,11 @@
 import { randomBytes } from "node:crypto";
-import { readFileSync } from "node:fs";
 import { z } from "zod";
 import { parseDotenv } from "../common/dotenv.ts";
 import { isMissing, systemProblem } from "../common/system-error.ts";
 import { decodeUtf8, EncodingError } from "../common/utf8.ts";
 import { replaceFileSync } from "./atomic-file.ts";
 import { expandHome } from "./home.ts";
+import { readRegularFile } from "./regular-file.ts";
 
 /** The daemon's settings: flags of `serve`, then the process environment, then `.env`, then defaults. */
 
@@ -125,7 +125,7 @@ export const readEnvFile = (
 /** Null where there is no such file. */
 const readEnvText = (path: string): string | null => {
   try {
-    return decodeUtf8(readFileSync(path));
+    return decodeUtf8(readRegularFile(path));
   } catch (error) {
     if (error instanceof EncodingError) {
       throw new SettingsError(`${path}:${error.line}:${error.column}: ${error.message}`);
@@ -195,7 +195,7 @@ export const askedLogFormat = (flags: Source, env: Source, envFile: Source): "hu
 export const writeFirstKey = (path: string): string => {
   const key = randomBytes(24).toString("base64url");
   // Read once more: it stays as it is, its byte order mark too.
-  const before = readEnvText(path) === null ? "" : readFileSync(path, "utf8");
+  const before = readEnvText(path) === null ? "" : readRegularFile(path).toString("utf8");
   const separator = before === "" || before.endsWith("\n") ? "" : "\n";
   replaceFileSync(path, `${before}${separator}API_KEY=${key}\n`, true);
   return key;

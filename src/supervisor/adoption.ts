@@ -1,4 +1,5 @@
 import { backendOf } from "../backends/index.ts";
+import { systemProblem } from "../common/system-error.ts";
 import { findProcess } from "../model-server/find-process.ts";
 import type { LaunchedProcess } from "../model-server/launch.ts";
 import type { LaunchRecord } from "../model-server/launch-record.ts";
@@ -132,7 +133,7 @@ export class Adoption {
     try {
       this.launches.write(id, found.record);
     } catch (error) {
-      this.warn(`cannot record that process ${found.pid} was taken over: ${String(error)}`, id);
+      this.warn(`cannot record that process ${found.pid} was taken over: ${systemProblem(error)}`, id);
     }
   }
 
@@ -145,7 +146,7 @@ export class Adoption {
   }
 
   private warnOfLog({ id, config }: ManagedInstance, error: unknown): void {
-    this.warn(`cannot read the log of ${config.alias}: ${String(error)}`, id);
+    this.warn(`cannot read the log of ${config.alias}: ${systemProblem(error)}`, id);
   }
 
   /** What this folder's daemons started and no record tells of: the record was damaged, or removed. */
@@ -185,7 +186,7 @@ export class Adoption {
     };
     const gone = terminate(targetOf(found), this.by.host.stopTimeout, this.by.ending, onStuck)
       .then(() => this.launches.remove(id))
-      .catch((error: unknown) => this.warn(`cannot end process ${found.pid}: ${String(error)}`));
+      .catch((error: unknown) => this.warn(`cannot end process ${found.pid}: ${systemProblem(error)}`));
     // One that outlives SIGKILL keeps its record, and does not keep the daemon from booting.
     await Promise.race([gone, stuck.promise]);
   }

@@ -1,5 +1,6 @@
 import type { Backend } from "../backends/index.ts";
 import type { Endpoint } from "../common/endpoint.ts";
+import { systemProblem } from "../common/system-error.ts";
 import type { InstanceConfig } from "../contract/index.ts";
 import type { InstanceLog } from "../logs/instance-log.ts";
 import { ModelServer, type SignsOfLife } from "../model-server/model-server.ts";
@@ -139,7 +140,7 @@ export class Attempt {
       await log.finish();
     } catch (error) {
       // The process is gone all the same, and what of its log was read stays.
-      this.warn(`cannot read the end of the log: ${String(error)}`);
+      this.warn(`cannot read the end of the log: ${systemProblem(error)}`);
     }
     // The last of its lines may have said that it was at work.
     tracker.end();
@@ -148,7 +149,7 @@ export class Attempt {
       host.launches.remove(state.id);
     } catch (error) {
       // A record that stays is of a process that is gone, which the next daemon sees.
-      this.warn(`cannot remove its launch record: ${String(error)}`);
+      this.warn(`cannot remove its launch record: ${systemProblem(error)}`);
     }
     if (this.port === null || (isTriedAgain && config.port === this.port)) return;
     host.ports.release(this.port, state.id);
@@ -247,7 +248,7 @@ export class Attempt {
   }
 
   private failureOf(error: unknown): Failure {
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = systemProblem(error);
     const isFinal = error instanceof UnstartableError || error instanceof PortError;
     // A failure that is neither the config's nor the system's is a fault of ours, which has to be seen.
     if (!isFinal && !(error instanceof Error && "code" in error)) {

@@ -1,3 +1,5 @@
+import { systemProblem } from "../common/system-error.ts";
+
 /** What an operation on an instance can end in, besides success; the server gives each its status code. */
 
 export class InstanceNotFoundError extends Error {
@@ -52,14 +54,14 @@ export class OperationFailedError extends Error {
 /** What was asked for could not be made durable, so it was not done. */
 export class NotSavedError extends Error {
   constructor(cause: unknown) {
-    super(`Cannot save the configuration: ${cause instanceof Error ? cause.message : String(cause)}`);
+    super(`Cannot save the configuration: ${systemProblem(cause)}`);
   }
 }
 
 /** Log files of deleted instances could not be removed, or not be told from others. */
 export class NotPrunedError extends Error {
   constructor(cause: unknown) {
-    super(`Cannot prune the logs: ${cause instanceof Error ? cause.message : String(cause)}`);
+    super(`Cannot prune the logs: ${systemProblem(cause)}`);
   }
 }
 

@@ -1,4 +1,5 @@
 import { backendOf } from "../backends/index.ts";
+import { systemProblem } from "../common/system-error.ts";
 import type { Instance, InstanceConfig } from "../contract/index.ts";
 import { InstanceLog } from "../logs/instance-log.ts";
 import type { LaunchRecord } from "../model-server/launch-record.ts";
@@ -228,7 +229,7 @@ export class ManagedInstance {
       if (note !== null && !isAtRest(this.state.current)) this.log.note(note);
     } catch (error) {
       this.host.journal.warn(
-        `${this.config.alias}: lines of its log are missing, which cannot be noted there: ${String(error)}`,
+        `${this.config.alias}: lines of its log are missing, which cannot be noted there: ${systemProblem(error)}`,
       );
     }
     this.state.touch();

@@ -1,4 +1,5 @@
 import type { Endpoint } from "../common/endpoint.ts";
+import { systemProblem } from "../common/system-error.ts";
 import type { Intent } from "../store/stored-instance.ts";
 import type { CurrentRun } from "./current-run.ts";
 import {
@@ -74,7 +75,7 @@ export class Lifecycle {
     try {
       await this.intent.set("stopped");
     } catch (error) {
-      throw new OperationFailedError("stop", (error as Error).message);
+      throw new OperationFailedError("stop", systemProblem(error));
     }
     this.turns.checkThere();
     // What is left running for the next daemon is not stopped, and goes on there.

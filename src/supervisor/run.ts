@@ -1,4 +1,5 @@
 import type { Endpoint } from "../common/endpoint.ts";
+import { systemProblem } from "../common/system-error.ts";
 import type { ModelServer } from "../model-server/model-server.ts";
 import { Attempt, type AttemptContext } from "./attempt.ts";
 import { againMessage, describeFailure, failureFacts, givenUpMessage } from "./error-message.ts";
@@ -137,7 +138,7 @@ export class Run {
   /** A fault that was not foreseen must not leave an instance that neither runs nor can be started again. */
   private async breakOff(error: unknown): Promise<void> {
     const { host, state } = this.context;
-    const reason = `unexpected error: ${error instanceof Error ? error.message : String(error)}`;
+    const reason = `unexpected error: ${systemProblem(error)}`;
     host.journal.error(reason, { instance: state.id, stack: error instanceof Error ? error.stack : undefined });
     this.isFinished = true;
     await this.attempt.clear(host.stopTimeout, false).catch(() => undefined);

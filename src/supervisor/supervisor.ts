@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { basename } from "node:path";
+import { systemProblem } from "../common/system-error.ts";
 import type { Instance, InstanceConfig, PrunedLogs, RuntimeState } from "../contract/index.ts";
 import { pruneLogs } from "../logs/leftover.ts";
 import type { ConfigFile } from "../store/config-file.ts";
@@ -43,7 +44,7 @@ export class Supervisor {
     this.unreadable = idsOf(loaded.unreadable);
     writeEvents(this.events, host.journal);
     this.events.subscribe((event) => {
-      if (event.type === "changed" && event.cause !== null) this.saveInTime();
+      if (event.type === "changed" && event.cause !== null) void this.saveInTime();
     });
     for (const stored of loaded.instances) this.instances.set(stored.id, this.make(stored));
   }
@@ -73,7 +74,7 @@ export class Supervisor {
   private startAtBoot({ id, config, lifecycle }: ManagedInstance): void {
     lifecycle.ensureReady(0, "the boot").catch((error) => {
       if (error instanceof NotReadyError) return;
-      this.host.journal.warn(`cannot start ${config.alias}: ${(error as Error).message}`, { instance: id });
+      this.host.journal.warn(`cannot start ${config.alias}: ${systemProblem(error)}`, { instance: id });
     });
   }
 
@@ -194,12 +195,14 @@ export class Supervisor {
           return await (keepInstances ? instance.letGo() : instance.shutDown());
         } catch (error) {
           // The others are ended all the same.
-          this.host.journal.warn(`cannot end ${instance.config.alias}: ${String(error)}`, { instance: instance.id });
+          this.host.journal.warn(`cannot end ${instance.config.alias}: ${systemProblem(error)}`, {
+            instance: instance.id,
+          });
           return false;
         }
       }),
     );
-    await this.store.save().catch((error) => this.host.journal.warn(`cannot save the configuration: ${String(error)}`));
+    await this.saveInTime();
     return ended.every(Boolean);
   }
 
@@ -213,9 +216,11 @@ export class Supervisor {
     if (this.ending) throw new ShuttingDownError();
   }
 
-  /** What has happened is stored without being waited for. */
-  private saveInTime(): void {
-    this.store.save().catch((error) => this.host.journal.warn(`cannot save the configuration: ${String(error)}`));
+  /** Stores what has happened; a save that fails is said, and not tried again before the next one. */
+  private async saveInTime(): Promise<void> {
+    await this.store
+      .save()
+      .catch((error) => this.host.journal.warn(`cannot save the configuration: ${systemProblem(error)}`));
   }
 
   /** What was recorded of an instance that is gone; records that stay belong to no instance, and do no harm. */
@@ -226,7 +231,7 @@ export class Supervisor {
       this.host.states.remove(id);
       this.host.launches.remove(id);
     } catch (error) {
-      this.host.journal.warn(`cannot remove the records of ${id}: ${String(error)}`);
+      this.host.journal.warn(`cannot remove the records of ${id}: ${systemProblem(error)}`);
     }
   }
 

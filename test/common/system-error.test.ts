@@ -1,8 +1,9 @@
 import { describe, expect, test } from "bun:test";
 import { mkdirSync, readdirSync, readFileSync, rmdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { errorCode, inWords, isMissing, systemProblem } from "../../src/common/system-error.ts";
+import { errorCode, inWords, isMissing, refusal, systemProblem } from "../../src/common/system-error.ts";
 import { removeFoldersAfterEach, temporaryFolder } from "../support/folder.ts";
+import { root } from "../support/paths.ts";
 
 removeFoldersAfterEach();
 
@@ -82,4 +83,17 @@ test("an error in words keeps its code and its words, however often it is told",
     told.message,
   ]);
   expect(inWords(new Error("it is damaged")).message).toBe("it is damaged");
+});
+
+test("a refusal that is told in words of its own keeps them, and its code", () => {
+  const told = refusal("llama-server could not be started: too many processes run", "EAGAIN");
+  expect([systemProblem(told), errorCode(told), inWords(told)]).toEqual([told.message, "EAGAIN", told]);
+});
+
+test("no room of the daemon tells an error in the runtime's words", () => {
+  const rooms = ["backends", "logs", "model-server", "process", "runtime", "server", "store", "supervisor", "system"];
+  const files = rooms.flatMap((room) => [...new Bun.Glob(`src/${room}/**/*.ts`).scanSync(root)]);
+  expect(files.length).toBeGreaterThan(100);
+  const runtimeWords = /String\((?:error|cause|reason)\)|\((?:error|cause|reason) as Error\)\.message/;
+  expect(files.filter((file) => runtimeWords.test(readFileSync(join(root, file), "utf8")))).toEqual([]);
 });

@@ -117,6 +117,16 @@ test("a boot with too few descriptors says which limit to raise, at each file th
   for (const text of ofLimit) expect(text).toContain("raise the limit of open files (ulimit -n");
 });
 
+test("an instance that is given the daemon's own port is told whose that is", async () => {
+  await using daemon = await TestDaemon.start();
+  const { id } = await daemon.createFake({}, { port: daemon.port });
+  const { status, body } = await daemon.start(id);
+  expect([status, body.detail]).toEqual([
+    500,
+    `Failed to start instance: address in use: port ${daemon.port} is taken by this daemon itself: it is the PORT of its own API`,
+  ]);
+});
+
 test("without a descriptor left neither daemon nor instance takes the port for another program's", async () => {
   const script = join(root, "test/fixtures/listen-without-descriptors.ts");
   const { stdout } = Bun.spawnSync(["bash", "-c", 'ulimit -n 100; exec "$0" "$1"', process.execPath, script]);

@@ -1,4 +1,4 @@
-import { expect, test } from "bun:test";
+import { expect, spyOn, test } from "bun:test";
 import { terminate } from "../../src/model-server/termination.ts";
 import { groupAlive } from "../../src/process/group.ts";
 import { identify } from "../../src/process/identity.ts";
@@ -41,4 +41,30 @@ test("a group whose leader has ended is still ours", async () => {
   expect(groupAlive(leader.pid)).toBe(true);
   await terminate({ pid: leader.pid, identity, mark: NOBODYS_MARK }, 5000, () => false, neverStuck);
   expect(groupAlive(leader.pid)).toBe(false);
+});
+
+test("a group that may not be signalled is told in words, with what to do", async () => {
+  const target = await startGroup();
+  const { kill } = process;
+  const denied = Object.assign(new Error("kill EPERM"), { code: "EPERM" });
+  const signals = spyOn(process, "kill").mockImplementation((pid, signal) => {
+    if (signal === 0) return kill.call(process, pid, signal);
+    throw denied;
+  });
+  const told: string[] = [];
+  const onStuck = (message: string): void => {
+    told.push(message);
+    if (!message.includes("SIGKILL")) return;
+    signals.mockRestore();
+    process.kill(-target.pid, "SIGKILL");
+  };
+  try {
+    await terminate(target, 0, () => true, onStuck);
+  } finally {
+    signals.mockRestore();
+  }
+  expect(told[0]).toBe(
+    `cannot send SIGTERM to process group ${target.pid}: it runs as another user by now: end it as that user, or as root`,
+  );
+  expect(told.join()).not.toContain("EPERM");
 });

@@ -70,6 +70,17 @@ describe("the owner of ports", () => {
     expect(await ports.reserve("b", 50_001, allFree)).toBe(50_001);
   });
 
+  test("says of the port that the daemon listens on whose it is, and gives it to no instance", async () => {
+    const ports = new PortRegistry(40_000);
+    ports.keepOwn(40_000);
+    const refused = ports.reserve("a", 40_000, allFree);
+    await expect(refused).rejects.toThrow(PortError);
+    await expect(refused).rejects.toThrow(
+      "address in use: port 40000 is taken by this daemon itself: it is the PORT of its own API",
+    );
+    expect(await ports.reserve("a", null, allFree)).toBe(40_001);
+  });
+
   test("says of a port that may not be listened on why, and gives the next one where none is named", async () => {
     const ports = new PortRegistry(1023);
     const denied = ports.reserve("a", 80, answers("EACCES"));

@@ -57,6 +57,18 @@ describe("replacing a file", () => {
     expect(readdirSync(join(path, "..")).sort()).toEqual(["config.json", "config.json.bak"]);
   });
 
+  test("refuses what is no file, a link to it too: a device would be a file from then on, for the whole machine", async () => {
+    const dir = temporaryFolder();
+    const [pipe, link] = [join(dir, "pipe"), join(dir, "config.json")];
+    Bun.spawnSync(["mkfifo", pipe]);
+    symlinkSync(pipe, link);
+    const why = `'${pipe}' is a named pipe (FIFO) and no file`;
+    await expect(replaceFile(link, "new", 0o600)).rejects.toThrow(why);
+    expect(() => replaceFileSync(link, "new", false)).toThrow(why);
+    expect(readdirSync(dir).sort()).toEqual(["config.json", "pipe"]);
+    expect(statSync(pipe).isFIFO()).toBe(true);
+  });
+
   test("closes a file that others could read", async () => {
     const path = join(temporaryFolder(), "config.json");
     writeFileSync(path, "open to all", { mode: 0o644 });
