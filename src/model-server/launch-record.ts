@@ -17,8 +17,6 @@ export interface LaunchRecord {
   /** RFC 3339, UTC. */
   started_at: string;
   status: "starting" | "running" | "stopping";
-  /** While it is stopping: whether it is to be started again after that. Absent in records of older versions. */
-  restart?: boolean;
   /** Null until it is spawned; a daemon that died in between leaves it so. */
   process: ProcessIdentity | null;
   /** Crashes in a row before this start. */

@@ -176,7 +176,7 @@ export class ModelServer {
   }
 
   /** Records where it stands, for a daemon that comes back. */
-  note(facts: Pick<LaunchRecord, "status" | "restart" | "crashes">): void {
+  note(facts: Pick<LaunchRecord, "status" | "crashes">): void {
     this.launched.record = { ...this.record, ...facts };
     try {
       this.services.launches.write(this.id, this.launched.record);

@@ -50,11 +50,7 @@ export const isOurs = (
 };
 
 /**
- * Whether a record tells more of what should be than the configuration does. Where the process is gone, only a stop
- * that was begun does: a start is stored before it is answered. After a reboot nothing does.
+ * Whether the record of a process that lives tells more of what should be than the configuration does: a start is recorded
+ * before it is stored, a stop and a restart after they are.
  */
-export const isWorthRecalling = (
-  { status, process }: Pick<LaunchRecord, "status" | "process">,
-  isAlive: boolean,
-  bootId: string,
-): boolean => isAlive || (status === "stopping" && process?.bootId === bootId);
+export const tellsOfStart = ({ status }: Pick<LaunchRecord, "status">): boolean => status !== "stopping";

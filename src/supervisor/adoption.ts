@@ -8,7 +8,7 @@ import { killAll, killStragglers, strangersTo, targetOf, terminate } from "../mo
 import { environmentValue } from "../process/group.ts";
 import { bootId, isSame } from "../process/identity.ts";
 import { FOLDER_MARK } from "../process/spawn.ts";
-import { type AdoptionFacts, decideAdoption, isOurs, isWorthRecalling } from "./adoption-decision.ts";
+import { type AdoptionFacts, decideAdoption, isOurs, tellsOfStart } from "./adoption-decision.ts";
 import type { Host } from "./host.ts";
 import type { ManagedInstance } from "./instance.ts";
 
@@ -59,7 +59,7 @@ export class Adoption {
     const isAlive = found !== null;
     const ours = record !== null && this.isOurs(record, found);
     // Before the decision: where the record is newer than the configuration, it says what should be.
-    if (record !== null && ours && isWorthRecalling(record, isAlive, bootId())) instance?.recall(record);
+    if (record !== null && ours && isAlive && tellsOfStart(record)) instance?.recallStart();
     const entry = this.entryOf(id, instance);
     const outcome = decideAdoption({ record, isAlive, isOurs: ours, entry, bootId: bootId() });
     switch (outcome) {

@@ -277,7 +277,7 @@ export class Attempt {
   }
 
   private note(status: "running" | "stopping"): void {
-    this.server?.note({ status, restart: this.context.state.intent === "running", crashes: this.crashes });
+    this.server?.note({ status, crashes: this.crashes });
   }
 
   private warn(message: string, stack?: string): void {

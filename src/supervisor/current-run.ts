@@ -89,16 +89,16 @@ export class CurrentRun {
     return (await this.run?.overOrStuck()) ?? true;
   }
 
-  /** A stop that is under way does not wait for the grace time any more. */
+  /** What is being ended does not get its grace time any more. */
   hurry(): void {
-    if (this.parts.state.current === "stopping") this.run?.stop();
+    this.run?.hurry();
   }
 
   /** @param again whether a stop that is already under way is hurried */
   requestStop(again: boolean, by: string): void {
     const { current } = this.parts.state;
     if (current === "stopping") {
-      if (again) this.run?.stop();
+      if (again) this.hurry();
       return;
     }
     // A run that is over, and is about to be forgotten, can be told nothing any more.

@@ -2,7 +2,6 @@ import { backendOf } from "../backends/index.ts";
 import { systemProblem } from "../common/system-error.ts";
 import type { Instance, InstanceConfig } from "../contract/index.ts";
 import { InstanceLog } from "../logs/instance-log.ts";
-import type { LaunchRecord } from "../model-server/launch-record.ts";
 import { StateKeeper } from "../runtime/kept-state.ts";
 import { RuntimeTracker } from "../runtime/runtime-tracker.ts";
 import type { StoredInstance } from "../store/stored-instance.ts";
@@ -176,13 +175,11 @@ export class ManagedInstance {
   }
 
   /**
-   * What an earlier daemon had begun is finished, though it may not have come to save what it was asked for: it records
-   * a start before it spawns, and a stop before it signals. One on demand stays so: what was not stored was not
-   * acknowledged.
+   * An earlier daemon had begun to start it, and may not have come to store that. One on demand stays so: what was not
+   * stored was not acknowledged.
    */
-  recall({ status, restart = this.state.intent === "running" }: Pick<LaunchRecord, "status" | "restart">): void {
-    if (this.state.intent === "on-demand") return;
-    this.state.intent = status !== "stopping" || restart ? "running" : "stopped";
+  recallStart(): void {
+    if (this.state.intent === "stopped") this.state.intent = "running";
   }
 
   /** Its process died while no daemon ran. @throws where its log cannot be read */

@@ -45,11 +45,15 @@ export class Run {
     this.done = this.loop().catch((error: unknown) => this.breakOff(error));
   }
 
-  /** Ends it, wherever it is. A second time: without waiting for the grace time. */
+  /** Ends it, wherever it is. */
   stop(): void {
-    if (this.isOver) this.attempt.hurry();
     this.attempt.stop();
     this.ended.abort();
+  }
+
+  /** What is being ended does not get its grace time any more: what is stopped, and what is left of one that failed. */
+  hurry(): void {
+    this.attempt.hurry();
   }
 
   /** Lets go of the process without touching it: for a daemon that ends while its models go on. */

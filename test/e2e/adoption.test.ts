@@ -265,10 +265,17 @@ describe.concurrent("a model server whose daemon was killed", () => {
     expect(isAlive(pid)).toBe(false);
   });
 
-  test("in the middle of a restart runs again afterwards", async () => {
+  test.each([
+    ["a restart", ["restart"]],
+    ["a stop that a restart followed", ["stop", "restart"]],
+  ])("in the middle of %s runs again afterwards", async (_, verbs) => {
     await using daemon = await TestDaemon.start({ env: { STOP_TIMEOUT: "60" } });
     const { id, pid } = await startFake(daemon, { ignoreSigterm: true });
-    void daemon.request("POST", `/instances/${id}/restart`).catch(() => undefined);
+    for (const verb of verbs) {
+      void daemon.request("POST", `/instances/${id}/${verb}`).catch(() => undefined);
+      await daemon.whenStatus(id, "stopping");
+    }
+    await until("the wish to be stored", () => daemon.configFile().instances[0]?.desired === "running");
     await until("the signal", async () => (await daemon.logs(id)).some(({ line }) => line.includes("SIGTERM ignored")));
     await daemon.kill();
     await using next = await daemon.again({ env: { STOP_TIMEOUT: "1" } });
@@ -421,7 +428,7 @@ describe.concurrent("a record", () => {
     const identity = identify(stranger.pid);
     if (identity === null) throw new Error("the stranger has gone");
     // What it says of a stop is as old as it is: the configuration knows that the instance should run.
-    const changes = { process: { ...identity, bootId: "another-boot" }, status: "stopping", restart: false } as const;
+    const changes = { process: { ...identity, bootId: "another-boot" }, status: "stopping" } as const;
     changeRecord(daemon, id, changes);
     await using next = await daemon.again();
     const started = await next.whenStatus(id, "running");

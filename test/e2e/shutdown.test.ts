@@ -16,23 +16,39 @@ describe.concurrent("the daemon's end", () => {
     await using daemon = await TestDaemon.start({ env: { STOP_TIMEOUT: "20" } });
     const { id } = await daemon.createFake({ sigtermDelayMs: 1500 });
     const { instance } = (await daemon.start(id)).body;
-    const stopped = daemon.stop(id);
+    const stopped = daemon.stop(id).catch(() => undefined);
     await daemon.whenStatus(id, "stopping");
     expect(await daemon.end()).toBe(0);
     expect(readFileSync(String(instance.log_file), "utf8")).toContain(LEFT);
-    await stopped.catch(() => undefined);
+    await stopped;
   });
 
   test("with its models left running is hurried by a second signal, whatever a stop still waits for", async () => {
     await using daemon = await TestDaemon.start({ env: { STOP_TIMEOUT: "3600" }, args: ["--keep-instances"] });
     const { id } = await daemon.createFake({ ignoreSigterm: true });
     await daemon.start(id);
-    const stopped = daemon.stop(id);
+    const stopped = daemon.stop(id).catch(() => undefined);
     await daemon.whenStatus(id, "stopping");
     daemon.process.kill("SIGTERM");
     await until("the first to be heard", () => daemon.stderr.includes("leaving the instances running"));
     expect(await daemon.hurry()).toBe(0);
-    await stopped.catch(() => undefined);
+    await stopped;
+  });
+
+  test("is hurried by a second signal in what is left of one that failed, too", async () => {
+    await using daemon = await TestDaemon.start({ env: { STOP_TIMEOUT: "3600", MAX_RETRIES: "1" } });
+    const { id } = await daemon.createFake({ ignoreSigterm: true, noBind: true });
+    await daemon.start(id, 0);
+    // It writes after it has begun to ignore the signal.
+    await until("its log", async () => (await daemon.logs(id)).length > 0);
+    const { port } = await daemon.get(id);
+    // Another program's answer is none of the model's: that has failed, though its process is still there.
+    using _ = Bun.serve({ port: port as number, hostname: "127.0.0.1", fetch: () => new Response("ok") });
+    await daemon.whenStatus(id, "failed");
+    daemon.process.kill("SIGTERM");
+    await until("the first to be heard", () => daemon.stderr.includes("stopping every instance"));
+    expect(await daemon.hurry()).toBe(0);
+    expect(modelServersOf(daemon.dir)).toEqual([]);
   });
 
   // As systemd and runners send them. Two of one name, as `timeout` sends them, may become one before they arrive.
