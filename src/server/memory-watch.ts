@@ -19,6 +19,8 @@ export class MemoryWatch {
   /** @returns how to end it */
   subscribe(listener: (memory: Memory) => void): () => void {
     this.listeners.add(listener);
+    // What it knows may be older, or newer, than what the others were told.
+    this.last = "";
     this.timer ??= setInterval(() => void this.look(), EVERY_MS);
     return () => {
       this.listeners.delete(listener);
