@@ -130,12 +130,22 @@ const serve = async (flags: DaemonFlags): Promise<number> => {
   const ended = await Promise.race([asked, fault]);
   if (ended === "fault") await letGoAfterFault(supervisor, journal);
   hub.closeAll();
+  await untilAnswered(server);
   await server.stop(true);
   removeRecord();
   if (ended === "fault") return FAULT_EXIT;
   if (ended) journal.info("ended");
   else journal.error("ended, though processes are left that SIGKILL does not end; the next daemon goes on ending them");
   return ended ? 0 : 1;
+};
+
+/** How long a request is waited for that does not end by itself: one whose body never comes, say. */
+const LAST_ANSWERS_MS = 500;
+
+/** Those that waited for an instance are told what overtook them. */
+const untilAnswered = async (server: { readonly pendingRequests: number }): Promise<void> => {
+  const until = performance.now() + LAST_ANSWERS_MS;
+  while (server.pendingRequests > 0 && performance.now() < until) await Bun.sleep(1);
 };
 
 /** What was adopted goes on when the boot fails later. */

@@ -87,28 +87,30 @@ export class Lifecycle {
   }
 
   async restart(waitMs: number, by: string): Promise<void> {
-    await this.startAt(await this.stopForRestart(by), waitMs, "restart", by, "running");
+    await this.startAt(await this.stopForRestart(by, "running"), waitMs, "restart", by, "running");
   }
 
   /**
-   * Stops it and begins to start it again, within a turn that is under way already.
+   * Stops it and begins to start it again, within a turn that is under way already. One on demand stays so: it is its
+   * config that a person has changed.
    * @returns the moment of it, for {@link waitForOutcome}
    * @throws OvertakenError, OperationFailedError
    */
   async restartInTurn(by: string): Promise<Moment> {
-    const moment = await this.stopForRestart(by);
-    await this.beginStart("restart", moment, by, "running");
+    const intent = this.state.intent === "on-demand" ? null : "running";
+    const moment = await this.stopForRestart(by, intent);
+    await this.beginStart("restart", moment, by, intent);
     return moment;
   }
 
-  /** @throws OvertakenError */
-  private async stopForRestart(by: string): Promise<Moment> {
+  /** @param intent as of {@link startAt} @throws OvertakenError */
+  private async stopForRestart(by: string, intent: Intent | null): Promise<Moment> {
     await this.intent.settled;
     if (this.turns.isClosed) throw this.turns.refusal("restart");
     const moment = this.turns.overtake("another restart");
     // It should run all the while: a daemon that dies in the middle leaves that to the next one. Where that cannot
     // be stored, what runs is left alone.
-    if (this.state.intent !== "running") await this.intent.set("running");
+    if (intent !== null && this.state.intent !== intent) await this.intent.set(intent);
     moment.check("restart");
     this.turns.checkThere();
     this.run.requestStop(false, by);
@@ -133,6 +135,8 @@ export class Lifecycle {
     this.turns.close();
     // A stop that was asked for is done with first.
     if (this.state.current !== "stopping") this.run.detach();
+    // Nothing happens to what goes on, and those that wait for it are to be told all the same.
+    this.state.touch();
     return this.run.overOrStuck();
   }
 
@@ -154,7 +158,7 @@ export class Lifecycle {
     // The time is the caller's: waiting for the end of what ran before counts as well.
     if ((await isLate(begun, waitMs)) && !itsTurn) return void begun.catch(() => undefined);
     await begun;
-    await this.waitForOutcome(Math.max(0, waitMs - (performance.now() - began)), moment, verb);
+    await this.waitForOutcome(waitMs - (performance.now() - began), moment, verb);
   }
 
   /** @param onTurn told when it is begun, and no other operation is waited for any more */
@@ -217,7 +221,7 @@ export class Lifecycle {
     }
   }
 
-  /** Resolves when it is ready, or after so many milliseconds. @throws OvertakenError, OperationFailedError */
+  /** Resolves when it is ready, or after so many milliseconds, at once where none are left. @throws OvertakenError, OperationFailedError */
   waitForOutcome(waitMs: number, moment: Moment, verb: OperationVerb): Promise<void> {
     const { state, events } = this;
     const isThere = (): boolean => {
@@ -226,6 +230,6 @@ export class Lifecycle {
         throw new OperationFailedError(verb, state.observed.error_message ?? "unknown reason");
       return state.current === "running";
     };
-    return events.until(state.id, isThere, waitMs);
+    return events.until(state.id, isThere, Math.max(0, waitMs));
   }
 }

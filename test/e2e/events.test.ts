@@ -126,6 +126,22 @@ describe.concurrent("what should be", () => {
     expect(next.configFile().instances[0]).toMatchObject({ desired: "stopped" });
   });
 
+  test("stays on-demand where the config of one that runs is changed, with a restart and no wait", async () => {
+    await using daemon = await TestDaemon.start({});
+    const { id } = await daemon.createFake();
+    const { pid } = (await daemon.start(id)).body.instance;
+    await daemon.kill();
+    wish(daemon, "on-demand");
+    await using next = await daemon.again();
+    expect(await next.get(id)).toMatchObject({ status: "running", pid, desired: "on-demand" });
+    const { status } = await next.request("PATCH", `/instances/${id}?restart=true&wait=0`, { config: { threads: 2 } });
+    expect(status).toBe(200);
+    expect(await next.whenStatus(id, "running")).toMatchObject({ desired: "on-demand", config: { threads: 2 } });
+    expect(next.configFile().instances[0]).toMatchObject({ desired: "on-demand" });
+    // Of a library: a wait that is over before it begins.
+    expect(next.stderr).not.toContain("Warning");
+  });
+
   test("is all that config.json keeps of one that runs: its port and process are seen, and not stored", async () => {
     await using daemon = await TestDaemon.start({});
     const { id } = await daemon.createFake();

@@ -35,6 +35,19 @@ describe.concurrent("the daemon's end", () => {
     await stopped;
   });
 
+  test("with its models left running is told to those that wait for one", async () => {
+    await using daemon = await TestDaemon.start({ args: ["--keep-instances"] });
+    const { id } = await daemon.createFake({ neverReady: true });
+    const waiting = daemon.start(id, 600);
+    waiting.catch(() => undefined);
+    await until("its process", async () => (await daemon.get(id)).pid);
+    expect(await daemon.end()).toBe(0);
+    const { status, body } = await waiting;
+    expect([status, body.detail]).toEqual([409, "The start was overtaken by the end of the daemon"]);
+    await using next = await daemon.again({ args: [] });
+    expect((await next.get(id)).status).toBe("starting");
+  });
+
   test("is hurried by a second signal in what is left of one that failed, too", async () => {
     await using daemon = await TestDaemon.start({ env: { STOP_TIMEOUT: "3600", MAX_RETRIES: "1" } });
     const { id } = await daemon.createFake({ ignoreSigterm: true, noBind: true });
