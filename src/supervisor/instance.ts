@@ -30,8 +30,8 @@ export interface InstanceServices {
 }
 
 /**
- * One instance, put together of its parts: what it is (`state`), its life (`lifecycle`, and the `run` that it has now), its log, and what its model
- * server is doing (`tracker`). Here stand the changes of its config and its deletion.
+ * One instance, put together of its parts: what it is (`state`), its life (`lifecycle`, and the `run` that it has now),
+ * its log, and what its model server is doing (`tracker`). Here stand the changes of its config and its deletion.
  */
 export class ManagedInstance {
   readonly id: string;
