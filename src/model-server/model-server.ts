@@ -69,7 +69,7 @@ export class ModelServer {
     });
   }
 
-  /** @throws UnstartableError where another start would be in vain; PortError, system errors otherwise */
+  /** @throws UnstartableError where another start would be in vain; system errors otherwise */
   static async start(services: LaunchServices, order: LaunchOrder): Promise<ModelServer> {
     const launched = await launchProcess(services, order);
     return new ModelServer(services, order.id, order.backend, order.config, launched);

@@ -47,8 +47,8 @@ const isAnothers = ({ pid, identity }: TerminationTarget): boolean => {
 /**
  * Ends what still bears the mark of a start: what left its group (a daemon of its own, say), or outlived its leader.
  * Resolves when it is gone, since it may hold the port and the GPU; what SIGKILL does not end is not waited for long.
+ * @returns false where SIGKILL did not end all of it
  */
-/** @returns false where SIGKILL did not end all of it */
 export const killStragglers = (mark: string): Promise<boolean> => killAll(() => processesWithEnv(LAUNCH_MARK, mark));
 
 /** Processes that daemons of this folder started, and that bear none of these marks. */
