@@ -17,6 +17,8 @@ export interface LaunchedProcess {
   /** Also the id of its process group. */
   pid: number;
   record: LaunchRecord;
+  /** Whether this daemon started it, and is told of its end at once. */
+  isChild: boolean;
   /** Of the machine, when it was started; null where that is not known. */
   oomKills: number | null;
   /** Null where the exit code went to an earlier daemon. */
@@ -91,7 +93,7 @@ export const launchProcess = async (
       // It runs now, and is found by its mark as well.
       services.journal.warn(`cannot record process ${child.pid}: ${systemProblem(error)}`, { instance: id });
     }
-    return { pid: child.pid, record, oomKills: killsBefore, exited: child.exited };
+    return { pid: child.pid, record, isChild: true, oomKills: killsBefore, exited: child.exited };
   } finally {
     closeSync(file.fd);
   }

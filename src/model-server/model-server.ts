@@ -5,7 +5,6 @@ import type { InstanceConfig } from "../contract/index.ts";
 import type { InstanceLog } from "../logs/instance-log.ts";
 import type { ChildExit } from "../process/spawn.ts";
 import { type Death, deathOf } from "./death.ts";
-import { mayRun } from "./find-process.ts";
 import { type LaunchedProcess, type LaunchOrder, launchProcess } from "./launch.ts";
 import type { LaunchRecord } from "./launch-record.ts";
 import { type SignsOfWork, watchLiveness } from "./liveness.ts";
@@ -53,6 +52,8 @@ export class ModelServer {
   private readonly left = Promise.withResolvers<{ type: "left" }>();
   private readonly stuck = Promise.withResolvers<void>();
   private isOver = false;
+  /** As far as it is known: that of a process of an earlier daemon is looked for. */
+  private hasEnded = false;
   private isHurried = false;
 
   private constructor(
@@ -65,6 +66,7 @@ export class ModelServer {
     this.exited = launched.exited;
     void this.exited.then(() => {
       this.isOver = true;
+      this.hasEnded = true;
       this.hint.give();
     });
   }
@@ -149,8 +151,7 @@ export class ModelServer {
 
   /** The grace time of one that failed: one that hangs may leave as at a stop, what a dead leader left may not. */
   get graceAfterFailure(): number {
-    const { process } = this.record;
-    return process !== null && mayRun(process) ? this.services.stopTimeout : LEFTOVER_GRACE_MS;
+    return this.hasEnded ? LEFTOVER_GRACE_MS : this.services.stopTimeout;
   }
 
   /** Resolves when it has outlived SIGKILL. */
@@ -165,9 +166,10 @@ export class ModelServer {
       report(message);
       if (outlived) this.stuck.resolve();
     };
+    const target = { ...targetOf(this.launched), isRunning: () => this.launched.isChild && !this.hasEnded };
     for (;;) {
       try {
-        return await terminate(targetOf(this.launched), graceMs, () => this.isHurried, onStuck);
+        return await terminate(target, graceMs, () => this.isHurried, onStuck);
       } catch (error) {
         this.warn(`cannot end process ${this.pid} yet: ${systemProblem(error)}`);
         await new Promise((resolve) => setTimeout(resolve, TERMINATE_AGAIN_MS));

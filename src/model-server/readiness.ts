@@ -113,7 +113,7 @@ export const waitUntilReady = async (
     const status = await askHealth(endpoint);
     if (status === 200) {
       if (ended()) return null;
-      const holders = await listenersOn(endpoint.port, endpoint.host, groupMembers(pgid));
+      const holders = await listenersOn(endpoint.port, endpoint.host, await groupMembers(pgid));
       if (ended()) return null;
       if (holders.ours && !holders.foreign) return { ready: true };
       // Neither is there: it has just gone, which its exit will tell.

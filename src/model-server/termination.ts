@@ -1,13 +1,13 @@
 import { errorCode, systemProblem } from "../common/system-error.ts";
 import { groupAlive, processesWithEnv, signalGroup } from "../process/group.ts";
-import { identify, type ProcessIdentity } from "../process/identity.ts";
+import { identifyLater, type ProcessIdentity } from "../process/identity.ts";
 import { FOLDER_MARK, LAUNCH_MARK } from "../process/spawn.ts";
 import type { LaunchedProcess } from "./launch.ts";
 
 /** Ends a process group: asked first, made to after a grace time; done when nothing of it is left. */
 
-/** On macOS each look starts a `ps`, so that it is taken four times a second. */
-const POLL_MS = process.platform === "darwin" ? 250 : 10;
+/** On macOS each look waits for its turn, since it starts a `ps`. */
+const POLL_MS = 10;
 /** How long the system may take to clear away a killed process before that is reported. */
 const KILL_WAIT_MS = 5000;
 const STUCK_POLL_MS = 500;
@@ -19,6 +19,8 @@ export interface TerminationTarget {
   identity: ProcessIdentity | null;
   /** Value of the launch mark in the environment of each of its processes. */
   mark: string;
+  /** Whether it is a child of this daemon whose end was not told yet; then the system need not be asked. */
+  isRunning?: () => boolean;
 }
 
 export const targetOf = ({ pid, record }: Pick<LaunchedProcess, "pid" | "record">): TerminationTarget => ({
@@ -31,7 +33,7 @@ const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout
 
 const waitUntilGone = async (target: TerminationTarget, ms: number, cut: () => boolean): Promise<boolean> => {
   const until = performance.now() + ms;
-  while (groupAlive(target.pid) && !isAnothers(target)) {
+  while (await isThere(target)) {
     if (performance.now() >= until || cut()) return false;
     await sleep(POLL_MS);
   }
@@ -39,9 +41,17 @@ const waitUntilGone = async (target: TerminationTarget, ms: number, cut: () => b
 };
 
 /** Its number went round: the group has ended, and another one is led by a process that started later. */
-const isAnothers = ({ pid, identity }: TerminationTarget): boolean => {
-  const leader = identity === null ? null : identify(pid);
-  return leader !== null && leader.startTime !== identity?.startTime;
+const isAnothers = async ({ pid, identity, isRunning }: TerminationTarget): Promise<boolean> => {
+  if (identity === null || isRunning?.()) return false;
+  const leader = await identifyLater(pid);
+  return leader !== null && leader.startTime !== identity.startTime;
+};
+
+const isThere = async (target: TerminationTarget): Promise<boolean> => {
+  if (target.isRunning?.()) return true;
+  // At once, so that both share a look.
+  const [isAlive, isAlien] = await Promise.all([groupAlive(target.pid), isAnothers(target)]);
+  return isAlive && !isAlien;
 };
 
 /**
@@ -52,18 +62,18 @@ const isAnothers = ({ pid, identity }: TerminationTarget): boolean => {
 export const killStragglers = (mark: string): Promise<boolean> => killAll(() => processesWithEnv(LAUNCH_MARK, mark));
 
 /** Processes that daemons of this folder started, and that bear none of these marks. */
-export const strangersTo = (marks: readonly string[], folder: string): number[] => {
-  const pids = processesWithEnv(FOLDER_MARK, folder);
+export const strangersTo = async (marks: readonly string[], folder: string): Promise<number[]> => {
+  const pids = await processesWithEnv(FOLDER_MARK, folder);
   if (pids.length === 0) return [];
-  const known = new Set(marks.flatMap((mark) => processesWithEnv(LAUNCH_MARK, mark)));
+  const known = new Set((await Promise.all(marks.map((mark) => processesWithEnv(LAUNCH_MARK, mark)))).flat());
   return pids.filter((pid) => !known.has(pid));
 };
 
 /** Ends what `find` finds until it finds nothing more; false where SIGKILL did not help in time. */
-export const killAll = async (find: () => number[]): Promise<boolean> => {
+export const killAll = async (find: () => Promise<number[]>): Promise<boolean> => {
   const until = performance.now() + KILL_WAIT_MS;
   for (;;) {
-    const pids = find();
+    const pids = await find();
     for (const pid of pids) {
       try {
         process.kill(pid, "SIGKILL");
@@ -90,10 +100,10 @@ export const terminate = async (
   escalated: () => boolean,
   onStuck: (message: string, outlived: boolean) => void,
 ): Promise<void> => {
-  const send = (signal: NodeJS.Signals): void => {
-    if (isAnothers(target)) return;
+  const send = async (signal: NodeJS.Signals): Promise<void> => {
+    if (await isAnothers(target)) return;
     try {
-      signalGroup(target.pid, signal);
+      await signalGroup(target.pid, signal);
     } catch (error) {
       // It changed its user, say.
       const problem =
@@ -103,15 +113,15 @@ export const terminate = async (
       onStuck(`cannot send ${signal} to process group ${target.pid}: ${problem}`, false);
     }
   };
-  if (groupAlive(target.pid) && !isAnothers(target)) {
-    send("SIGTERM");
+  if (await isThere(target)) {
+    await send("SIGTERM");
     // A stopped process does not see SIGTERM before it goes on.
-    send("SIGCONT");
+    await send("SIGCONT");
     if (!(await waitUntilGone(target, graceMs, escalated))) {
-      send("SIGKILL");
+      await send("SIGKILL");
       if (!(await waitUntilGone(target, KILL_WAIT_MS, () => false))) {
         onStuck(`process group ${target.pid} is still there ${KILL_WAIT_MS / 1000} s after SIGKILL`, true);
-        while (groupAlive(target.pid) && !isAnothers(target)) await sleep(STUCK_POLL_MS);
+        while (await isThere(target)) await sleep(STUCK_POLL_MS);
       }
     }
   }

@@ -1,4 +1,5 @@
 import { systemProblem } from "../common/system-error.ts";
+import { SharedLook } from "./shared-look.ts";
 
 /** macOS has no /proc: the same facts come from its `ps`, `sysctl` and `lsof`. Parsers are pure. */
 
@@ -6,6 +7,7 @@ export interface PsRow {
   pid: number;
   group: number;
   state: string;
+  startTime: string;
 }
 
 /** A program that reports on the system could not be run: its answer is unknown, which is not "nothing". */
@@ -13,7 +15,7 @@ export class NotToldError extends Error {}
 
 /**
  * Output of a program; empty where it found nothing (`ps` and `lsof` end with 1 then, and say nothing at all).
- * It waits for the program, some 10 ms: on macOS only, and only where a process is started, stopped or adopted.
+ * It waits for the program, some 10 ms: on macOS only, and only where the daemon or a process is started.
  * @throws NotToldError where it could not be run, was ended, or failed
  */
 export const output = (argv: [string, ...string[]]): string => {
@@ -65,13 +67,13 @@ export const parseStartTime = (text: string): { startTime: string; state: string
   return { startTime: words.join(" "), state };
 };
 
-/** Output of `ps -A -o pid=,pgid=,stat=`. */
+/** Output of `ps -A -o pid=,pgid=,stat=,lstart=`. */
 export const parsePsRows = (text: string): PsRow[] => {
   const rows: PsRow[] = [];
   for (const line of text.split("\n")) {
-    const [pid, group, state] = line.trim().split(/\s+/);
-    if (pid !== undefined && group !== undefined && state !== undefined) {
-      rows.push({ pid: Number(pid), group: Number(group), state });
+    const [pid, group, state, ...started] = line.trim().split(/\s+/);
+    if (pid !== undefined && group !== undefined && state !== undefined && started.length >= 5) {
+      rows.push({ pid: Number(pid), group: Number(group), state, startTime: started.join(" ") });
     }
   }
   return rows;
@@ -108,3 +110,17 @@ const parseCommands = (text: string): Map<number, string> => {
 /** Value of `name` in an environment of {@link parseEnvironments}; a value with blanks cannot be told from its end. */
 export const valueIn = (environment: string | undefined, name: string): string | null =>
   environment?.match(new RegExp(`(?:^| )${name}=(\\S*)`))?.[1] ?? null;
+
+/** All who ask for processes, or for their environments, are told of by one `ps` in a quarter of a second. */
+const LOOK_EVERY_MS = 250;
+
+/** Those that run, zombies left out. */
+export const livingProcesses = new SharedLook(async (): Promise<PsRow[]> => {
+  const rows = parsePsRows(await outputLater(["ps", "-A", "-o", "pid=,pgid=,stat=,lstart="]));
+  return rows.filter(({ state }) => !isZombie(state));
+}, LOOK_EVERY_MS);
+
+export const environments = new SharedLook(async (): Promise<Map<number, string>> => {
+  const list = (...flags: string[]) => outputLater(["ps", "-A", ...flags, "-ww", "-o", "pid=,command="]);
+  return parseEnvironments(await list("-E"), await list());
+}, LOOK_EVERY_MS);

@@ -1,5 +1,5 @@
 import { errorCode } from "../common/system-error.ts";
-import { isZombie, output, parseEnvironments, parsePsRows, valueIn } from "./darwin.ts";
+import { environments, livingProcesses, valueIn } from "./darwin.ts";
 import { isLiving, processIds, readEnviron, readProcStat } from "./proc.ts";
 
 /**
@@ -8,11 +8,10 @@ import { isLiving, processIds, readEnviron, readProcStat } from "./proc.ts";
  */
 
 /** Pids of the group's members that still run; zombies have ended and are left out. */
-export const groupMembers = (pgid: number): number[] => {
+export const groupMembers = async (pgid: number): Promise<number[]> => {
   checkGroup(pgid);
   if (process.platform === "darwin") {
-    const rows = parsePsRows(output(["ps", "-A", "-o", "pid=,pgid=,stat="]));
-    return rows.filter((row) => row.group === pgid && !isZombie(row.state)).map((row) => row.pid);
+    return (await livingProcesses.fresh()).filter(({ group }) => group === pgid).map(({ pid }) => pid);
   }
   return processIds().filter((pid) => {
     const stat = readProcStat(pid);
@@ -20,7 +19,7 @@ export const groupMembers = (pgid: number): number[] => {
   });
 };
 
-export const groupAlive = (pgid: number): boolean => {
+export const groupAlive = async (pgid: number): Promise<boolean> => {
   checkGroup(pgid);
   // One call says that nothing is there at all, and one more that its leader lives: it is asked every few
   // milliseconds while a group is being stopped, and reading each process of the machine takes some of them.
@@ -30,7 +29,7 @@ export const groupAlive = (pgid: number): boolean => {
     if (errorCode(error) === "ESRCH") return false;
     if (errorCode(error) !== "EPERM") throw error;
   }
-  return leaderLives(pgid) || groupMembers(pgid).length > 0;
+  return leaderLives(pgid) || (await groupMembers(pgid)).length > 0;
 };
 
 const leaderLives = (pgid: number): boolean => {
@@ -43,7 +42,7 @@ const leaderLives = (pgid: number): boolean => {
  * a member here until its parent has waited for it: `groupAlive` tells whether a process runs.)
  * Throws where members live that may not be signalled.
  */
-export const signalGroup = (pgid: number, signal: NodeJS.Signals): boolean => {
+export const signalGroup = async (pgid: number, signal: NodeJS.Signals): Promise<boolean> => {
   checkGroup(pgid);
   try {
     process.kill(-pgid, signal);
@@ -51,7 +50,7 @@ export const signalGroup = (pgid: number, signal: NodeJS.Signals): boolean => {
   } catch (error) {
     if (errorCode(error) === "ESRCH") return false;
     // macOS answers EPERM for a group of which only zombies are left.
-    if (errorCode(error) === "EPERM" && groupMembers(pgid).length === 0) return false;
+    if (errorCode(error) === "EPERM" && (await groupMembers(pgid)).length === 0) return false;
     throw error;
   }
 };
@@ -61,17 +60,12 @@ export const signalGroup = (pgid: number, signal: NodeJS.Signals): boolean => {
  * Linux that of processes of the same user). It finds what has left the group and the session, for the
  * environment is inherited by all. Never this process itself.
  */
-export const processesWithEnv = (name: string, value: string): number[] => {
+export const processesWithEnv = async (name: string, value: string): Promise<number[]> => {
   const pids =
     process.platform === "darwin"
-      ? [...darwinEnvironments()].flatMap(([pid, env]) => (valueIn(env, name) === value ? [pid] : []))
+      ? [...(await environments.fresh())].flatMap(([pid, env]) => (valueIn(env, name) === value ? [pid] : []))
       : linuxProcessesWithEnv(name, value);
   return pids.filter((pid) => pid !== process.pid);
-};
-
-const darwinEnvironments = (): Map<number, string> => {
-  const list = (...flags: string[]): string => output(["ps", "-A", ...flags, "-ww", "-o", "pid=,command="]);
-  return parseEnvironments(list("-E"), list());
 };
 
 const linuxProcessesWithEnv = (name: string, value: string): number[] => {
@@ -84,8 +78,8 @@ const linuxProcessesWithEnv = (name: string, value: string): number[] => {
 };
 
 /** Value of `name` in the environment that a process was started with; null where it has none, or hides it. */
-export const environmentValue = (pid: number, name: string): string | null => {
-  if (process.platform === "darwin") return valueIn(darwinEnvironments().get(pid), name);
+export const environmentValue = async (pid: number, name: string): Promise<string | null> => {
+  if (process.platform === "darwin") return valueIn((await environments.fresh()).get(pid), name);
   const entries = readEnviron(pid)?.toString("utf8").split("\0") ?? [];
   return entries.find((entry) => entry.startsWith(`${name}=`))?.slice(name.length + 1) ?? null;
 };

@@ -1,6 +1,6 @@
 import { readFileSync, readlinkSync } from "node:fs";
 import { uptime } from "node:os";
-import { isZombie, output, parseStartTime } from "./darwin.ts";
+import { isZombie, livingProcesses, output, parseStartTime } from "./darwin.ts";
 import { isLiving, readProcStat } from "./proc.ts";
 
 /**
@@ -50,6 +50,13 @@ export const identify = (pid: number, boot: string = bootId()): ProcessIdentity 
   return startTime === null ? null : { pid, startTime, bootId: boot, ...pidNamespace() };
 };
 
+/** The same, where it can be waited for: on macOS, all who ask share a look. */
+export const identifyLater = async (pid: number): Promise<ProcessIdentity | null> => {
+  if (process.platform !== "darwin") return identify(pid);
+  const startTime = (await livingProcesses.fresh()).find((row) => row.pid === pid)?.startTime;
+  return startTime === undefined ? null : { pid, startTime, bootId: bootId() };
+};
+
 /** Of this very process. */
 export const ownIdentity = (): ProcessIdentity => {
   const identity = identify(process.pid);
@@ -80,6 +87,10 @@ export const isSame = (identity: ProcessIdentity, boot: string = bootId()): bool
   if (!isVisible(identity, boot)) return false;
   return identify(identity.pid, boot)?.startTime === identity.startTime;
 };
+
+/** {@link isSame}, where it can be waited for. */
+export const isSameLater = async (identity: ProcessIdentity): Promise<boolean> =>
+  isVisible(identity) && (await identifyLater(identity.pid))?.startTime === identity.startTime;
 
 const linuxStartTime = (pid: number): string | null => {
   const stat = readProcStat(pid);

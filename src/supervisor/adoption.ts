@@ -6,7 +6,7 @@ import type { LaunchRecord } from "../model-server/launch-record.ts";
 import { ModelServer } from "../model-server/model-server.ts";
 import { killAll, killStragglers, strangersTo, targetOf, terminate } from "../model-server/termination.ts";
 import { environmentValue } from "../process/group.ts";
-import { bootId, isSame } from "../process/identity.ts";
+import { bootId, isSameLater } from "../process/identity.ts";
 import { FOLDER_MARK } from "../process/spawn.ts";
 import { type AdoptionFacts, decideAdoption, isOurs, tellsOfStart } from "./adoption-decision.ts";
 import type { Host } from "./host.ts";
@@ -29,7 +29,7 @@ export class Adoption {
 
   /** @throws where a daemon that lives owns processes of this folder */
   async run(): Promise<void> {
-    this.refuseOwned();
+    await this.refuseOwned();
     await Promise.all(this.launches.ids().map((id) => this.adoptOne(id)));
     if (this.by.instances.size > 0) await this.endUnknown();
   }
@@ -43,21 +43,22 @@ export class Adoption {
   }
 
   /** The lock lets no second daemon in; where it has failed to, nothing is touched. */
-  private refuseOwned(): void {
-    for (const id of this.launches.ids()) {
+  private async refuseOwned(): Promise<void> {
+    const refuse = async (id: string): Promise<void> => {
       const { folder, owner } = this.launches.read(id) ?? {};
-      if (folder === this.by.host.folder.id && owner !== undefined && isSame(owner)) {
+      if (folder === this.by.host.folder.id && owner !== undefined && (await isSameLater(owner))) {
         throw new Error(`another solar-host (pid ${owner.pid}) owns processes of this directory: end that one first`);
       }
-    }
+    };
+    await Promise.all(this.launches.ids().map(refuse));
   }
 
   private async adoptOne(id: string): Promise<void> {
     const record = this.launches.read(id);
-    const found = record === null ? null : findProcess(record);
+    const found = record === null ? null : await findProcess(record);
     const instance = this.by.instances.get(id);
     const isAlive = found !== null;
-    const ours = record !== null && this.isOurs(record, found);
+    const ours = record !== null && (await this.isOurs(record, found));
     // Before the decision: where the record is newer than the configuration, it says what should be.
     if (record !== null && ours && isAlive && tellsOfStart(record)) instance?.recallStart();
     const entry = this.entryOf(id, instance);
@@ -70,7 +71,7 @@ export class Adoption {
         if (found !== null) await this.endOrphan(id, found);
         return;
       case "leave-alone":
-        if (record !== null && entry !== "unreadable") this.leaveAlone(id, record, found, instance);
+        if (record !== null && entry !== "unreadable") await this.leaveAlone(id, record, found, instance);
         return;
       case "crashed":
       case "clear-away":
@@ -83,8 +84,8 @@ export class Adoption {
     return instance.state.intent === "running" ? "should-run" : "should-not-run";
   }
 
-  private isOurs(record: LaunchRecord, found: LaunchedProcess | null): boolean {
-    const mark = found === null ? null : environmentValue(found.pid, FOLDER_MARK);
+  private async isOurs(record: LaunchRecord, found: LaunchedProcess | null): Promise<boolean> {
+    const mark = found === null ? null : await environmentValue(found.pid, FOLDER_MARK);
     return isOurs(record, this.by.host.folder, mark);
   }
 
@@ -104,11 +105,18 @@ export class Adoption {
   }
 
   /** It is neither taken over nor ended; what should run is started beside it. */
-  private leaveAlone(id: string, record: LaunchRecord, found: LaunchedProcess | null, of?: ManagedInstance): void {
+  private async leaveAlone(
+    id: string,
+    record: LaunchRecord,
+    found: LaunchedProcess | null,
+    of?: ManagedInstance,
+  ): Promise<void> {
     if (found !== null) {
       const { owner } = record;
       const daemon =
-        owner !== undefined && isSame(owner) ? `the daemon with pid ${owner.pid}` : "another folder's daemon";
+        owner !== undefined && (await isSameLater(owner))
+          ? `the daemon with pid ${owner.pid}`
+          : "another folder's daemon";
       this.warn(`${of?.config.alias ?? id}: process ${found.pid} belongs to ${daemon}, and is left alone`, id);
     }
     this.launches.remove(id);
@@ -153,20 +161,20 @@ export class Adoption {
   private async endUnknown(): Promise<void> {
     const { folder } = this.by.host;
     // Looked up each time: one that is taken over may be started again meanwhile.
-    const find = (mark: string): number[] => {
+    const find = (mark: string): Promise<number[]> => {
       const marks = this.launches.ids().flatMap((id) => this.launches.read(id)?.mark ?? []);
       return strangersTo(marks, mark);
     };
-    const unknown = find(folder.id);
+    const unknown = await find(folder.id);
     if (unknown.length > 0) {
       const pids = unknown.join(", ");
       this.warn(`processes ${pids} were started from here and no record tells of them; they are ended`);
       if (!(await killAll(() => find(folder.id)))) {
-        this.warn(`processes ${find(folder.id).join(", ")} are still there after SIGKILL`);
+        this.warn(`processes ${(await find(folder.id)).join(", ")} are still there after SIGKILL`);
       }
     }
     // The mark of older versions was a path, which another container's folder may bear too.
-    const doubtful = find(folder.path);
+    const doubtful = await find(folder.path);
     if (doubtful.length > 0) {
       const pids = doubtful.join(", ");
       this.warn(

@@ -23,7 +23,7 @@ const startGroup = async () => {
 test("a group is ended with all that is in it", async () => {
   const target = await startGroup();
   await terminate(target, 5000, () => false, neverStuck);
-  expect(groupAlive(target.pid)).toBe(false);
+  expect(await groupAlive(target.pid)).toBe(false);
 });
 
 test("a group whose number is another's by now is neither signalled nor waited for", async () => {
@@ -38,9 +38,9 @@ test("a group whose leader has ended is still ours", async () => {
   const identity = identify(leader.pid);
   await firstLineNumbers(leader);
   await leader.exited;
-  expect(groupAlive(leader.pid)).toBe(true);
+  expect(await groupAlive(leader.pid)).toBe(true);
   await terminate({ pid: leader.pid, identity, mark: NOBODYS_MARK }, 5000, () => false, neverStuck);
-  expect(groupAlive(leader.pid)).toBe(false);
+  expect(await groupAlive(leader.pid)).toBe(false);
 });
 
 test("a group that may not be signalled is told in words, with what to do", async () => {
@@ -67,4 +67,25 @@ test("a group that may not be signalled is told in words, with what to do", asyn
     `cannot send SIGTERM to process group ${target.pid}: it runs as another user by now: end it as that user, or as root`,
   );
   expect(told.join()).not.toContain("EPERM");
+});
+
+test("a child whose end was not told yet is asked for by nothing else", async () => {
+  const target = await startGroup();
+  const { kill } = process;
+  const asked: unknown[] = [];
+  const signals = spyOn(process, "kill").mockImplementation((pid, signal) => {
+    if (signal === 0) asked.push(pid);
+    return kill.call(process, pid, signal);
+  });
+  let running = true;
+  const ended = terminate({ ...target, isRunning: () => running }, 60_000, () => false, neverStuck);
+  try {
+    while (identify(target.pid) !== null) await Bun.sleep(5);
+    expect(asked).toEqual([]);
+    running = false;
+    await ended;
+    expect(asked).toContain(-target.pid);
+  } finally {
+    signals.mockRestore();
+  }
 });

@@ -5,30 +5,30 @@ import { endProcessesAfterEach, firstLineNumbers, startShell, until } from "./pr
 endProcessesAfterEach();
 
 const sorted = (pids: number[]) => pids.toSorted((a, b) => a - b);
-const groupGone = (pgid: number) => until(() => !groupAlive(pgid), "the group is gone");
+const groupGone = (pgid: number) => until(async () => !(await groupAlive(pgid)), "the group is gone");
 
 test("a group's members are the leader and what it forked", async () => {
   const leader = startShell("sleep 60 & a=$!; sleep 60 & echo $a $!; wait");
   const children = await firstLineNumbers(leader);
-  expect(sorted(groupMembers(leader.pid))).toEqual(sorted([leader.pid, ...children]));
-  expect(groupAlive(leader.pid)).toBe(true);
+  expect(sorted(await groupMembers(leader.pid))).toEqual(sorted([leader.pid, ...children]));
+  expect(await groupAlive(leader.pid)).toBe(true);
 });
 
 test("a group lives on when its leader has left a child behind", async () => {
   const leader = startShell("sleep 60 & echo $!");
   const [child = 0] = await firstLineNumbers(leader);
   await leader.exited;
-  expect(groupMembers(leader.pid)).toEqual([child]);
-  expect(groupAlive(leader.pid)).toBe(true);
-  expect(signalGroup(leader.pid, "SIGKILL")).toBe(true);
+  expect(await groupMembers(leader.pid)).toEqual([child]);
+  expect(await groupAlive(leader.pid)).toBe(true);
+  expect(await signalGroup(leader.pid, "SIGKILL")).toBe(true);
   await groupGone(leader.pid);
-  expect(groupMembers(leader.pid)).toEqual([]);
+  expect(await groupMembers(leader.pid)).toEqual([]);
 });
 
 test("a signal reaches every member of the group", async () => {
   const leader = startShell("sleep 60 & sleep 60 & echo ready; wait");
   await firstLineNumbers(leader);
-  expect(signalGroup(leader.pid, "SIGTERM")).toBe(true);
+  expect(await signalGroup(leader.pid, "SIGTERM")).toBe(true);
   await leader.exited;
   expect(leader.signalCode).toBe("SIGTERM");
   await groupGone(leader.pid);
@@ -37,11 +37,11 @@ test("a signal reaches every member of the group", async () => {
 test("a member that ignores SIGTERM keeps the group alive until SIGKILL", async () => {
   const leader = startShell("(trap '' TERM; echo ready; while :; do sleep 60; done) & wait");
   await firstLineNumbers(leader);
-  signalGroup(leader.pid, "SIGTERM");
+  await signalGroup(leader.pid, "SIGTERM");
   await leader.exited;
   await Bun.sleep(30);
-  expect(groupAlive(leader.pid)).toBe(true);
-  signalGroup(leader.pid, "SIGKILL");
+  expect(await groupAlive(leader.pid)).toBe(true);
+  await signalGroup(leader.pid, "SIGKILL");
   await groupGone(leader.pid);
 });
 
@@ -51,7 +51,7 @@ test.skipIf(process.platform !== "linux")("a group of which only a zombie is lef
   const [pgid = 0] = await firstLineNumbers(parent);
   await until(() => groupAlive(pgid), "the child has its own group");
   await groupGone(pgid);
-  expect(groupMembers(pgid)).toEqual([]);
+  expect(await groupMembers(pgid)).toEqual([]);
   // The zombie is still there, so a bare kill(-pgid, 0) would have said that the group lives.
   expect(() => process.kill(-pgid, 0)).not.toThrow();
 });
@@ -60,34 +60,38 @@ test("a signal to a group that is gone is answered false", async () => {
   const leader = startShell("exit 0");
   await leader.exited;
   await groupGone(leader.pid);
-  expect(signalGroup(leader.pid, "SIGTERM")).toBe(false);
+  expect(await signalGroup(leader.pid, "SIGTERM")).toBe(false);
 });
 
-test.each([0, 1, -1, 1.5, Number.NaN])("%p is refused as a group: it would mean all of them, or our own", (pgid) => {
-  expect(() => signalGroup(pgid, "SIGTERM")).toThrow(RangeError);
-  expect(() => groupAlive(pgid)).toThrow(RangeError);
-  expect(() => groupMembers(pgid)).toThrow(RangeError);
-});
+test.each([0, 1, -1, 1.5, Number.NaN])(
+  "%p is refused as a group: it would mean all of them, or our own",
+  async (pgid) => {
+    await expect(signalGroup(pgid, "SIGTERM")).rejects.toThrow(RangeError);
+    await expect(groupAlive(pgid)).rejects.toThrow(RangeError);
+    await expect(groupMembers(pgid)).rejects.toThrow(RangeError);
+  },
+);
 
 test("processes are found by their environment even when they have left the session", async () => {
   const mark = crypto.randomUUID();
   const leave = `'${process.execPath}' -e 'Bun.spawn(["sleep", "60"], { detached: true }).unref()'`;
   const leader = startShell(`${leave}; sleep 60 & echo $!; wait`, { SOLAR_TEST_MARK: mark });
   await firstLineNumbers(leader);
-  await until(() => processesWithEnv("SOLAR_TEST_MARK", mark).length === 3, "all three are found");
-  const away = processesWithEnv("SOLAR_TEST_MARK", mark).filter((pid) => !groupMembers(leader.pid).includes(pid));
+  await until(async () => (await processesWithEnv("SOLAR_TEST_MARK", mark)).length === 3, "all three are found");
+  const members = await groupMembers(leader.pid);
+  const away = (await processesWithEnv("SOLAR_TEST_MARK", mark)).filter((pid) => !members.includes(pid));
   expect(away).toHaveLength(1);
-  signalGroup(leader.pid, "SIGKILL");
+  await signalGroup(leader.pid, "SIGKILL");
   for (const pid of away) process.kill(pid, "SIGKILL");
-  await until(() => processesWithEnv("SOLAR_TEST_MARK", mark).length === 0, "none is left");
+  await until(async () => (await processesWithEnv("SOLAR_TEST_MARK", mark)).length === 0, "none is left");
 });
 
 test("a process whose mark only begins or ends like the wanted one is not found", async () => {
   const mark = crypto.randomUUID();
   const leader = startShell("echo 1; exec sleep 60", { SOLAR_TEST_MARK: `${mark}-2`, MY_SOLAR_TEST_MARK: mark });
   await firstLineNumbers(leader);
-  expect(processesWithEnv("SOLAR_TEST_MARK", mark)).toEqual([]);
-  expect(processesWithEnv("SOLAR_TEST_MARK", `${mark}-2`)).toEqual([leader.pid]);
+  expect(await processesWithEnv("SOLAR_TEST_MARK", mark)).toEqual([]);
+  expect(await processesWithEnv("SOLAR_TEST_MARK", `${mark}-2`)).toEqual([leader.pid]);
 });
 
 test("an entry of an environment is matched as a whole", () => {
@@ -101,8 +105,8 @@ test("an entry of an environment is matched as a whole", () => {
 test("looking while processes come and go throws nothing", async () => {
   const leader = startShell("n=0; while [ $n -lt 2000 ]; do (exit 0) & n=$((n + 1)); done; exec sleep 60");
   for (let n = 0; n < 100; n++) {
-    groupMembers(leader.pid);
-    processesWithEnv("SOLAR_TEST_MARK", "nobody");
+    await groupMembers(leader.pid);
+    await processesWithEnv("SOLAR_TEST_MARK", "nobody");
   }
-  expect(groupAlive(leader.pid)).toBe(true);
+  expect(await groupAlive(leader.pid)).toBe(true);
 });

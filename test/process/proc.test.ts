@@ -52,10 +52,11 @@ test("macOS: a start time is told from the state behind it", () => {
   expect(parseStartTime("")).toBeNull();
 });
 
-test("macOS: rows of processes with their groups", () => {
-  expect(parsePsRows("    1     1 Ss\n  502   500 Z\n\n")).toEqual([
-    { pid: 1, group: 1, state: "Ss" },
-    { pid: 502, group: 500, state: "Z" },
+test("macOS: rows of processes with their groups and starts", () => {
+  const text = "    1     1 Ss   Mon Nov 24 09:00:00 2025\n  502   500 Z    Tue Dec  2 09:05:00 2025    \n\n";
+  expect(parsePsRows(text)).toEqual([
+    { pid: 1, group: 1, state: "Ss", startTime: "Mon Nov 24 09:00:00 2025" },
+    { pid: 502, group: 500, state: "Z", startTime: "Tue Dec 2 09:05:00 2025" },
   ]);
   expect(isZombie("Z+")).toBe(true);
   expect(isZombie("Ss")).toBe(false);
