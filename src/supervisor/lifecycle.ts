@@ -50,7 +50,18 @@ export class Lifecycle {
    */
   async start(waitMs: number, by: string): Promise<void> {
     await this.intent.settled;
-    await this.startAt(this.turns.now(), waitMs, "start", by, "running");
+    const moment = this.turns.now();
+    // A caller that does not wait is answered before its turn comes: the wish must not be lost then.
+    if (this.state.current === "stopping") await this.storeWish("start");
+    await this.startAt(moment, waitMs, "start", by, "running");
+  }
+
+  private async storeWish(verb: OperationVerb): Promise<void> {
+    try {
+      await this.intent.set("running");
+    } catch (error) {
+      throw new OperationFailedError(verb, systemProblem(error));
+    }
   }
 
   /**

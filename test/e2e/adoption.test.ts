@@ -1,7 +1,7 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Instance, LogLine } from "../../src/contract/index.ts";
+import type { EventFrame, Instance, LogLine } from "../../src/contract/index.ts";
 import type { LaunchRecord } from "../../src/model-server/launch-record.ts";
 import { bootId, identify } from "../../src/process/identity.ts";
 import { TestDaemon, type TestSocket } from "../support/daemon.ts";
@@ -87,7 +87,7 @@ describe.concurrent("a model server whose daemon was killed", () => {
 
   test("loses no line to a follower that resumes: each once, those of the time between too", async () => {
     await using daemon = await TestDaemon.start({ env: { LOG_BUFFER_SIZE: "50" } });
-    const { id } = await startFake(daemon, { lines: 6000, rate: 1500 });
+    const { id } = await startFake(daemon, { lines: 9500, rate: 1200 });
     const first = daemon.socket(`/instances/${id}/logs?after=-1`);
     await until("some lines", () => first.frames.length > 500);
     await daemon.kill();
@@ -103,13 +103,13 @@ describe.concurrent("a model server whose daemon was killed", () => {
     );
     await using next = await daemon.again();
     const second = next.socket(`/instances/${id}/logs?after=${last}`);
-    await until("the last line", () => String(second.frames.at(-1)?.line).startsWith("line 006000"));
+    await until("the last line", () => String(second.frames.at(-1)?.line).startsWith("line 009500"));
     const all = [...seen, ...linesOf(second)];
     expect(second.frames.every((frame) => "seq" in frame)).toBe(true);
     expect(all.findIndex(({ seq }, n) => seq !== n)).toBe(-1);
     const numbers = all.filter(({ line }) => line.startsWith("line ")).map(({ line }) => Number(line.slice(5, 11)));
     expect(numbers.findIndex((number, n) => number !== n + 1)).toBe(-1);
-    expect(numbers).toHaveLength(6000);
+    expect(numbers).toHaveLength(9500);
     const times = all.map(({ timestamp }) => timestamp);
     expect(times).toEqual(times.toSorted());
     // A log that was read over REST says the same.
@@ -119,7 +119,7 @@ describe.concurrent("a model server whose daemon was killed", () => {
 
   test("while it was loading is taken over too, and becomes running", async () => {
     await using daemon = await TestDaemon.start();
-    const { id } = await daemon.createFake({ readyAfterMs: 2500 });
+    const { id } = await daemon.createFake({ readyAfterMs: 6000 });
     await daemon.start(id, 0);
     const { pid } = await until("a process", async () => {
       const instance = await daemon.get(id);
@@ -127,8 +127,17 @@ describe.concurrent("a model server whose daemon was killed", () => {
     });
     await daemon.kill();
     await using next = await daemon.again();
-    expect(await next.get(id)).toMatchObject({ status: "starting", pid });
     expect(await next.whenStatus(id, "running")).toMatchObject({ pid, error_message: null });
+    // However long the boot took: it was loading then, and not running.
+    const socket = next.socket("/events?log=1");
+    const events = () =>
+      (socket.frames as unknown as EventFrame[]).flatMap((frame) => (frame.type === "event" ? [frame.event] : []));
+    await until("what happened", () => events().length >= 2);
+    expect(events().map(({ type, detail }) => [type, detail])).toEqual([
+      ["adopted", `process ${pid} was left by an earlier daemon`],
+      ["running", "its health check answers"],
+    ]);
+    socket.close();
   });
 
   test("and that died meanwhile is started again", async () => {
@@ -268,6 +277,7 @@ describe.concurrent("a model server whose daemon was killed", () => {
   test.each([
     ["a restart", ["restart"]],
     ["a stop that a restart followed", ["stop", "restart"]],
+    ["a stop that a start followed, which has not had its turn", ["stop", "start?wait=0"]],
   ])("in the middle of %s runs again afterwards", async (_, verbs) => {
     await using daemon = await TestDaemon.start({ env: { STOP_TIMEOUT: "60" } });
     const { id, pid } = await startFake(daemon, { ignoreSigterm: true });
