@@ -40,16 +40,13 @@ describe.concurrent("a start is not tried twice", () => {
 
   test("with a chat template that does not parse, or cannot be applied", async () => {
     await using daemon = await TestDaemon.start({ llamaServer });
-    const templates: [string, RegExp][] = [
-      ["{{ bad", /chat template is not supported: \{\{ bad/],
-      ["{{ messages[0].content | nofilter }}", /Unknown \(built-in\) filter 'nofilter'/],
-    ];
-    for (const [text, why] of templates) {
+    for (const text of ["{{ bad", "{{ messages[0].content | nofilter }}"]) {
       const template = join(daemon.dir, "template.jinja");
       writeFileSync(template, text);
       const failure = await failureOf(daemon, { chat_template_file: template });
       expect([text, failure.status, failure.tries]).toEqual([text, 500, 1]);
-      expect(failure.detail).toMatch(why);
+      // Which filter there is not, it says as well, unless it ends before its log is written.
+      expect(failure.detail).toContain(`the supplied chat template is not supported: ${text}`);
     }
   });
 
