@@ -25,9 +25,10 @@ const nameOfUser = (uid: number): string => {
   return name === "" ? `uid ${uid}` : name;
 };
 
-/** The text of a file; null where there is none. What may not be read is put down. */
+/** The text of a file; null where there is none, or none that ends: a named pipe. What may not be read is put down. */
 const readIfAllowed = (path: string, unreadable: string[]): string | null => {
   try {
+    if (!statSync(path).isFile()) return null;
     return readFileSync(path, "utf8");
   } catch (error) {
     if (errorCode(error) === "EACCES" || errorCode(error) === "EPERM") unreadable.push(path);

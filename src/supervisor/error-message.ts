@@ -21,7 +21,7 @@ export const givenUpMessage = (
 
 /** The facts of a failure as the API shows them. @param next when it is tried again, RFC 3339; null: it is not */
 export const failureFacts = (
-  { count }: Verdict,
-  { reason, end = { exit_code: null, signal: null, log_lines: [] } }: Failure,
+  { count }: Pick<Verdict, "count">,
+  { reason, end = { exit_code: null, signal: null, log_lines: [] } }: Pick<Failure, "reason" | "end">,
   next: string | null,
 ): InstanceFailure => ({ reason, ...end, attempts: count, at: new Date().toISOString(), next_attempt_at: next });

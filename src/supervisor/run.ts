@@ -146,6 +146,8 @@ export class Run {
     host.journal.error(reason, { instance: state.id, stack: error instanceof Error ? error.stack : undefined });
     this.isFinished = true;
     await this.attempt.clear(host.stopTimeout, false).catch(() => undefined);
-    state.change(state.current === "stopping" ? "ended" : "fail", reason, { ...NO_PROCESS, error_message: reason });
+    const failure = failureFacts({ count: 1 }, { reason }, null);
+    const transition = state.current === "stopping" ? "ended" : "fail";
+    state.change(transition, reason, { ...NO_PROCESS, error_message: reason, failure });
   }
 }

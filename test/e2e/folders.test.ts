@@ -276,14 +276,15 @@ describe.concurrent("the record of a start", () => {
 });
 
 describe.concurrent("processes that bear the mark of older versions, a path", () => {
-  const startOld = (folder: string) =>
-    Bun.spawn(["sleep", "600"], { detached: true, env: { SOLAR_HOST_FOLDER: folder, SOLAR_HOST_LAUNCH: "old" } });
+  /** With a mark of its own: a daemon that ends what bears its record's mark must not meet that of another test. */
+  const startOld = (folder: string, mark: string) =>
+    Bun.spawn(["sleep", "600"], { detached: true, env: { SOLAR_HOST_FOLDER: folder, SOLAR_HOST_LAUNCH: mark } });
 
   test("and that no record tells of are told of, and not ended", async () => {
     await using daemon = await TestDaemon.start({ env });
     await daemon.createFake();
     await daemon.kill();
-    const old = startOld(daemon.dir);
+    const old = startOld(daemon.dir, "unrecorded");
     await using next = await daemon.again();
     expect(next.stderr).toContain(`processes ${old.pid} were started by an older solar-host`);
     expect(isAlive(old.pid)).toBe(true);
@@ -296,8 +297,8 @@ describe.concurrent("processes that bear the mark of older versions, a path", ()
     const { folder, owner, ...record } = readRecord(daemon.dir, id);
     await daemon.stop(id);
     await daemon.kill();
-    const old = startOld(daemon.dir);
-    const rest = { mark: "old", status: "running", process: identify(old.pid) };
+    const old = startOld(daemon.dir, "recorded");
+    const rest = { mark: "recorded", status: "running", process: identify(old.pid) };
     writeFileSync(recordPath(daemon.dir, id), JSON.stringify({ ...record, ...rest }));
     await using next = await daemon.again();
     expect(await next.get(id)).toMatchObject({ status: "running", pid: old.pid });

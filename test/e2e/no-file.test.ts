@@ -82,3 +82,15 @@ test.skipIf(!canFreeze())(
     expect(next.stderr).toMatch(/cannot save the configuration: .*config\.json'.* immutable: lsattr .* chattr -i/);
   },
 );
+
+test("a client in the folder of a daemon waits for no named pipe in the place of its .env", async () => {
+  const dir = temporaryFolder();
+  await using daemon = await TestDaemon.start({ dir });
+  Bun.spawnSync(["mkfifo", join(dir, ".env")]);
+  const done = Bun.spawnSync([requireBinary(), "ctl", "ls"], {
+    cwd: dir,
+    env: { PATH: process.env.PATH ?? "", HOME: temporaryFolder() },
+    timeout: HANGS_MS,
+  });
+  expect([done.signalCode ?? null, daemon.port > 0]).toEqual([null, true]);
+});
