@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from typing import Any
 
 from .chat_template import ChatTemplate
@@ -60,17 +61,26 @@ class TextTokenizer:
 
     def encode(self, text: str) -> list[int]:
         """The token ids of a text, with one beginning-of-sequence token where the model has one."""
-        if self._fast is not None:
-            # `encode` lets no other thread run before its end.
-            ids: list[int] = self._fast.encode_batch([text], add_special_tokens=True)[0].ids
-        else:
-            ids = [int(token) for token in self.raw(text, add_special_tokens=True)["input_ids"]]
+        ids = self._encode(text)
         # A prompt that spells out the beginning-of-sequence token would have it twice.
-        start = getattr(self.raw, "bos_token_id", None)
+        start = self._added_start
         if start is None:
             return ids
         spelled = sum(1 for _ in itertools.takewhile(lambda token: token == start, ids))
         return ids[max(0, spelled - 1) :]
+
+    def _encode(self, text: str) -> list[int]:
+        if self._fast is None:
+            return [int(token) for token in self.raw(text, add_special_tokens=True)["input_ids"]]
+        # `encode` lets no other thread run before its end.
+        ids: list[int] = self._fast.encode_batch([text], add_special_tokens=True)[0].ids
+        return ids
+
+    @cached_property
+    def _added_start(self) -> int | None:
+        """The beginning-of-sequence token, where the tokenizer puts it before each text. GPT-2's does not."""
+        start = getattr(self.raw, "bos_token_id", None)
+        return start if start in self._encode("")[:1] else None
 
     def encode_chat(self, messages: Sequence[dict[str, Any]], variables: dict[str, Any]) -> list[int]:
         """Raises the 400 for a model without a template, and for messages that the template refuses."""

@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from tokenizers import processors
 
 from solar_pyserver.errors import ApiError
 from solar_pyserver.tokenizing import ClassifierTokenizer, TextTokenizer
@@ -44,6 +45,13 @@ def test_any_number_of_spelled_out_beginnings_is_one_beginning() -> None:
     unmarked = byte_tokenizer()
     unmarked.bos_token = None
     assert TextTokenizer(unmarked, {1}).encode("<s>The sun") == [0, *once]
+
+
+def test_a_beginning_that_the_tokenizer_does_not_add_is_left_as_often_as_it_is_spelled_out() -> None:
+    raw = byte_tokenizer()
+    raw.backend_tokenizer.post_processor = processors.ByteLevel(trim_offsets=False)
+    for text in ("</s></s>The sun", "<s><s><s>", "The sun"):
+        assert TextTokenizer(raw, {1}).encode(text) == raw(text)["input_ids"]
 
 
 class Batches:
