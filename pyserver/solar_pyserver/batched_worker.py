@@ -126,11 +126,11 @@ class BatchedWorker(GenerationWorker):
         lengths = [other.length for other in self._decoding]
         columns = max(wanted, *lengths, 0)
         budget = self._allowed(len(lengths) + 1, columns)
-        if not fits(lengths, wanted, budget):
+        if not fits(lengths, wanted, budget) or not self._unqueue(row):
             return None
         self._prefilling = row
         row.cached = 0
-        self._take(row)
+        self._begin(row)
         self._attempt(row, lambda: self._make_place(row, columns, budget))
         return self._prefilling or row
 

@@ -39,9 +39,7 @@ class GenerationWorker(Worker[Row]):
     def _step_failed(self, error: Exception) -> None:
         rows = self._abandon()
         # Where there were none, the row that was to be taken is at fault, and would be so again for ever.
-        if not rows and (row := self._next_waiting()):
-            with self._wake:
-                self._waiting.popleft()
+        if not rows and (row := self._next_waiting()) and self._unqueue(row):
             rows = [row]
         for row in rows:
             self._fail_row(row, error)
@@ -60,11 +58,20 @@ class GenerationWorker(Worker[Row]):
             if row.slot >= 0:
                 self._end_row(row, "cancelled")
 
-    def _take(self, row: Row) -> None:
-        """Removes the row that `_next_waiting` gave, and starts it."""
+    def _unqueue(self, row: Row) -> bool:
+        """Removes the row that `_next_waiting` gave.
+
+        False where its client has left meanwhile: the first place in the queue is another row's then.
+        """
         with self._wake:
+            if not self._waiting or self._waiting[0] is not row:
+                return False
             self._waiting.popleft()
             self._metrics.waiting = len(self._waiting)
+            return True
+
+    def _begin(self, row: Row) -> None:
+        """Starts a row that is out of the queue. One that was put back has been started before."""
         if row.slot >= 0:
             return
         row.start(next(self._tasks))

@@ -41,10 +41,10 @@ class SequentialWorker(GenerationWorker):
 
     def _step(self) -> None:
         row = self._next_waiting()
-        if row is None:
+        if row is None or not self._unqueue(row):
             return
         self._row = row
-        self._take(row)
+        self._begin(row)
         self._metrics.running = 1
         try:
             self._generate(row)

@@ -19,7 +19,7 @@ from solar_pyserver.batch_model import prepare_batching
 from solar_pyserver.batched_worker import BatchedWorker, fits
 from solar_pyserver.errors import ApiError
 from solar_pyserver.events import EventLog, Throttle
-from solar_pyserver.generation import Finished, GenerationRequest, Piece, Update
+from solar_pyserver.generation import Finished, GenerationRequest, Piece, Row, Update
 from solar_pyserver.generation_worker import GenerationWorker
 from solar_pyserver.metrics import Metrics
 from solar_pyserver.sampling import SamplingParams
@@ -250,6 +250,31 @@ def test_a_cancelled_request_leaves_the_queue_without_being_run(bench: Callable[
     for request in (running, waiting[1], last):
         assert one.end(request).reason == "length"
     assert not one.told[waiting[0]]
+
+
+@pytest.mark.parametrize("company", [True, False])
+def test_a_client_that_leaves_while_its_row_is_taken_costs_no_other_row(
+    bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch, company: bool
+) -> None:
+    one = bench()
+    one.model.gate.clear()
+    running = one.ask(PROMPTS[0])
+    wait_for(lambda: one.metrics.waiting == 0, "the first to start")
+    leaving = one.ask(PROMPTS[1])
+    others = [one.ask(PROMPTS[2])] if company else []
+    next_waiting = one.worker._next_waiting
+
+    def then_leaves() -> Row | None:
+        row = next_waiting()
+        if row is not None and row.request is leaving:
+            one.worker.cancel(leaving)
+        return row
+
+    monkeypatch.setattr(one.worker, "_next_waiting", then_leaves)
+    one.model.gate.set()
+    for request in (running, *others):
+        assert one.end(request).reason == "length"
+    assert not one.told[leaving]
 
 
 def test_end_token_and_limit_give_truthful_reasons_and_counts(
