@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from json import JSONDecodeError
 from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -17,8 +18,13 @@ def parse_body(kind: type[Body], raw: bytes, invalid: Literal[400, 422] = 400) -
     """Raises an `ApiError` that names the field at fault. `invalid` is its status for a field that does not fit."""
     try:
         data = json.loads(raw)
-    except (ValueError, RecursionError) as error:
+    except RecursionError as error:
+        raise ApiError(400, "The body is nested too deeply") from error
+    except (JSONDecodeError, UnicodeDecodeError) as error:
         raise ApiError(400, f"The body is not JSON: {error}") from error
+    except ValueError as error:
+        # Python reads no number of more digits.
+        raise ApiError(400, "The body has a number of more than 4300 digits") from error
     if not isinstance(data, dict):
         raise ApiError(400, "The body must be a JSON object")
     # An unknown field that is null asks for nothing.
@@ -49,6 +55,11 @@ def _refusal(error: ValidationError, data: dict[str, Any], status: int) -> ApiEr
         if at is not None:
             return ApiError(status, f"input[{at}] is not a string", param=f"input[{at}]", code="invalid_type")
     name = _path(data, fault["loc"])
+    if fault["type"] == "missing":
+        name = f"{name}.{fault['loc'][-1]}"
+        return ApiError(status, f"{name} is missing", param=name, code="missing_required_parameter")
+    if fault["type"] == "too_short":
+        return ApiError(status, f"{name} is empty", param=name, code="invalid_value")
     # pydantic names Python's dictionary, and its own classes.
     wrong = "Input should be an object" if fault["type"] in ("dict_type", "model_type") else fault["msg"]
     return ApiError(status, f"{name}: {wrong}", param=name, code="invalid_value")

@@ -14,6 +14,8 @@ from typing import Any
 
 WORD = "solarprobe"
 FUNCTION = "solarfunction"
+# The result has another name than the function: a template may show it and leave the call out.
+RESULT = "solarresult"
 ARGUMENTS = {"solarkey": "solarvalue"}
 ARGUMENTS_TEXT = json.dumps(ARGUMENTS)
 # Mistral's templates want nine letters.
@@ -99,7 +101,7 @@ class TemplateProbe:
         shown: Any = _parts(content) if content is not None and self.form("assistant") == "parts" else content
         asked = _caller(field, shown, ARGUMENTS if arguments_text is None else arguments_text)
         role = "tool" if field == "tool_calls" else "function"
-        result: Message = {"role": role, "tool_call_id": CALL_ID, "name": FUNCTION, "content": "x"}
+        result: Message = {"role": role, "tool_call_id": CALL_ID, "name": RESULT, "content": "x"}
         answers = (self._render(chat) for chat in ([user, asked, result], [user, asked]))
         return next((text for text in answers if text is not None), None)
 

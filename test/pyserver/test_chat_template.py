@@ -54,6 +54,23 @@ def say(role: str, content: Any = "good day") -> dict[str, Any]:
     return {"role": role, "content": content}
 
 
+def test_a_call_that_is_left_out_is_refused_where_the_results_name_is_shown() -> None:
+    named = "{% for m in messages %}<|{{ m.role }} {{ m.name }}|>{{ m.content }}{% endfor %}"
+    call = {"id": "c1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
+    with pytest.raises(ApiError) as caught:
+        prompt(named, say("user"), {**say("assistant", ""), "tool_calls": [call]}, say("tool", "warm"))
+    assert caught.value.param == "messages[1].tool_calls"
+
+
+@pytest.mark.parametrize("role", ["user", "system", "tool"])
+@pytest.mark.parametrize("message", [{}, {"content": None}, {"text": "good day"}])
+def test_a_message_without_content_is_refused_unless_it_is_the_assistants(role: str, message: dict[str, Any]) -> None:
+    with pytest.raises(ApiError) as caught:
+        prompt(TEXT, {"role": role, **message})
+    assert (caught.value.status, caught.value.param) == (400, "messages[0].content")
+    assert prompt(TEXT, say("user"), {"role": "assistant"}) == "<|user|>good day<|assistant|>"
+
+
 @pytest.mark.parametrize("template", [TEXT, PARTS, ALTERNATING, EITHER])
 @pytest.mark.parametrize("content", ["good day", [{"type": "text", "text": "good day"}]])
 def test_a_users_text_is_in_the_prompt(template: str, content: Any) -> None:

@@ -368,13 +368,28 @@ def test_errors_are_openai_objects(causal: ServerProcess, method: str, path: str
         ("/v1/chat/completions", {"messages": [{"role": "user", "content": [{"type": "text", "text": "\ud83d"}]}]}),
         ("/v1/chat/completions", {"messages": HELLO, "chat_template_kwargs": {"chat_template": "mine"}}),
         ("/v1/chat/completions", {"messages": HELLO, "chat_template_kwargs": {"messages": []}}),
-        ("/v1/chat/completions", {"messages": [{"role": "user"}], "stop": ["x"] * 17}),
+        ("/v1/chat/completions", {"messages": HELLO, "stop": ["x"] * 17}),
     ],
 )
 def test_nothing_that_a_client_sends_is_a_server_error(causal: ServerProcess, path: str, body: Any) -> None:
     status, answer, _ = causal.request("POST", path, body)
     assert status == 400, answer
     assert answer["error"]["type"] == "invalid_request_error"
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("[" * 100_000, "The body is nested too deeply"),
+        ('{"messages": ' + "9" * 5000 + "}", "The body has a number of more than 4300 digits"),
+        ('{"messages": []}', "messages is empty"),
+        ('{"messages": [{"content": "x"}]}', "messages[0].role is missing"),
+        ('{"messages": [{"role": "user", "text": "x"}]}', "messages[0].content is missing"),
+    ],
+)
+def test_an_error_says_what_is_wrong_in_words_of_its_own(causal: ServerProcess, body: str, message: str) -> None:
+    status, answer, _ = causal.request("POST", "/v1/chat/completions", body)
+    assert (status, answer["error"]["message"]) == (400, message)
 
 
 def test_odd_wishes_that_are_allowed_are_answered(causal: ServerProcess) -> None:
