@@ -209,7 +209,7 @@ def require_text(text: str, where: str, status: int = 400) -> str:
 
 def _texts_of(message: Message, at: int) -> list[str]:
     content = message.content
-    if content is None and message.role != "assistant":
+    if content is None and message.role not in ("assistant", "function"):
         # Under a misspelt name the text would be lost without a word.
         where = f"messages[{at}].content"
         raise ApiError(400, f"{where} is missing", param=where, code="missing_required_parameter")
