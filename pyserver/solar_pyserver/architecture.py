@@ -124,3 +124,16 @@ def require_language(config: Any, name: str) -> None:
         f"cannot load model {name}: default_language in config.json must be one of its languages, and it {has}: "
         f"{', '.join(languages)}",
     )
+
+
+def require_label_names(config_file: Mapping[str, Any], name: str) -> None:
+    """Raises `StartupError` for an id2label in config.json that is not names by number."""
+    labels = config_file.get("id2label")
+    if labels is None:
+        return
+    if not isinstance(labels, Mapping) or not all(str(number).strip().isdecimal() for number in labels):
+        raise StartupError(
+            ExitCode.MODEL,
+            f"cannot load model {name}: id2label in config.json must be an object of label names by number, "
+            'such as {"0": "negative", "1": "positive"}',
+        )

@@ -89,6 +89,12 @@ def quantization_problem(unexpected: Iterable[str]) -> str:
     return ""
 
 
+def unused_notice(unexpected: Iterable[str]) -> str:
+    """What the log should say of weights that the model has no place for: config.json may not be theirs."""
+    names = sorted(unexpected)
+    return f"the model by config.json has no place for weights of the checkpoint: {_listed(names)}" if names else ""
+
+
 def _listed(names: Sequence[str]) -> str:
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return ", ".join(names[:SHOWN]) + more

@@ -6,6 +6,28 @@ from typing import Any
 
 from .sampling import SamplingParams
 
+# Settings that change even a greedy answer and that are not applied here, with the value that switches each off.
+NOT_APPLIED: dict[str, object] = {
+    "bad_words_ids": [],
+    "begin_suppress_tokens": [],
+    "exponential_decay_length_penalty": None,
+    "forced_bos_token_id": None,
+    "forced_eos_token_id": None,
+    "guidance_scale": 1,
+    "min_length": 0,
+    "min_new_tokens": 0,
+    "no_repeat_ngram_size": 0,
+    "num_beams": 1,
+    "sequence_bias": {},
+}
+
+
+def told_in_vain(generation_config: Any) -> str:
+    """What the log should say of settings that are not applied; mostly nothing."""
+    told = {} if generation_config is None else generation_config.to_diff_dict()
+    names = [name for name, off in NOT_APPLIED.items() if told.get(name) not in (None, off)]
+    return f"generation_config.json sets what is not applied here: {', '.join(names)}" if names else ""
+
 
 def told_defaults(generation_config: Any) -> dict[str, Any]:
     """The settings that differ from the defaults of the class: those say nothing about this checkpoint."""

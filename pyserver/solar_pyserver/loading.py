@@ -5,18 +5,20 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from .architecture import Classes, require_kind, require_language
-from .checkpoint import require_weights
+from .architecture import Classes, require_kind, require_label_names, require_language
+from .checkpoint import require_weights, unused_notice
 from .configuration import Settings
 from .decisions import Hardware, attention_order, choose_context, choose_device, choose_dtype, choose_placement
 from .end_tokens import end_tokens
 from .errors import ExitCode, StartupError, is_out_of_memory, one_line
 from .loading_progress import Progress, report_weights
+from .model_files import damage
 from .tokenizer_files import load_tokenizer
 
 # The names that families of models have for their own limit.
@@ -57,10 +59,12 @@ def load(settings: Settings, progress: Progress) -> Loaded:
 
 
 def check_folder(model: str) -> None:
-    """Raises `StartupError` for a path without a model, before anything is imported. A hub id passes."""
+    """Raises `StartupError` for a path without a whole model, before anything is imported. A hub id passes."""
     if os.path.isdir(model):
         if not os.path.isfile(os.path.join(model, "config.json")):
             raise StartupError(ExitCode.NO_MODEL, f"cannot load model {model}: the folder has no config.json")
+        if problem := damage(Path(model)):
+            raise StartupError(ExitCode.MODEL, f"cannot load model {model}: {problem}")
     elif os.path.isfile(model):
         raise StartupError(ExitCode.NO_MODEL, f"cannot load model {model}: it is a file, and a model is a folder")
     elif model.startswith((".", "~", os.sep)) or model.count("/") > 1:
@@ -81,9 +85,10 @@ def _load(settings: Settings, progress: Progress) -> Loaded:
     trust = settings.trust_remote_code
     hardware = find_hardware()
     device = choose_device(settings.device, hardware)
-    config = AutoConfig.from_pretrained(settings.model, trust_remote_code=trust)
     # The file itself, without the defaults of the config's class.
     config_file, _ = PretrainedConfig.get_config_dict(settings.model)
+    require_label_names(config_file, settings.model)
+    config = AutoConfig.from_pretrained(settings.model, trust_remote_code=trust)
     embeds = partial(_is_for_embeddings, settings.model)
     notice = require_kind(config, settings.task, settings.model, _known_classes(settings.task), embeds)
     require_language(config, settings.model)
@@ -94,7 +99,7 @@ def _load(settings: Settings, progress: Progress) -> Loaded:
 
     progress("weights", 0.3)
     placement = choose_placement(device, _checkpoint_bytes(settings.model), hardware)
-    model = _from_pretrained(
+    model, report = _from_pretrained(
         settings,
         config,
         getattr(torch, dtype),
@@ -102,6 +107,7 @@ def _load(settings: Settings, progress: Progress) -> Loaded:
         attention_order(settings.flash_attention, device, dtype, hardware),
         hardware,
     )
+    require_weights(model, report, settings.model, settings.task)
     model.eval()
 
     progress("ready-check", 0.9)
@@ -120,7 +126,7 @@ def _load(settings: Settings, progress: Progress) -> Loaded:
             settings.max_length, [*own, *embedded_positions(model), getattr(tokenizer, "model_max_length", None)]
         ),
         end_tokens=end_tokens(model, tokenizer, config_file),
-        notice=notice,
+        notice=notice or unused_notice(report["unexpected_keys"]),
     )
 
 
@@ -163,8 +169,11 @@ def embedded_positions(model: Any) -> list[int]:
 
 def _from_pretrained(
     settings: Settings, config: Any, dtype: Any, placement: str, attentions: list[str], hardware: Hardware
-) -> Any:
-    """Tries each attention. transformers refuses one that the model lacks before it reads any weight."""
+) -> tuple[Any, Mapping[str, Any]]:
+    """The model, and transformers' report on its weights. Tries each attention.
+
+    transformers refuses an attention that the model lacks before it reads any weight.
+    """
     from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
     family = AutoModelForCausalLM if settings.task == "causal" else AutoModelForSequenceClassification
@@ -187,8 +196,7 @@ def _from_pretrained(
         except (ImportError, ValueError) as error:
             if last or not _about_attention(error, attention):
                 raise
-    require_weights(model, report, settings.model, settings.task)
-    return model if place else model.to(placement)
+    return model if place else model.to(placement), report
 
 
 def _about_attention(error: Exception, attention: str) -> bool:

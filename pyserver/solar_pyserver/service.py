@@ -16,7 +16,7 @@ from .classification_worker import ClassificationWorker
 from .configuration import Settings
 from .decisions import choose_activation, choose_labels
 from .events import EventLog
-from .generation_defaults import sampling_defaults, told_defaults
+from .generation_defaults import sampling_defaults, told_defaults, told_in_vain
 from .generation_worker import GenerationWorker
 from .http.app import Handler
 from .http.classify import ClassifyRoutes
@@ -48,7 +48,10 @@ def build_causal(settings: Settings, loaded: Loaded, hooks: ServerHooks) -> Serv
     model = loaded.model
     tokenizer = TextTokenizer(loaded.tokenizer, loaded.end_tokens)
     # Read before the sequential worker replaces it.
-    wishes = told_defaults(getattr(model, "generation_config", None))
+    generation_config = getattr(model, "generation_config", None)
+    wishes = told_defaults(generation_config)
+    if in_vain := told_in_vain(generation_config):
+        hooks.events.notice(in_vain)
     prove(model)
     batch, reason = prepare_batching(model, settings.max_batch, loaded.context)
     batching = "in flight" if batch is not None else f"one at a time: {reason}"

@@ -122,3 +122,54 @@ def test_sizes_that_differ_are_told_with_both(llama_folder: Path, bert_folder: P
     folder = changed(bert_folder, tmp_path / "labels", id2label=labels, label2id={})
     message = refusal(folder, "classification")
     assert "classifier.weight is [2, 64] in the checkpoint and [3, 64] by config.json" in message
+
+
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 9\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("model.safetensors", lambda whole: POINTER, "model.safetensors is a pointer of Git LFS"),
+        ("tokenizer.json", lambda whole: POINTER, "tokenizer.json is a pointer of Git LFS"),
+        ("model.safetensors", lambda whole: whole[:-100], "model.safetensors is not whole: it has "),
+        ("model.safetensors", lambda whole: whole[:50], "model.safetensors is no whole safetensors file: it has 50"),
+        ("model.safetensors", lambda whole: b"", "model.safetensors is no whole safetensors file: it has 0"),
+        ("model.safetensors", lambda whole: whole[:8] + b"x" * (len(whole) - 8), "its header cannot be read"),
+    ],
+)
+def test_a_file_that_is_not_whole_ends_the_start_and_is_named(
+    llama_folder: Path, tmp_path: Path, name: str, content: Callable[[bytes], bytes], words: str
+) -> None:
+    folder = changed(llama_folder, tmp_path / "model")
+    (folder / name).write_bytes(content((folder / name).read_bytes()))
+    assert words in refusal(folder)
+
+
+def test_only_the_files_that_are_loaded_must_be_whole(llama: Any, llama_folder: Path, tmp_path: Path) -> None:
+    folder = changed(llama_folder, tmp_path / "model")
+    for name in ("consolidated.safetensors", "pytorch_model.bin", "tokenizer.model"):
+        (folder / name).write_bytes(POINTER)
+    assert load_folder(folder).model is not None
+    (folder / "model.safetensors").unlink()
+    llama.save_pretrained(folder, max_shard_size="100KB")
+    assert load_folder(folder).model is not None
+    shard = sorted(folder.glob("model-*.safetensors"))[1]
+    whole = shard.read_bytes()
+    shard.write_bytes(whole[:-8])
+    assert f"{shard.name} is not whole: it has {len(whole) - 8} of {len(whole)} bytes" in refusal(folder)
+    shard.unlink()
+    assert f"{shard.name} is missing, and the index of the weights names it" in refusal(folder)
+
+
+@pytest.mark.parametrize("labels", [["a", "b"], {"x": "a", "y": "b"}, "a"])
+def test_label_names_that_are_not_by_number_end_the_start(bert_folder: Path, tmp_path: Path, labels: Any) -> None:
+    message = refusal(changed(bert_folder, tmp_path / "model", id2label=labels), "classification")
+    assert "id2label in config.json must be an object of label names by number" in message
+
+
+def test_weights_that_the_model_has_no_place_for_are_told(llama_folder: Path, tmp_path: Path) -> None:
+    assert load_folder(llama_folder).notice == ""
+    told = load_folder(changed(llama_folder, tmp_path / "model", num_hidden_layers=1)).notice
+    assert "no place for weights of the checkpoint: model.layers.1.input_layernorm.weight" in told
+    assert "and 6 more" in told

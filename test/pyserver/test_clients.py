@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from server_process import ServerProcess
 from solar_pyserver.errors import ApiError, context_exceeded
-from solar_pyserver.generation_defaults import sampling_defaults, told_defaults
+from solar_pyserver.generation_defaults import sampling_defaults, told_defaults, told_in_vain
 from solar_pyserver.http.asgi import MAX_BODY_BYTES, unpack
 from solar_pyserver.responses import NO_LOGPROBS, GenerationResponse
 from solar_pyserver.sampling import SamplingParams
@@ -190,3 +190,10 @@ def test_what_a_checkpoint_suppresses_and_penalises_is_so_as_in_generate(
     context = prompt[0].tolist()
     before = tokenizer.decode(context, skip_special_tokens=True)
     assert before + answer["choices"][0]["text"] == tokenizer.decode(context + quiet, skip_special_tokens=True)
+
+
+def test_settings_of_a_checkpoint_that_are_not_applied_are_told() -> None:
+    off = GenerationConfig(num_beams=1, no_repeat_ngram_size=0, min_new_tokens=0, repetition_penalty=1.2)
+    assert told_in_vain(None) == told_in_vain(GenerationConfig()) == told_in_vain(off) == ""
+    told = told_in_vain(GenerationConfig(no_repeat_ngram_size=1, forced_eos_token_id=1, bad_words_ids=[[5]]))
+    assert told.endswith("not applied here: bad_words_ids, forced_eos_token_id, no_repeat_ngram_size")
