@@ -18,10 +18,12 @@ const isOver = ({ expires_at }: StoredKey, now: number): boolean =>
 export class KeyRing {
   private keys: StoredKey[];
   private readonly listeners = new Set<(id: string) => void>();
+  /** One change after another: a change that is refused must not take another one back with it. */
+  private changing: Promise<unknown> = Promise.resolve();
 
   /** @throws KeyFileError */
   constructor(
-    private readonly file: KeyFile,
+    private readonly file: Pick<KeyFile, "load" | "save">,
     private readonly warn: (message: string) => void,
     private readonly now: () => number = Date.now,
   ) {
@@ -45,14 +47,14 @@ export class KeyRing {
       last_used_at: null,
       hash: digest(key).toString("hex"),
     };
-    await this.change([...this.keys, stored]);
+    await this.change((keys) => [...keys, stored]);
     return { ...infoOf(stored), key };
   }
 
   /** At once, also for what it has open. @returns false where there is no such key @throws NotSavedError; it counts on then */
   async revoke(id: string): Promise<boolean> {
     if (!this.keys.some((key) => key.id === id)) return false;
-    await this.change(this.keys.filter((key) => key.id !== id));
+    await this.change((keys) => keys.filter((key) => key.id !== id));
     for (const listener of this.listeners) listener(id);
     return true;
   }
@@ -82,19 +84,21 @@ export class KeyRing {
     const minute = new Date(Math.floor(this.now() / MINUTE_MS) * MINUTE_MS).toISOString();
     if (key.last_used_at === minute) return;
     key.last_used_at = minute;
-    this.file.save(this.keys).catch((error: unknown) => {
+    this.change((keys) => keys).catch((error: unknown) => {
       this.warn(`cannot store when the key '${key.name}' was used: ${systemProblem(error)}`);
     });
   }
 
-  private async change(keys: StoredKey[]): Promise<void> {
-    const before = this.keys;
-    this.keys = keys;
-    try {
-      await this.file.save(keys);
-    } catch (error) {
-      this.keys = before;
-      throw new NotSavedError(error);
-    }
+  /** What is stored is what counts. @throws NotSavedError */
+  private change(next: (keys: StoredKey[]) => StoredKey[]): Promise<void> {
+    const changed = this.changing.then(async () => {
+      const keys = next(this.keys);
+      await this.file.save(keys).catch((error: unknown) => {
+        throw new NotSavedError(error);
+      });
+      this.keys = keys;
+    });
+    this.changing = changed.catch(() => undefined);
+    return changed;
   }
 }
